@@ -124,7 +124,7 @@ impl Connection {
             Input::Received(bytes) => {
                 if let State::Open(session) = &mut self.state {
                     session.received(now, bytes);
-                    self.drain_session(now);
+                    self.drain_session();
                 }
             }
             Input::Sent(count) => {
@@ -237,9 +237,8 @@ impl Connection {
     }
 
     fn attempt(&mut self) {
-        let address = self.address();
-        self.peer = address.to_string().into();
-        let (host, port) = (address.host.clone(), address.port);
+        let Address { host, port, .. } = self.address().clone();
+        self.peer = self.address().to_string().into();
         tracing::debug!(broker = %self.peer, "connecting");
         self.state = State::Connecting;
         self.pending = Some(Action::Connect { host, port, timeout: self.config.timeout });
@@ -260,7 +259,7 @@ impl Connection {
         }
     }
 
-    fn drain_session(&mut self, _now: Instant) {
+    fn drain_session(&mut self) {
         while let State::Open(session) = &mut self.state {
             match session.next_event() {
                 Ok(None) => return,

@@ -16,7 +16,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use connection::{Connection, ConnectionConfig, Down, Event};
+pub(crate) use connection::{Connection, ConnectionConfig, Event};
 pub use dialect::Dialect;
 pub(crate) use ledger::Ledger;
 pub(crate) use outbox::Outbox;

@@ -86,7 +86,7 @@ impl Worker {
         }
     }
 
-    fn event(&mut self, now: Instant, event: Event) {
+    fn event(&mut self, event: Event) {
         match event {
             Event::Up => self.up(),
             Event::Message(message) => self.deliver(message),
@@ -291,6 +291,11 @@ impl Worker {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn ledger_entry(&self, job: u64) -> &super::ledger::Entry {
+        self.ledger.get(job).expect("the test knows the job")
+    }
+
     /// Whether to take in more: a broker that ignores prefetch is held back by TCP.
     fn reads(&self) -> bool {
         self.ledger.running() < 2 * self.config.prefetch as usize * self.config.destinations.len().max(1)
@@ -308,7 +313,7 @@ impl Link for Worker {
                 let timer = matches!(input, Input::Timer);
                 self.connection.handle(now, input);
                 while let Some(event) = self.connection.next_event() {
-                    self.event(now, event);
+                    self.event(event);
                 }
                 if timer {
                     self.retry_due(now);
