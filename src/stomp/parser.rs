@@ -1,7 +1,9 @@
 //! Bytes to frames.
+use std::fmt;
+
 use bytes::Bytes;
 
-use super::excerpt::{excerpt, excerpt_of_line};
+use super::excerpt::{excerpt, excerpt_of_line, excerpt_of_word};
 use super::headers::{self, Coding, Entries, Entry, Undecodable, offset};
 use super::{Command, Frame, Headers, ParseError, Version};
 
@@ -50,7 +52,6 @@ impl Default for Limits {
 /// let frame = parser.next_frame().unwrap().unwrap();
 /// assert_eq!((frame.command, &frame.body[..]), (Command::Send, &b"hello"[..]));
 /// ```
-#[derive(Debug)]
 pub struct Parser {
     limits: Limits,
     version: Option<Version>,
@@ -172,6 +173,12 @@ impl Parser {
         self.unread().len() + self.body.len()
     }
 
+    /// Octets of memory that it holds.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.buffer.capacity() + self.body.capacity()
+    }
+
     fn advance(&mut self) -> Result<Option<Frame>, ParseError> {
         loop {
             let done = match self.state {
@@ -221,12 +228,11 @@ impl Parser {
         loop {
             let found = memchr::memchr(b'\n', &unread[scanned..]).map(|at| scanned + at);
             let end = found.unwrap_or(unread.len());
-            if command.is_none() && end - line > COMMAND_LINE {
-                return Err(ParseError::UnknownCommand {
-                    line: excerpt_of_line(&unread[line..=COMMAND_LINE]),
-                });
+            if command.is_some() {
+                self.limits.check_head(line, end, end + usize::from(found.is_some()))?;
+            } else if end > COMMAND_LINE {
+                return Err(ParseError::UnknownCommand { line: excerpt_of_line(&unread[..=COMMAND_LINE]) });
             }
-            self.limits.check_head(line, end, end + usize::from(found.is_some()))?;
             if found.is_none() {
                 return Ok(Step::More(State::Head { command, line, scanned: end }));
             }
@@ -371,6 +377,18 @@ impl Parser {
     }
 }
 
+/// What was read is not shown: it is other people's.
+impl fmt::Debug for Parser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parser")
+            .field("limits", &self.limits)
+            .field("version", &self.version)
+            .field("state", &self.state)
+            .field("buffered", &self.buffered())
+            .finish_non_exhaustive()
+    }
+}
+
 /// Where a state leads.
 enum Step {
     /// To another, which may find more to do.
@@ -399,7 +417,7 @@ impl Limits {
 
 fn no_colon(command: Command, text: &[u8]) -> ParseError {
     // "passcode secret" is such a line.
-    let line = if command.escapes_headers() { excerpt_of_line(text) } else { String::new() };
+    let line = if command.escapes_headers() { excerpt_of_word(text) } else { String::new() };
     ParseError::NoColon { command, line }
 }
 
