@@ -44,9 +44,29 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(feature = "async-std")]
+pub mod async_std;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod job;
+#[cfg(feature = "mio")]
+pub mod mio;
+#[cfg(any(feature = "thread-pool", feature = "tokio", feature = "async-std"))]
+mod pool;
 mod stop;
+#[cfg(feature = "thread-pool")]
+pub mod thread_pool;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 
+#[cfg(feature = "async-std")]
+pub use self::async_std::AsyncStd;
+#[cfg(feature = "mio")]
+pub use self::mio::Mio;
+#[cfg(feature = "thread-pool")]
+pub use self::thread_pool::ThreadPool;
+#[cfg(feature = "tokio")]
+pub use self::tokio::Tokio;
 pub use job::{End, Job, Output};
 pub use stop::Stop;
 
