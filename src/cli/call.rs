@@ -118,24 +118,44 @@ impl Message {
 
     fn send(&self, call: client::Call, timeout: Duration, printer: Printer) -> anyhow::Result<()> {
         let config = CallerConfig { timeout, ..CallerConfig::new(self.broker.or_local(), &self.to) };
-        let outcome = Arc::new(Mutex::new(Ok(())));
-        let once = Once { call: Some(call), printer, outcome: Arc::clone(&outcome) };
-        let model = select::default_model().context("this build has no reactor to connect with")?;
-        let reactor = select::reactor(model.name, NonZeroUsize::MIN)?;
-        let link = Caller::new(config, once, (Instant::now(), SystemTime::now()));
-        reactor.run(vec![Box::new(link)], &Stop::new())?;
-        std::mem::replace(&mut *outcome.lock().unwrap_or_else(PoisonError::into_inner), Ok(()))
+        carry(call, config, move |part| printer.print(part))
     }
 }
 
+/// Makes one call and collects its reply.
+#[cfg(all(feature = "python", feature = "broker"))]
+pub(super) fn converse(call: client::Call, config: CallerConfig) -> anyhow::Result<Vec<Part>> {
+    let parts = Arc::new(Mutex::new(Vec::new()));
+    let into = Arc::clone(&parts);
+    carry(call, config, move |part| {
+        into.lock().unwrap_or_else(PoisonError::into_inner).push(part.clone());
+        Ok(())
+    })?;
+    Ok(std::mem::take(&mut *parts.lock().unwrap_or_else(PoisonError::into_inner)))
+}
+
+/// Makes one call, and gives each part of its reply to `take` as it comes.
+fn carry<F>(call: client::Call, config: CallerConfig, take: F) -> anyhow::Result<()>
+where
+    F: FnMut(&Part) -> io::Result<()> + Send + 'static,
+{
+    let outcome = Arc::new(Mutex::new(Ok(())));
+    let once = Once { call: Some(call), take, outcome: Arc::clone(&outcome) };
+    let model = select::default_model().context("this build has no reactor to connect with")?;
+    let reactor = select::reactor(model.name, NonZeroUsize::MIN)?;
+    let link = Caller::new(config, once, (Instant::now(), SystemTime::now()));
+    reactor.run(vec![Box::new(link)], &Stop::new())?;
+    std::mem::replace(&mut *outcome.lock().unwrap_or_else(PoisonError::into_inner), Ok(()))
+}
+
 /// The workload of one call.
-struct Once {
+struct Once<F> {
     call: Option<client::Call>,
-    printer: Printer,
+    take: F,
     outcome: Arc<Mutex<anyhow::Result<()>>>,
 }
 
-impl Once {
+impl<F> Once<F> {
     fn fail(&self, error: anyhow::Error) {
         let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
         if outcome.is_ok() {
@@ -144,13 +164,13 @@ impl Once {
     }
 }
 
-impl Workload for Once {
+impl<F: FnMut(&Part) -> io::Result<()> + Send> Workload for Once<F> {
     fn next(&mut self) -> Option<client::Call> {
         self.call.take()
     }
 
     fn part(&mut self, _: u64, part: Part) {
-        if let Err(error) = self.printer.print(&part) {
+        if let Err(error) = (self.take)(&part) {
             // The reader of a pipe that has seen enough is no failure.
             if error.kind() != io::ErrorKind::BrokenPipe {
                 self.fail(anyhow::Error::new(error).context("cannot write the reply"));

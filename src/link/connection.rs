@@ -256,6 +256,8 @@ impl Connection {
             heart_beat: self.config.heart_beat,
             limits: self.config.limits,
             connect_timeout: self.config.timeout,
+            // A message with a bad escape must not cut the connection each time it is delivered.
+            lenient_escapes: true,
         }
     }
 
@@ -274,7 +276,6 @@ impl Connection {
                 Ok(Some(stomp::Event::Message(frame))) => self.events.push_back(Event::Message(frame)),
                 Ok(Some(stomp::Event::Receipt(id))) => self.events.push_back(Event::Receipt(id)),
                 Ok(Some(stomp::Event::Error(frame))) => self.events.push_back(Event::Error(frame)),
-                Ok(Some(_)) => {}
                 Err(error) => {
                     let refused = matches!(error, SessionError::Refused { .. });
                     return self.close(error.to_string(), refused);

@@ -131,12 +131,6 @@ impl Ledger {
         self.running + self.waiting
     }
 
-    /// The number of messages in hand.
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
     /// Jobs that are due for another try.
     pub(crate) fn due(&self, now: Instant) -> Vec<u64> {
         let due = |entry: &Entry| matches!(entry.state, State::Retrying(at) if at <= now);
