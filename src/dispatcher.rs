@@ -54,8 +54,8 @@ impl<R: Reactor> Dispatcher<R> {
     /// Where the reactor cannot run, the broker refuses the login at the first connection, or the
     /// configured number of attempts to connect is used up.
     pub fn run(&self, stop: &Stop) -> Result<(), RunError> {
-        let Config { mapping, policy, .. } = self.config.clone();
-        let mapping = mapping.consumes(&self.config.destinations);
+        let Config { mut mapping, policy, .. } = self.config.clone();
+        mapping.consumed.extend(self.config.destinations.iter().cloned());
         let service = Arc::new(Service::new(Arc::clone(&self.app), mapping, policy));
         let fatal = Fatal::default();
         let link = Worker::new(self.worker(), service, Arc::clone(&fatal));

@@ -105,8 +105,11 @@ impl Service {
             Err(rejected) => {
                 tracing::warn!(reason = %rejected, "a message that is no request");
                 let receipt = delivered.receipt.to_string();
-                let answer = self.mapping.reject(*version, &rejected, &receipt);
-                return Some(answer.unwrap_or_else(|| self.bury(delivered, &rejected.to_string())));
+                return Some(if rejected.can_answer() {
+                    http::reject(*version, &self.mapping, &rejected, &receipt)
+                } else {
+                    self.bury(delivered, &rejected.to_string())
+                });
             }
         };
         if request.delivery.is_expired(SystemTime::now()) {

@@ -100,7 +100,7 @@ mod with_python {
 
     use super::{Serve, stop_on_signals};
     use crate::{
-        app::wsgi::{self, Interpreter, LoadError, Wsgi},
+        app::wsgi::{self, Interpreter, Wsgi},
         cli::{Exit, Failed},
         config::Config,
         dispatcher::Dispatcher,
@@ -148,10 +148,11 @@ mod with_python {
             if let Some(dir) = &self.chdir {
                 std::env::set_current_dir(dir).with_context(|| format!("cannot work in --chdir {}", dir.display()))?;
             }
-            Ok(Interpreter::start(&wsgi::Python {
-                venv: self.venv.clone(),
-                path: self.pythonpath.clone(),
-            })?)
+            let mut setup = wsgi::Setup::new().python_path(&self.pythonpath);
+            if let Some(venv) = &self.venv {
+                setup = setup.venv(venv);
+            }
+            Ok(setup.start()?)
         }
 
         fn load(&self, reactor: &dyn Reactor) -> anyhow::Result<Wsgi> {
@@ -161,12 +162,7 @@ mod with_python {
                 .url_scheme(&self.url_scheme)
                 .script_name(&self.script_name)
                 .multithread(reactor.workers().get() > 1);
-            Wsgi::load(&self.app, config).map_err(|error| {
-                if let LoadError::Import { traceback, .. } = &error {
-                    eprint!("{traceback}");
-                }
-                Failed::new(Exit::Application, error).into()
-            })
+            Wsgi::load(&self.app, &config).map_err(|error| Failed::new(Exit::Application, error).into())
         }
 
         fn config(&self, brokers: Brokers) -> anyhow::Result<Config> {

@@ -37,7 +37,7 @@ mod run {
         tap::{Log, Seen, TappedApplication, TappedReactor},
     };
     use crate::{
-        app::wsgi::{self, Interpreter, Wsgi},
+        app::wsgi::{self, Wsgi},
         broker::{BrokerConfig, BrokerServer},
         cli::{Exit, Failed, call::converse},
         client::{Call, CallerConfig},
@@ -59,8 +59,12 @@ mod run {
                 None => select::default_model().context("this build has no reactor")?.name,
             };
             let reactor = select::reactor(name, NonZeroUsize::new(2).expect("two is not zero"))?;
-            let interpreter = Interpreter::start(&wsgi::Python { venv: self.venv.clone(), path: Vec::new() })?;
-            let app = Wsgi::from_source("stomp_wsgi_demo", SOURCE, "app", wsgi::Config::default()).map_err(|error| {
+            let mut setup = wsgi::Setup::new();
+            if let Some(venv) = &self.venv {
+                setup = setup.venv(venv);
+            }
+            let interpreter = setup.start()?;
+            let app = Wsgi::from_source("stomp_wsgi_demo", SOURCE, "app", &wsgi::Config::default()).map_err(|error| {
                 let advice = "the demo needs Flask: `python3 -m venv .venv && .venv/bin/pip install flask`, or `make demo`";
                 Failed::new(Exit::Application, format!("{error}\n{advice}"))
             })?;
