@@ -121,7 +121,9 @@ impl<'a> Encoder<'a> {
 
     fn passes_over(&self, name: &[u8]) -> bool {
         // Without escapes, a peer may trim: what it would see counts, and what is sent as a space is one.
-        if self.escapes == Escapes::None && !name.iter().all(u8::is_ascii_graphic) {
+        if self.escapes == Escapes::None
+            && name.iter().any(|octet| !octet.is_ascii_graphic() || *octet == b':')
+        {
             let seen: Vec<u8> = name.iter().map(|&octet| substitute(octet, Part::Name)).collect();
             let seen = trim(&seen);
             return seen.is_empty() || seen == b"content-length";

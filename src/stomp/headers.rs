@@ -176,74 +176,76 @@ pub(super) enum Undecodable {
 /// The copy is on purpose. A frame may be kept for as long as an application runs; as a slice it would keep
 /// the whole read buffer, a hundred times its own size, and the parser would need another one meanwhile.
 pub(super) fn decode(head: &[u8], entries: Entries, coding: Coding) -> Result<Headers, Undecodable> {
-    let unchanged = match coding {
-        Coding::Plain => true,
-        Coding::Trimmed => entries.iter().all(|entry| {
-            trim(&head[entry.name()]).len() == entry.name().len()
-                && trim(&head[entry.value()]).len() == entry.value().len()
-        }),
-        Coding::Escaped { .. } => memchr::memchr(b'\\', head).is_none(),
-    };
-    if unchanged {
-        return Ok(Headers::new(Bytes::copy_from_slice(head), entries));
-    }
-    let mut buffer = Vec::with_capacity(head.len());
-    let mut decoded = Entries::with_capacity(entries.len());
-    for entry in entries {
-        let mut undefined = None;
-        let mut append = |buffer: &mut Vec<u8>, range: Range<usize>| match coding {
-            Coding::Plain => buffer.extend_from_slice(&head[range]),
-            Coding::Trimmed => buffer.extend_from_slice(trim(&head[range])),
-            Coding::Escaped { cr, lenient } => {
-                if let Some(escape) = unescape(&head[range.clone()], buffer, cr, lenient) {
-                    undefined.get_or_insert(range.start + escape.start..range.start + escape.end);
-                }
-            }
-        };
-        let start = offset(buffer.len());
-        append(&mut buffer, entry.name());
-        let colon = offset(buffer.len());
-        buffer.push(b':');
-        append(&mut buffer, entry.value());
-        if let Some(escape) = undefined {
-            return Err(Undecodable::UndefinedEscape { entry, escape });
+    let unchanged = |range: Range<usize>| trim(&head[range.clone()]).len() == range.len();
+    match coding {
+        Coding::Trimmed
+            if !entries.iter().all(|entry| unchanged(entry.name()) && unchanged(entry.value())) =>
+        {
+            trimmed(head, &entries)
         }
-        if start == colon {
-            return Err(Undecodable::EmptyName);
-        }
-        decoded.push(Entry { start, colon, end: offset(buffer.len()) });
+        Coding::Escaped { cr, lenient } => match memchr::memchr(b'\\', head) {
+            Some(first) => unescaped(head, entries, first, cr, lenient),
+            None => Ok(Headers::new(Bytes::copy_from_slice(head), entries)),
+        },
+        Coding::Plain | Coding::Trimmed => Ok(Headers::new(Bytes::copy_from_slice(head), entries)),
     }
-    Ok(Headers::new(buffer.into(), decoded))
 }
 
-/// Appends `text` without its escapes, in one pass; answers where the first undefined one stands.
-fn unescape(text: &[u8], out: &mut Vec<u8>, cr: bool, lenient: bool) -> Option<Range<usize>> {
-    let mut from = 0;
-    while let Some(found) = memchr::memchr(b'\\', &text[from..]) {
-        let at = from + found;
-        out.extend_from_slice(&text[from..at]);
-        let decoded = match text.get(at + 1) {
-            Some(b'n') => Some(b'\n'),
-            Some(b'c') => Some(b':'),
-            Some(b'\\') => Some(b'\\'),
-            Some(b'r') if cr => Some(b'\r'),
-            _ => None,
-        };
-        match decoded {
-            Some(octet) => {
-                out.push(octet);
-                from = at + 2;
+fn trimmed(head: &[u8], entries: &Entries) -> Result<Headers, Undecodable> {
+    let headers: Headers =
+        entries.iter().map(|entry| (trim(&head[entry.name()]), trim(&head[entry.value()]))).collect();
+    if headers.iter().any(|(name, _)| name.is_empty()) {
+        return Err(Undecodable::EmptyName);
+    }
+    Ok(headers)
+}
+
+/// A copy of the whole head without its escapes, in one pass; `first` is where the first backslash stands.
+/// Each escape that goes moves what follows one octet to the left, and the entries with it.
+fn unescaped(
+    head: &[u8],
+    mut entries: Entries,
+    first: usize,
+    cr: bool,
+    lenient: bool,
+) -> Result<Headers, Undecodable> {
+    let mut buffer = Vec::with_capacity(head.len());
+    let mut copied = 0;
+    let mut removed = 0;
+    let mut next = Some(first);
+    for entry in &mut entries {
+        let encoded = *entry;
+        for edge in [&mut entry.start, &mut entry.colon, &mut entry.end] {
+            while let Some(at) = next.filter(|at| *at < *edge as usize) {
+                // At the end of a name or a value, what follows the backslash is a colon, CR or LF: no escape.
+                let octet = match head.get(at + 1) {
+                    Some(b'n') => Some(b'\n'),
+                    Some(b'c') => Some(b':'),
+                    Some(b'\\') => Some(b'\\'),
+                    Some(b'r') if cr => Some(b'\r'),
+                    _ => None,
+                };
+                let rest = match octet {
+                    Some(octet) => {
+                        buffer.extend_from_slice(&head[copied..at]);
+                        buffer.push(octet);
+                        copied = at + 2;
+                        removed += 1;
+                        copied
+                    }
+                    None if lenient => at + 1,
+                    None => {
+                        let escape = at..(*edge as usize).min(at + 2);
+                        return Err(Undecodable::UndefinedEscape { entry: encoded, escape });
+                    }
+                };
+                next = memchr::memchr(b'\\', &head[rest..]).map(|found| rest + found);
             }
-            // What follows the backslash is then read as usual: it is no backslash.
-            None if lenient => {
-                out.push(b'\\');
-                from = at + 1;
-            }
-            None => return Some(at..text.len().min(at + 2)),
+            *edge -= removed;
         }
     }
-    out.extend_from_slice(&text[from..]);
-    None
+    buffer.extend_from_slice(&head[copied..]);
+    Ok(Headers::new(buffer.into(), entries))
 }
 
 /// `text` without spaces and tabs at its ends.
