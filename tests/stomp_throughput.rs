@@ -1,5 +1,5 @@
 //! A measurement, not a test:
-//! `cargo test --release --no-default-features --test stomp_throughput -- --ignored --nocapture`.
+//! `cargo test --release --no-default-features --test stomp_throughput -- --ignored --nocapture --test-threads 1`.
 //! Of several rounds the fastest counts: others may be busy on the machine.
 use std::collections::VecDeque;
 use std::hint::black_box;
@@ -72,7 +72,7 @@ fn parse(stream: &[u8], keep: usize) {
 
 #[test]
 #[ignore = "a measurement"]
-fn throughput() {
+fn parse_small_frames() {
     let frames = 20_000;
     let stream = |message: fn(&mut Vec<u8>)| {
         let mut stream = Vec::new();
@@ -86,7 +86,12 @@ fn throughput() {
         report("  parse", frames, stream.len(), fastest(|| parse(&stream, 0)));
         report("  parse, 1000 frames kept", frames, stream.len(), fastest(|| parse(&stream, 1000)));
     }
+}
 
+#[test]
+#[ignore = "a measurement"]
+fn encode_small_frames() {
+    let frames = 20_000;
     let mut out = Vec::new();
     let mut encode = |what, message: fn(&mut Vec<u8>)| {
         let time = fastest(|| {
@@ -95,7 +100,7 @@ fn throughput() {
         });
         report(what, frames, out.len(), time);
     };
-    encode("encode the same", message);
+    encode("encode a MESSAGE", message);
     encode("encode a reply of 4 headers", |out| {
         Encoder::new(out, Version::V1_2, Command::Send)
             .header("destination", "/remote-temp-queue/some-client-4")
@@ -104,7 +109,11 @@ fn throughput() {
             .header("http-content-type", "text/plain")
             .body(b"hello, world");
     });
+}
 
+#[test]
+#[ignore = "a measurement"]
+fn parse_a_large_body() {
     let length = 200 << 20;
     let mut large = format!("SEND\ncontent-length:{length}\n\n").into_bytes();
     large.resize(large.len() + length, b'x');

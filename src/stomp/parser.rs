@@ -4,7 +4,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::excerpt::{excerpt, excerpt_of_line, excerpt_of_word};
-use super::headers::{self, Coding, Entries, Entry, Undecodable, offset};
+use super::headers::{self, Coding, Entry, Undecodable, offset};
 use super::{Command, Frame, Headers, Limits, ParseError, Version};
 
 /// A body's buffer is not made larger than this ahead of what has really arrived.
@@ -41,7 +41,7 @@ pub struct Parser {
     start: usize,
     state: State,
     /// Headers of the head that is being read.
-    entries: Entries,
+    entries: Vec<Entry>,
     /// The head that is waiting for its body, in the body states.
     head: Option<(Command, Headers)>,
     /// Octets of that body so far, which are no longer in `buffer`.
@@ -88,7 +88,7 @@ impl Parser {
             buffer: Vec::new(),
             start: 0,
             state: State::Idle,
-            entries: Entries::new(),
+            entries: Vec::new(),
             head: None,
             body: Vec::new(),
         }
@@ -142,7 +142,7 @@ impl Parser {
             self.state = State::Failed(error.clone());
             self.buffer = Vec::new();
             self.start = 0;
-            self.entries = Entries::new();
+            self.entries = Vec::new();
             self.head = None;
             self.body = Vec::new();
         })
@@ -247,8 +247,7 @@ impl Parser {
     fn end_of_head(&mut self, command: Command, len: usize) -> Result<Step, ParseError> {
         let head = &self.buffer[self.start..self.start + len];
         let coding = self.coding(command, head);
-        let entries = std::mem::take(&mut self.entries);
-        let headers = headers::decode(head, entries, coding).map_err(|error| match error {
+        let headers = headers::decode(head, &mut self.entries, coding).map_err(|error| match error {
             Undecodable::EmptyName => ParseError::NoName { command },
             Undecodable::UndefinedEscape { entry, escape } => ParseError::UndefinedEscape {
                 command,
@@ -263,6 +262,7 @@ impl Parser {
         if length.is_some_and(|length| length > self.limits.body) {
             return Err(ParseError::BodyTooLong { command, limit: self.limits.body });
         }
+        self.entries.clear();
         self.start += len;
         self.head = Some((command, headers));
         Ok(Step::Next(match length {
