@@ -9,7 +9,7 @@ use std::{
 use clap::Args;
 
 use super::{BrokerArgs, broker::Listen, call::parse_seconds, parse_destination};
-use crate::config::DEFAULT_DESTINATION;
+use crate::{config::DEFAULT_DESTINATION, http::HeaderNames, stomp::HeartBeatOffer};
 
 /// The defaults serve an application from the development broker: `stomp-wsgi serve app:app`.
 #[derive(Debug, Args)]
@@ -35,7 +35,8 @@ pub(super) struct Serve {
     prefetch: Option<NonZeroU32>,
     /// Milliseconds between heart-beats to the broker and from it; 0,0 for none
     #[arg(long, value_name = "X,Y", default_value = "10000,10000", env = "STOMP_WSGI_HEART_BEAT")]
-    heart_beat: crate::stomp::HeartBeatOffer,
+    #[arg(value_parser = parse_heart_beat)]
+    heart_beat: HeartBeatOffer,
     /// Work in this directory, and import the application from it
     #[arg(long, value_name = "DIR", env = "STOMP_WSGI_CHDIR")]
     chdir: Option<PathBuf>,
@@ -59,7 +60,8 @@ pub(super) struct Serve {
     reply_ttl: Option<Duration>,
     /// How reply headers are spelled: train (Content-Language), raw, camel or underscore
     #[arg(long, value_name = "STYLE", default_value = "train", env = "STOMP_WSGI_REPLY_HEADER_NAMES")]
-    reply_header_names: crate::http::HeaderNames,
+    #[arg(value_parser = parse_header_names)]
+    reply_header_names: HeaderNames,
     /// How often a message is tried that nobody waits for and that fails
     #[arg(long, value_name = "N", default_value = "5", env = "STOMP_WSGI_MAX_ATTEMPTS")]
     max_attempts: NonZeroU32,
@@ -198,6 +200,20 @@ mod with_python {
             let brokers = format!("stomp://{address}").parse()?;
             Ok((brokers, server.spawn()?))
         }
+    }
+}
+
+fn parse_heart_beat(text: &str) -> Result<HeartBeatOffer, &'static str> {
+    HeartBeatOffer::parse(text.as_bytes()).map_err(|_| "a heart-beat is X,Y in milliseconds, as in 10000,10000")
+}
+
+fn parse_header_names(text: &str) -> Result<HeaderNames, &'static str> {
+    match text {
+        "train" => Ok(HeaderNames::Train),
+        "raw" => Ok(HeaderNames::Raw),
+        "camel" => Ok(HeaderNames::Camel),
+        "underscore" => Ok(HeaderNames::Underscore),
+        _ => Err("train, raw, camel or underscore"),
     }
 }
 

@@ -99,9 +99,7 @@ impl<W: Workload> Caller<W> {
                 }
             }
             Event::Error(frame) => {
-                let said = frame.headers.text("message").unwrap_or("no reason given");
-                let said = format!("the broker reported an error: {}", http::one_line(said.as_bytes()));
-                self.lose(&said);
+                self.lose(&format!("the broker reported an error: {}", frame.complaint()));
             }
             Event::Down(down) => self.lose(&down.why),
         }
@@ -293,7 +291,7 @@ impl Part {
         let headers = message
             .headers
             .iter()
-            .filter(|(name, _)| http::is_reply_header(name))
+            .filter(|(name, _)| *name == b"content-type" || !http::is_reserved(name))
             .map(|(name, value)| {
                 (String::from_utf8_lossy(name).into_owned(), String::from_utf8_lossy(value).into_owned())
             })

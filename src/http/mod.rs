@@ -65,6 +65,7 @@ pub use name::HeaderNames;
 pub use rejected::{Reason, Rejected};
 pub use reply_to::ReplyToError;
 pub use request::{Delivery, Request};
+pub(crate) use reserved::is_reserved;
 pub use responder::{Fault, Finished, Responder};
 pub use response::{Head, InvalidHead, Status};
 pub use target::InvalidTarget;

@@ -88,7 +88,7 @@ const PREFIXES_OUTWARDS: &[&str] =
 /// (httpoxy, CVE-2016-5385).
 ///
 /// `name` has no Camel escapes left.
-pub(super) fn is_reserved(name: &[u8]) -> bool {
+pub(crate) fn is_reserved(name: &[u8]) -> bool {
     NAMES.binary_search_by(|reserved| reserved.as_bytes().cmp(name)).is_ok()
         || PREFIXES.iter().any(|prefix| name.starts_with(prefix.as_bytes()))
         || METADATA.iter().any(|metadata| metadata.as_bytes() == name)

@@ -14,7 +14,6 @@ use super::{
     ledger::State,
 };
 use crate::{
-    http,
     service::{Delivered, Part, Receipt, Service},
     stomp::{Command, Encoder, Frame},
 };
@@ -198,7 +197,7 @@ impl Worker {
     }
 
     fn error(&mut self, frame: &Frame) {
-        let said = http::one_line(frame.headers.text("message").unwrap_or_default().as_bytes());
+        let said = frame.complaint();
         let of = frame.headers.get("receipt-id").and_then(Receipt::parse);
         // The failure of one reply, and not of the connection: a requester that is gone.
         if let (Some((Receipt(job), part)), true) = (of, self.connection.dialect().survives_error()) {

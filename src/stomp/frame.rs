@@ -4,7 +4,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::Headers;
-use super::excerpt::excerpt;
+use super::excerpt::{excerpt, printable};
 
 /// One frame: a command, its headers, and a body that is empty on all but SEND, MESSAGE and ERROR.
 ///
@@ -17,6 +17,13 @@ pub struct Frame {
     pub headers: Headers,
     /// The body's octets, without the NUL that ends the frame.
     pub body: Bytes,
+}
+
+impl Frame {
+    /// What an ERROR complains of: its `message` header, bounded, printable and on one line.
+    pub fn complaint(&self) -> String {
+        printable(self.headers.get("message").unwrap_or(b"no reason given"), 300).replace(['\n', '\t'], " ")
+    }
 }
 
 impl fmt::Debug for Frame {
