@@ -167,9 +167,8 @@ fn substitute(octet: u8, part: Part) -> u8 {
     }
 }
 
-/// Octets that cannot stand for themselves: anywhere, in a name or where there are escapes, and where there
-/// are escapes. A header is looked up octet by octet without a branch, which for the usual few dozen is
-/// quicker than any search.
+/// Where each octet cannot stand for itself. Names and values are looked up octet by octet without a branch:
+/// for the usual few dozen octets that is quicker than searching them.
 static SPECIAL: [u8; 256] = {
     let mut table = [0; 256];
     table[b'\n' as usize] = ALWAYS;
@@ -179,6 +178,9 @@ static SPECIAL: [u8; 256] = {
     table[b'\\' as usize] = BACKSLASH;
     table
 };
+/// In no header.
 const ALWAYS: u8 = 1;
+/// In a name, and wherever there are escapes.
 const COLON: u8 = 2;
+/// Wherever there are escapes.
 const BACKSLASH: u8 = 4;

@@ -252,7 +252,7 @@ impl Parser {
             Undecodable::UndefinedEscape { entry, escape } => ParseError::UndefinedEscape {
                 command,
                 header: excerpt(&head[entry.name()], 32),
-                escape: excerpt(&head[escape], 2),
+                escape: format!("\\{}", excerpt(&head[escape.start + 1..escape.end], 1)),
             },
         })?;
         let length = content_length(command, &headers)?;
@@ -296,6 +296,7 @@ impl Parser {
         let body = match unread.get(missing) {
             Some(0) if self.body.is_empty() => Bytes::copy_from_slice(&unread[..missing]),
             Some(0) => {
+                self.body.reserve_exact(missing);
                 self.body.extend_from_slice(&unread[..missing]);
                 std::mem::take(&mut self.body).into()
             }
