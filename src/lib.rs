@@ -1,1 +1,2 @@
-
+//! Serves Python WSGI applications from a STOMP message broker.
+pub mod stomp;
