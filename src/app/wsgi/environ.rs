@@ -7,7 +7,7 @@
 //! - `CONTENT_LENGTH` is the length of the body, and left out where that is empty.
 //! - `REMOTE_ADDR` is empty, as it is behind a Unix socket: a message has a sender but no address, and
 //!   applications that index it must not fail.
-//! - `HTTP_HOST`, `SERVER_NAME` and `SERVER_PORT` are those of the request, where it names a host.
+//! - `SERVER_NAME` and `SERVER_PORT` are those of the request, where it names a host.
 //! - `REQUEST_URI` and `RAW_URI` are the target as it came.
 
 use std::sync::{Mutex, PoisonError};
@@ -102,7 +102,6 @@ impl Environ {
         if name.is_empty() {
             return Ok(());
         }
-        environ.set_item(intern!(py, "HTTP_HOST"), &text)?;
         let whole = name.len() == host.len();
         environ.set_item(intern!(py, "SERVER_NAME"), if whole { text } else { native(py, name) })?;
         let port = port.map_or_else(|| PyString::intern(py, self.default_port), |port| native(py, port));
@@ -128,9 +127,8 @@ impl Environ {
 /// faster than it grows.
 fn template<'py>(py: Python<'py>, config: &Config) -> PyResult<Bound<'py, PyDict>> {
     let template = PyDict::new(py);
-    let text = |name: &str, value: &str| {
-        template.set_item(PyString::intern(py, name), native(py, value.as_bytes()))
-    };
+    let text =
+        |name: &str, value: &str| template.set_item(PyString::intern(py, name), native(py, value.as_bytes()));
     text("REQUEST_METHOD", "")?;
     text("SCRIPT_NAME", &config.script_name)?;
     text("PATH_INFO", "")?;
@@ -162,7 +160,7 @@ fn template<'py>(py: Python<'py>, config: &Config) -> PyResult<Bound<'py, PyDict
     wsgi("stomp.headers", py.None().into_bound(py))?;
     wsgi("stomp.redelivered", flag(false)?)?;
     wsgi("stomp.one_way", flag(false)?)?;
-    wsgi("stomp.attempt", 1.into_pyobject(py)?.into_any())?;
+    wsgi("stomp.attempt", 1_u32.into_pyobject(py)?.into_any())?;
     for (name, value) in &config.environ {
         text(name, value)?;
     }

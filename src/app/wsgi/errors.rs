@@ -71,7 +71,8 @@ pub(super) fn flush() {
 fn append(text: &str) {
     LINE.with_borrow_mut(|line| {
         line.push_str(text);
-        let end = if line.len() > LONGEST_LINE { Some(line.len()) } else { line.rfind('\n').map(|at| at + 1) };
+        let end =
+            if line.len() > LONGEST_LINE { Some(line.len()) } else { line.rfind('\n').map(|at| at + 1) };
         if let Some(end) = end {
             log(&line[..end]);
             line.drain(..end);

@@ -228,7 +228,8 @@ pub(super) fn prepare(py: Python<'_>, directory: &Path, python_path: &[PathBuf])
     // The thread that imports threading first is taken for the main thread.
     py.import("threading")?;
     let path = py.import("sys")?.getattr("path")?.cast_into::<PyList>()?;
-    for (index, entry) in std::iter::once(directory).chain(python_path.iter().map(PathBuf::as_path)).enumerate()
+    for (index, entry) in
+        std::iter::once(directory).chain(python_path.iter().map(PathBuf::as_path)).enumerate()
     {
         let entry = std::path::absolute(entry).unwrap_or_else(|_| entry.to_owned());
         path.insert(index, entry.into_os_string())?;

@@ -158,7 +158,9 @@ impl<'a> Spec<'a> {
         let missing = error.is_instance_of::<PyModuleNotFoundError>(py);
         let name = || error.value(py).getattr("name").ok()?.extract::<String>().ok();
         let ours = |name: &String| {
-            self.module.strip_prefix(name.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            self.module
+                .strip_prefix(name.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
         match name().filter(ours) {
             // The shop of shop.web may be there and ask for itself in vain; only its traceback tells.
@@ -233,8 +235,7 @@ fn is_async(callable: &Bound<'_, PyAny>) -> PyResult<bool> {
 /// Whether it can be called with nothing, and not with environ and start_response.
 fn is_factory(callable: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = callable.py();
-    let signature =
-        py.import(intern!(py, "inspect"))?.call_method1(intern!(py, "signature"), (callable,))?;
+    let signature = py.import(intern!(py, "inspect"))?.call_method1(intern!(py, "signature"), (callable,))?;
     let refused = |result: PyResult<Bound<'_, PyAny>>| match result {
         Err(error) if error.is_instance_of::<PyTypeError>(py) => Ok(true),
         Err(error) => Err(error),
@@ -257,7 +258,8 @@ fn callables(module: &Bound<'_, PyModule>) -> PyResult<Vec<String>> {
         let (Ok(name), Ok(of)) = (name.cast::<PyString>(), value.getattr("__module__")) else { continue };
         let name = name.to_string_lossy();
         // Classes are mostly views and models; instances have the module of their class.
-        let candidate = value.is_callable() && !name.starts_with('_') && !value.is_instance_of::<pyo3::types::PyType>();
+        let candidate =
+            value.is_callable() && !name.starts_with('_') && !value.is_instance_of::<pyo3::types::PyType>();
         let imported = value.hasattr("__qualname__")? && !of.eq(module.name()?)?;
         if candidate && !imported {
             names.push(name.into_owned());
@@ -271,7 +273,8 @@ fn callables(module: &Bound<'_, PyModule>) -> PyResult<Vec<String>> {
 fn search_path(py: Python<'_>) -> PyResult<Vec<String>> {
     let sys = py.import("sys")?;
     let standard: String = py.import("sysconfig")?.call_method1("get_path", ("stdlib",))?.extract()?;
-    let path = sys.getattr("path")?.cast_into::<PyList>().map_err(|_| PyAttributeError::new_err("sys.path"))?;
+    let path =
+        sys.getattr("path")?.cast_into::<PyList>().map_err(|_| PyAttributeError::new_err("sys.path"))?;
     let path = path.iter().filter_map(|entry| entry.extract::<String>().ok());
     Ok(path
         .filter(|entry| {

@@ -18,7 +18,13 @@ const LONGEST: usize = 64;
 #[derive(Default)]
 pub(super) struct Names {
     keys: HashMap<Box<[u8]>, Option<Py<PyString>>>,
-    values: [Option<(Box<[u8]>, Py<PyString>)>; Value::COUNT],
+    values: [Option<Last>; Value::COUNT],
+}
+
+/// What a value was in the last request.
+struct Last {
+    bytes: Box<[u8]>,
+    text: Py<PyString>,
 }
 
 /// What is most often the same as in the request before.
@@ -52,11 +58,11 @@ impl Names {
     pub(super) fn value<'py>(&mut self, py: Python<'py>, of: Value, bytes: &[u8]) -> Bound<'py, PyString> {
         let last = &mut self.values[of as usize];
         match last {
-            Some((known, value)) if **known == *bytes => value.bind(py).clone(),
+            Some(last) if *last.bytes == *bytes => last.text.bind(py).clone(),
             _ => {
-                let value = text::native(py, bytes);
-                *last = Some((bytes.into(), value.clone().unbind()));
-                value
+                let text = text::native(py, bytes);
+                *last = Some(Last { bytes: bytes.into(), text: text.clone().unbind() });
+                text
             }
         }
     }

@@ -92,7 +92,8 @@ fn not_iterable(result: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
     let message = if result.is_none() {
         "the application returned None, not an iterable of bytes".to_owned()
     } else if result.hasattr(intern!(py, "__await__")).unwrap_or(false) {
-        "the application returned an awaitable: it is not WSGI; wrap an ASGI application with a2wsgi".to_owned()
+        "the application returned an awaitable: it is not WSGI; wrap an ASGI application with a2wsgi"
+            .to_owned()
     } else {
         let kind = result.get_type().name().map_or_else(|_| "?".to_owned(), |kind| kind.to_string());
         format!("the application returned {kind}, not an iterable of bytes")

@@ -14,11 +14,11 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyAssertionError, PyBaseException, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
-use pyo3::types::{PyBaseException, PyBytes, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
 use super::text;
 use super::wire::{self, Ticket};
@@ -88,15 +88,22 @@ impl StartResponse {
         let block = block.as_bytes();
         self.commit(py, None)?;
         let mut state = self.lock(py);
-        if let Some(room) = state.room.as_mut().filter(|_| !state.enough) {
+        if state.enough {
+            return Ok(());
+        }
+        if let Some(room) = &mut state.room {
             let length = block.len() as u64;
             if length > *room {
                 let message = format!("write() of {length} bytes where Content-Length leaves {room}");
+                drop(state);
                 return Err(PyValueError::new_err(message));
             }
             *room -= length;
         }
         drop(state);
+        if block.is_empty() {
+            return Ok(());
+        }
         self.send(py, block)
     }
 }
@@ -124,7 +131,10 @@ impl StartResponse {
             let full = *room == 0;
             state.enough = full;
             if fits.len() < block.len() {
-                tracing::warn!(extra = block.len() - fits.len(), "the body goes on beyond Content-Length: cut");
+                tracing::warn!(
+                    extra = block.len() - fits.len(),
+                    "the body goes on beyond Content-Length: cut"
+                );
             }
         }
         drop(state);
@@ -178,6 +188,8 @@ impl StartResponse {
         let mut state = self.lock(py);
         let held = match &state.phase {
             Phase::Sent => return Ok(()),
+            // Before anything is taken for sent that cannot be.
+            Phase::Held(_) if !wire::reaches(self.ticket) => return Err(elsewhere()),
             Phase::Held(_) => match std::mem::replace(&mut state.phase, Phase::Sent) {
                 Phase::Held(held) => held,
                 _ => unreachable!("the phase was Held under this very lock"),
@@ -190,7 +202,7 @@ impl StartResponse {
         };
         drop(state);
         let mut head = held.head(py)?;
-        if let (Some(length), None) = (sole, head.content_length()) {
+        if let (Some(length), None, true) = (sole, head.content_length(), head.status.has_body()) {
             let length = itoa::Buffer::new().format(length).to_owned();
             head.header(b"Content-Length", length.as_bytes()).map_err(invalid)?;
         }
@@ -236,7 +248,8 @@ impl Held {
     /// The head, with what became of the list meanwhile.
     fn head(self, py: Python<'_>) -> PyResult<Head> {
         let (list, pairs) = (self.list.bind(py), self.pairs.bind(py));
-        let same = list.len() == pairs.len() && list.iter().zip(pairs.iter()).all(|(now, then)| now.is(&then));
+        let same =
+            list.len() == pairs.len() && list.iter().zip(pairs.iter()).all(|(now, then)| now.is(&then));
         if same { Ok(self.head) } else { head(self.head.status, &list.to_tuple()) }
     }
 }
@@ -256,11 +269,12 @@ fn head(status: Status, pairs: &Bound<'_, PyTuple>) -> PyResult<Head> {
         let (name, value) = (pair.get_borrowed_item(0)?, pair.get_borrowed_item(1)?);
         let (Ok(name), Ok(value)) = (name.cast_exact::<PyString>(), value.cast_exact::<PyString>()) else {
             let given = (name.get_type().name()?, value.get_type().name()?);
-            let message = format!("header {index} must be a tuple of two str, not of {} and {}", given.0, given.1);
+            let message =
+                format!("header {index} must be a tuple of two str, not of {} and {}", given.0, given.1);
             return Err(PyTypeError::new_err(message));
         };
-        let name = text::bytes(name).ok_or_else(|| not_latin1("a header's name"))?;
-        let value = text::bytes(value).ok_or_else(|| not_latin1("a header's value"))?;
+        let name = text::bytes(&name).ok_or_else(|| not_latin1("a header's name"))?;
+        let value = text::bytes(&value).ok_or_else(|| not_latin1("a header's value"))?;
         head.header(&name, &value).map_err(invalid)?;
     }
     Ok(head)

@@ -32,8 +32,12 @@ pub(super) fn lend<R>(reply: &mut dyn Reply, work: impl FnOnce(Ticket) -> R) -> 
 
 /// Uses the reply; `None` on another thread than the one that serves that call.
 pub(super) fn with<R>(ticket: Ticket, work: impl FnOnce(&mut dyn Reply) -> R) -> Option<R> {
-    let here = SERVING.get() == ticket.0 && std::thread::current().id() == ticket.1;
-    (here && REPLY.is_set()).then(|| REPLY.with(|reply| work(reply)))
+    reaches(ticket).then(|| REPLY.with(|reply| work(reply)))
+}
+
+/// Whether [`with`] would find the reply.
+pub(super) fn reaches(ticket: Ticket) -> bool {
+    SERVING.get() == ticket.0 && std::thread::current().id() == ticket.1 && REPLY.is_set()
 }
 
 /// Calls may nest: an application may well serve another in the middle of its own.
