@@ -88,7 +88,15 @@ pub struct DestinationError {
 pub fn check_destination(destination: &str) -> Result<(), DestinationError> {
     // What brokers know: ActiveMQ, RabbitMQ, and bare names (a queue on both, an address on Artemis).
     const KINDS: [&str; 9] = [
-        "queue", "topic", "temp-queue", "temp-topic", "remote-temp-queue", "reply-queue", "exchange", "amq", "dsub",
+        "queue",
+        "topic",
+        "temp-queue",
+        "temp-topic",
+        "remote-temp-queue",
+        "reply-queue",
+        "exchange",
+        "amq",
+        "dsub",
     ];
     let why = if destination.is_empty() {
         "it is empty"
@@ -113,7 +121,9 @@ mod tests {
 
     #[test]
     fn destinations_are_checked() {
-        for good in ["/queue/a", "/topic/a.b", "orders", "/temp-queue/x", "/exchange/e/key", "/amq/queue/x", "A.B"] {
+        for good in
+            ["/queue/a", "/topic/a.b", "orders", "/temp-queue/x", "/exchange/e/key", "/amq/queue/x", "A.B"]
+        {
             assert_eq!(check_destination(good), Ok(()), "{good}");
         }
         for bad in ["", "/", "/queue", "/queue/", "/qeue/a", "/queue/a b", "a\nb"] {

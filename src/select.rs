@@ -84,7 +84,7 @@ pub fn default_model() -> Option<&'static Model> {
 /// # Errors
 /// Where there is none of that name, or this build was made without it.
 #[allow(unused_variables, reason = "a build may have no reactor at all")]
-pub fn reactor(name: &str, workers: NonZeroUsize) -> Result<Box<dyn Reactor>, SelectError> {
+pub fn reactor(name: &str, workers: NonZeroUsize) -> Result<Box<dyn Reactor + Send>, SelectError> {
     cfg_if! { if #[cfg(feature = "reactor-thread-pool")] {
         if name == "thread-pool" { return Ok(Box::new(reactors::thread_pool::ThreadPool::new(workers))); }
     }}
@@ -113,7 +113,9 @@ mod tests {
         for model in &MODELS {
             match reactor(model.name, NonZeroUsize::MIN) {
                 Ok(reactor) => assert_eq!((reactor.name(), model.built), (model.name, true)),
-                Err(SelectError::NotBuilt { feature, .. }) => assert_eq!((feature, model.built), (model.feature, false)),
+                Err(SelectError::NotBuilt { feature, .. }) => {
+                    assert_eq!((feature, model.built), (model.feature, false))
+                }
                 Err(error) => panic!("{error}"),
             }
         }

@@ -100,11 +100,11 @@ impl Service {
     pub(crate) fn serve(&self, delivered: &Delivered, more: &mut dyn FnMut(Vec<u8>)) -> Option<Vec<u8>> {
         let begun = Instant::now();
         let Delivered { message, version, .. } = delivered;
+        let receipt = delivered.receipt.to_string();
         let request = match self.mapping.request(message, &delivered.broker, delivered.attempt) {
             Ok(request) => request,
             Err(rejected) => {
                 tracing::warn!(reason = %rejected, "a message that is no request");
-                let receipt = delivered.receipt.to_string();
                 return Some(if rejected.can_answer() {
                     http::reject(*version, &self.mapping, &rejected, &receipt)
                 } else {
@@ -119,7 +119,6 @@ impl Service {
         let span = tracing::info_span!("request", method = %request.method, path = %Path(&request.path), job = delivered.receipt.0);
         let _entered = span.enter();
 
-        let receipt = delivered.receipt.to_string();
         let mut responder = Responder::new(*version, &self.mapping, &request, &receipt, more);
         let mut watched = Watched { responder: &mut responder, cancelled: &delivered.cancelled };
         let result = catch_unwind(AssertUnwindSafe(|| self.app.call(&request, &mut watched)))
@@ -127,15 +126,18 @@ impl Service {
         let finished = responder.finish(result);
         tracing::info!(
             target: "stomp_wsgi::access",
-            method = %request.method,
-            path = %Path(&request.path),
             status = finished.status,
             bytes = finished.body_len,
-            broken = finished.broken,
             micros = begun.elapsed().as_micros() as u64,
             destination = %Path(&request.delivery.destination),
+            "{}",
+            if request.delivery.one_way { "taken" } else if finished.broken { "broken off" } else { "answered" },
         );
-        if request.delivery.one_way { self.fate(delivered, &request, finished.status) } else { Some(finished.bytes) }
+        if request.delivery.one_way {
+            self.fate(delivered, &request, finished.status)
+        } else {
+            Some(finished.bytes)
+        }
     }
 
     /// A one-way message's fate by the application's status: 2xx and 3xx acknowledge, 4xx is dead at once, 5xx tried again.
@@ -144,8 +146,7 @@ impl Service {
             200..400 => Some(Vec::new()),
             500.. if self.may_retry(delivered.attempt) => None,
             _ => {
-                let reason =
-                    format!("{} {} was answered {status}", request.method, Path(&request.path));
+                let reason = format!("{} {} was answered {status}", request.method, Path(&request.path));
                 Some(self.bury(delivered, &reason))
             }
         }
@@ -156,7 +157,13 @@ impl Service {
     }
 
     /// The frame that moves a message to the dead letters.
-    pub(crate) fn dead_letter(&self, version: Version, message: &Frame, reason: &str, receipt: Receipt) -> Vec<u8> {
+    pub(crate) fn dead_letter(
+        &self,
+        version: Version,
+        message: &Frame,
+        reason: &str,
+        receipt: Receipt,
+    ) -> Vec<u8> {
         let from = message.headers.text("destination").unwrap_or_default();
         let queue = from.strip_prefix("/queue/").or(from.strip_prefix("/topic/")).unwrap_or(from);
         let destination = self.policy.dead_letter.replace("{queue}", queue.trim_start_matches('/'));

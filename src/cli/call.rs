@@ -110,7 +110,9 @@ impl Message {
                 Ok(body)
             }
             Some(data) => match data.strip_prefix('@') {
-                Some(file) => std::fs::read(file).with_context(|| format!("cannot read the body from {file}")),
+                Some(file) => {
+                    std::fs::read(file).with_context(|| format!("cannot read the body from {file}"))
+                }
                 None => Ok(data.as_bytes().to_vec()),
             },
         }
@@ -215,7 +217,11 @@ impl Printer {
 fn parse_header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once(':').ok_or("a header is NAME: VALUE")?;
     let (name, value) = (name.trim(), value.trim());
-    if name.is_empty() { Err("a header needs a name".to_owned()) } else { Ok((name.to_owned(), value.to_owned())) }
+    if name.is_empty() {
+        Err("a header needs a name".to_owned())
+    } else {
+        Ok((name.to_owned(), value.to_owned()))
+    }
 }
 
 /// Seconds, with a fraction if need be.

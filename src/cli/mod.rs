@@ -29,7 +29,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve a WSGI application from a queue
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     /// Start the development broker alone
     Broker(broker::Broker),
     /// Send a request to a queue and print the reply
@@ -42,7 +42,7 @@ enum Command {
     Demo(demo::Demo),
 }
 
-/// What the command's exit says.
+/// What the command's exit says. 2 is clap's own, for bad arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum Exit {
@@ -50,8 +50,6 @@ enum Exit {
     Success = 0,
     /// Something failed; a message said what.
     Failure = 1,
-    /// Bad arguments (clap's own).
-    Usage = 2,
     /// The application could not be loaded.
     Application = 3,
     /// The broker cannot be reached, or would not have us (as curl's 7).
@@ -83,7 +81,8 @@ impl From<Exit> for ExitCode {
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    cli.logging.init();
+    let serves = matches!(cli.command, Command::Serve(_) | Command::Broker(_));
+    cli.logging.init(if serves { "info" } else { "warn" });
     let result = match cli.command {
         Command::Serve(serve) => serve.run(),
         Command::Broker(broker) => broker.run(),

@@ -129,7 +129,7 @@ mod with_python {
             result
         }
 
-        fn serve(&self, app: Wsgi, reactor: Box<dyn Reactor>, stop: &Stop) -> anyhow::Result<()> {
+        fn serve(&self, app: Wsgi, reactor: Box<dyn Reactor + Send>, stop: &Stop) -> anyhow::Result<()> {
             let (brokers, _broker) = match &self.broker.broker {
                 Some(_) => (self.broker.or_local(), None),
                 None => {
@@ -148,7 +148,8 @@ mod with_python {
 
         fn interpreter(&self) -> anyhow::Result<Interpreter> {
             if let Some(dir) = &self.chdir {
-                std::env::set_current_dir(dir).with_context(|| format!("cannot work in --chdir {}", dir.display()))?;
+                std::env::set_current_dir(dir)
+                    .with_context(|| format!("cannot work in --chdir {}", dir.display()))?;
             }
             let mut setup = wsgi::Setup::new().python_path(&self.pythonpath);
             if let Some(venv) = &self.venv {
@@ -204,7 +205,8 @@ mod with_python {
 }
 
 fn parse_heart_beat(text: &str) -> Result<HeartBeatOffer, &'static str> {
-    HeartBeatOffer::parse(text.as_bytes()).map_err(|_| "a heart-beat is X,Y in milliseconds, as in 10000,10000")
+    HeartBeatOffer::parse(text.as_bytes())
+        .map_err(|_| "a heart-beat is X,Y in milliseconds, as in 10000,10000")
 }
 
 fn parse_header_names(text: &str) -> Result<HeaderNames, &'static str> {

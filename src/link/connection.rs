@@ -336,7 +336,8 @@ impl Connection {
         }
         let backoff = &self.config.brokers.backoff;
         self.round += 1;
-        let limit = if self.ever_up { backoff.attempts } else { backoff.startup_attempts.or(backoff.attempts) };
+        let limit =
+            if self.ever_up { backoff.attempts } else { backoff.startup_attempts.or(backoff.attempts) };
         if limit.is_some_and(|limit| self.round >= limit) {
             return None;
         }
@@ -350,7 +351,9 @@ impl Connection {
 /// An error of connecting, with what to do about it.
 fn explain(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::ConnectionRefused => "connection refused (is the broker running, and is this its STOMP port?)".into(),
+        io::ErrorKind::ConnectionRefused => {
+            "connection refused (is the broker running, and is this its STOMP port?)".into()
+        }
         io::ErrorKind::TimedOut => "it does not answer (host, port, firewall?)".into(),
         _ => error.to_string(),
     }

@@ -204,7 +204,9 @@ impl Bench {
 
 #[test]
 fn subscribes_with_individual_acks_and_an_explicit_prefetch() {
-    for (server, header) in [("ActiveMQ/5.17.2", "activemq.prefetchSize"), ("RabbitMQ/3.10.8", "prefetch-count")] {
+    for (server, header) in
+        [("ActiveMQ/5.17.2", "activemq.prefetchSize"), ("RabbitMQ/3.10.8", "prefetch-count")]
+    {
         let mut bench = Bench::new("stomp://h");
         bench.server = server;
         bench.socket = true;
@@ -262,7 +264,8 @@ fn acknowledges_in_each_versions_way() {
         bench.message("m1");
         bench.end(End::Done);
         let ack = &bench.sent()[0];
-        let headers: Vec<_> = expected.iter().map(|(name, _)| (*name, ack.headers.text(name).unwrap())).collect();
+        let headers: Vec<_> =
+            expected.iter().map(|(name, _)| (*name, ack.headers.text(name).unwrap())).collect();
         assert_eq!(headers, expected, "{version}");
     }
 }

@@ -8,11 +8,7 @@ use std::{
 
 use reactors::{Action, End, Input, Job, Link, Output};
 
-use super::{
-    Connection, ConnectionConfig, Event, Ledger,
-    connection::Down,
-    ledger::State,
-};
+use super::{Connection, ConnectionConfig, Event, Ledger, connection::Down, ledger::State};
 use crate::{
     service::{Delivered, Part, Receipt, Service},
     stomp::{Command, Encoder, Frame},
@@ -160,7 +156,8 @@ impl Worker {
         let Some(entry) = self.ledger.get(job) else { return };
         let attempt = entry.attempt;
         if self.service.may_retry(attempt) {
-            let delay = self.config.retry_delay.saturating_mul(1 << (attempt - 1).min(16)).min(MAX_RETRY_DELAY);
+            let delay =
+                self.config.retry_delay.saturating_mul(1 << (attempt - 1).min(16)).min(MAX_RETRY_DELAY);
             tracing::warn!(attempt, ?delay, "a message failed and will be tried again");
             self.ledger.set(job, State::Retrying(now + delay));
             self.retry = Some(self.retry.map_or(now + delay, |at| at.min(now + delay)));
@@ -258,7 +255,10 @@ impl Worker {
                     self.ledger.running() == 0
                 };
                 if now >= until {
-                    tracing::warn!(running = self.ledger.running(), "gave up waiting for what runs; the broker keeps those messages");
+                    tracing::warn!(
+                        running = self.ledger.running(),
+                        "gave up waiting for what runs; the broker keeps those messages"
+                    );
                     self.leave_at_once();
                 } else if idle && self.connection.is_up() {
                     let version = self.connection.version();

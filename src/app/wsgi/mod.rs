@@ -41,6 +41,8 @@ mod text;
 mod thread;
 mod wire;
 
+use std::ffi::CString;
+
 use pyo3::prelude::*;
 
 pub use config::Config;
@@ -72,6 +74,39 @@ impl Wsgi {
         thread::attach(|py| {
             let app = spec.load(py)?;
             Self::new(app, config).map_err(|error| LoadError::import(py, &error))
+        })
+    }
+
+    /// Runs `source` as the module `name`, and serves its `attribute`. For applications that come with a
+    /// program, such as a demonstration.
+    ///
+    /// # Errors
+    /// [`LoadError`], as for [`load`](Self::load).
+    ///
+    /// # Panics
+    /// If no interpreter runs, or an argument holds a NUL.
+    pub fn from_source(
+        name: &str,
+        source: &str,
+        attribute: &str,
+        config: &Config,
+    ) -> Result<Self, LoadError> {
+        let text = |text: &str| CString::new(text).expect("the caller gives no NUL");
+        thread::attach(|py| {
+            PyModule::from_code(py, &text(source), &text(&format!("{name}.py")), &text(name))
+                .and_then(|module| Self::new(module.getattr(attribute)?, config))
+                .map_err(|error| LoadError::import(py, &error))
+        })
+    }
+
+    /// The environ that `request` makes: names, and values as Python shows them, in Python's order.
+    ///
+    /// # Errors
+    /// Where Python fails, which it does for want of memory.
+    pub fn environ(&self, request: &Request) -> PyResult<Vec<(String, String)>> {
+        thread::attach(|py| {
+            let environ = self.environ.of(py, request)?;
+            environ.iter().map(|(name, value)| Ok((name.to_string(), value.repr()?.to_string()))).collect()
         })
     }
 

@@ -64,7 +64,8 @@ mod run {
                 setup = setup.venv(venv);
             }
             let interpreter = setup.start()?;
-            let app = Wsgi::from_source("stomp_wsgi_demo", SOURCE, "app", &wsgi::Config::default()).map_err(|error| {
+            let config = wsgi::Config::default().multithread(reactor.workers().get() > 1);
+            let app = Wsgi::from_source("stomp_wsgi_demo", SOURCE, "app", &config).map_err(|error| {
                 let advice = "the demo needs Flask: `python3 -m venv .venv && .venv/bin/pip install flask`, or `make demo`";
                 Failed::new(Exit::Application, format!("{error}\n{advice}"))
             })?;
@@ -95,15 +96,24 @@ mod run {
 
     fn conversations(brokers: &Brokers, log: &Log, show: &Show) -> anyhow::Result<()> {
         // Subscribed once the broker says so.
-        let connection = log.take_until(PATIENCE, |seen| matches!(seen, Seen::In(frame) if frame.command == Command::Receipt));
+        let connection = log.take_until(
+            PATIENCE,
+            |seen| matches!(seen, Seen::In(frame) if frame.command == Command::Receipt),
+        );
         show.connection(&connection.context("the server did not subscribe")?)?;
         for (title, call) in calls() {
-            let config = CallerConfig { timeout: PATIENCE, ..CallerConfig::new(brokers.clone(), DEFAULT_DESTINATION) };
-            let parts = converse(call.clone(), config).with_context(|| format!("the conversation \"{title}\" failed"))?;
+            let config =
+                CallerConfig { timeout: PATIENCE, ..CallerConfig::new(brokers.clone(), DEFAULT_DESTINATION) };
+            let parts = converse(call.clone(), config)
+                .with_context(|| format!("the conversation \"{title}\" failed"))?;
             let settled = |seen: &Seen| matches!(seen, Seen::Out(frame) if frame.command == Command::Ack);
             let seen = log.take_until(PATIENCE, settled).context("the message was not acknowledged")?;
             show.conversation(title, &call, &seen, &parts)?;
-            let answered = if call.one_way { parts.is_empty() } else { parts.last().is_some_and(|last| !last.more && !last.is_error) };
+            let answered = if call.one_way {
+                parts.is_empty()
+            } else {
+                parts.last().is_some_and(|last| !last.more && !last.is_error)
+            };
             ensure!(answered, "the conversation \"{title}\" did not go as it should");
         }
         Ok(())
@@ -120,7 +130,11 @@ mod run {
             ("a GET", call("GET", "/hello/World?from=the+broker")),
             (
                 "a POST with a body",
-                Call { headers: json, body: r#"{"item": "teapot", "pieces": 2}"#.into(), ..call("POST", "/orders") },
+                Call {
+                    headers: json,
+                    body: r#"{"item": "teapot", "pieces": 2}"#.into(),
+                    ..call("POST", "/orders")
+                },
             ),
             ("a streamed reply", Call { stream: true, ..call("GET", "/countdown") }),
             (

@@ -1,7 +1,7 @@
 //! The demo's pages: what was seen, readable in a terminal.
 
 use std::{
-    fmt::Write as _,
+    fmt::{self, Write as _},
     io::{self, IsTerminal, Write},
     time::Instant,
 };
@@ -75,12 +75,12 @@ impl Show {
                     self.heading(Ink::Python, &at("start_response got"))?;
                     self.line(Ink::Python, &format!("    '{} {reason}'", head.status.code))?;
                     for (name, value) in &head.headers {
-                        self.line(Ink::Python, &format!("    {}: {}", name.escape_ascii(), value.escape_ascii()))?;
+                        self.line(Ink::Python, &format!("    {}: {}", Shown(name), Shown(value)))?;
                     }
                 }
                 Seen::Block(block) => {
                     self.heading(Ink::Python, &at("a block of the body"))?;
-                    self.line(Ink::Python, &format!("    b\"{}\"", block.escape_ascii()))?;
+                    self.line(Ink::Python, &format!("    b'{}'", Shown(block)))?;
                 }
                 Seen::Returned(Ok(())) => self.heading(Ink::Python, &at("the application is done"))?,
                 Seen::Returned(Err(error)) => {
@@ -116,17 +116,24 @@ impl Show {
         self.heading(ink, what)?;
         self.line(ink, &format!("    {}", frame.command.as_str()))?;
         for (name, value) in frame.headers.iter() {
-            self.line(ink, &format!("    {}:{}", name.escape_ascii(), value.escape_ascii()))?;
+            self.line(ink, &format!("    {}:{}", Shown(name), Shown(value)))?;
         }
-        self.line(ink, &format!("\n    {}^@", frame.body.escape_ascii()))
+        self.line(ink, &format!("\n    {}^@", Shown(&frame.body)))
     }
 
     fn line(&self, ink: Ink, text: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
-        if self.colour {
-            writeln!(out, "\x1b[{}m{text}\x1b[0m", ink as u8)
-        } else {
-            writeln!(out, "{text}")
-        }
+        if self.colour { writeln!(out, "\x1b[{}m{text}\x1b[0m", ink as u8) } else { writeln!(out, "{text}") }
+    }
+}
+
+/// Octets as text, with control characters escaped.
+struct Shown<'a>(&'a [u8]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        String::from_utf8_lossy(self.0).chars().try_for_each(|char| {
+            if char.is_control() { write!(f, "{}", char.escape_default()) } else { f.write_char(char) }
+        })
     }
 }

@@ -37,20 +37,32 @@ pub(super) enum Seen {
 
 /// What happened, in order, and when.
 #[derive(Clone, Default)]
-pub(super) struct Log(Arc<(Mutex<Vec<(Instant, Seen)>>, Condvar)>);
+pub(super) struct Log(Arc<Shared>);
+
+/// Something that happened, and when.
+type Event = (Instant, Seen);
+
+#[derive(Default)]
+struct Shared {
+    events: Mutex<Vec<Event>>,
+    grown: Condvar,
+}
 
 impl Log {
     fn note(&self, seen: Seen) {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), seen));
-        self.0.1.notify_all();
+        self.0.events.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), seen));
+        self.0.grown.notify_all();
     }
 
     /// Everything noted so far, once something is that `last` accepts.
-    pub(super) fn take_until(&self, patience: Duration, last: impl Fn(&Seen) -> bool) -> Option<Vec<(Instant, Seen)>> {
-        let events = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let missing = |events: &mut Vec<(Instant, Seen)>| !events.iter().any(|(_, seen)| last(seen));
-        let (mut events, waited) =
-            self.0.1.wait_timeout_while(events, patience, missing).unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn take_until(&self, patience: Duration, last: impl Fn(&Seen) -> bool) -> Option<Vec<Event>> {
+        let events = self.0.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let missing = |events: &mut Vec<Event>| !events.iter().any(|(_, seen)| last(seen));
+        let (mut events, waited) = self
+            .0
+            .grown
+            .wait_timeout_while(events, patience, missing)
+            .unwrap_or_else(PoisonError::into_inner);
         (!waited.timed_out()).then(|| std::mem::take(&mut *events))
     }
 }
@@ -141,7 +153,8 @@ impl TappedApplication {
 
 impl Application for TappedApplication {
     fn call(&self, request: &Request, reply: &mut dyn Reply) -> Result<(), AppError> {
-        self.log.note(Seen::Environ(self.inner.environ(request)));
+        let environ = self.inner.environ(request).map_err(|error| AppError(error.to_string()))?;
+        self.log.note(Seen::Environ(environ));
         let result = self.inner.call(request, &mut TappedReply { inner: reply, log: &self.log });
         self.log.note(Seen::Returned(result.clone()));
         result
