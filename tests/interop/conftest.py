@@ -26,12 +26,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Tests that name `kind` or `reactor` run for each of them."""
+    """Tests that name `kind` (or `real_kind`: not our own broker) or `reactor` run for each of them."""
+    kinds = {kind: pytest.param(kind, marks=getattr(pytest.mark, kind)) for kind in KINDS}
     if "kind" in metafunc.fixturenames:
-        kinds = getattr(metafunc.function, "kinds", KINDS)
-        metafunc.parametrize("kind", [pytest.param(k, marks=getattr(pytest.mark, k)) for k in kinds], scope="session")
+        metafunc.parametrize("kind", kinds.values())
+    if "real_kind" in metafunc.fixturenames:
+        metafunc.parametrize("real_kind", [kinds["activemq"], kinds["rabbitmq"]])
     if "reactor" in metafunc.fixturenames:
-        metafunc.parametrize("reactor", getattr(metafunc.function, "reactors", REACTORS))
+        metafunc.parametrize("reactor", REACTORS)
 
 
 def need(kind: str) -> type[brokers.Broker]:
@@ -81,6 +83,11 @@ def shared_brokers(new_broker):
         return running[kind]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def need_broker():
+    return need
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import atexit
 import ctypes
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -82,8 +83,10 @@ def free_port() -> int:
 
 
 def tail(log: Path, lines: int = 40) -> str:
+    """The last lines, without colours."""
     try:
-        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+        text = re.sub(r"\x1b\[[0-9;]*m", "", log.read_text(errors="replace"))
+        return "\n".join(text.splitlines()[-lines:])
     except OSError as error:
         return str(error)
 
