@@ -8,7 +8,7 @@ app = Bottle()
 @app.get("/hello/<name>")
 def hello(name: str) -> str:
     response.content_type = "text/plain; charset=utf-8"
-    return f"Hello, {name}!"
+    return f"Hello, {name}!\n"
 
 
 @app.post("/upper")

@@ -7,7 +7,7 @@ app = Flask(__name__)
 
 @app.get("/hello/<name>")
 def hello(name: str) -> Response:
-    return Response(f"Hello, {name}!", mimetype="text/plain")
+    return Response(f"Hello, {name}!\n", mimetype="text/plain")
 
 
 @app.post("/echo")

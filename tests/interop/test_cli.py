@@ -167,10 +167,10 @@ def test_no_broker_at_all(reactor, directory):
         wait_listening(port, child, log)
         uri = f"stomp://127.0.0.1:{port}"
         done = run("call", "--broker", uri, "GET", "/hello/World")
-        assert (done.returncode, done.stdout) == (0, b"Hello, World!"), done.stderr.decode() + processes.tail(log)
+        assert (done.returncode, done.stdout) == (0, b"Hello, World!\n"), done.stderr.decode() + processes.tail(log)
         # The default destination, by another requester as well.
         with Requester("127.0.0.1", port, "/queue/wsgi") as caller:
-            assert caller.request("GET", "/hello/Broker").body == b"Hello, Broker!"
+            assert caller.request("GET", "/hello/Broker").body == b"Hello, Broker!\n"
     finally:
         assert processes.end(child) == 0, processes.tail(log)
 

@@ -31,7 +31,7 @@ def test_hello(example):
 
 def test_flask(example):
     _, caller = example("flask_app:app")
-    assert caller.request("GET", "/hello/World").body == b"Hello, World!"
+    assert caller.request("GET", "/hello/World").body == b"Hello, World!\n"
     assert caller.request("POST", "/echo", b"\x00\xff", {"content-type": "application/x-test"}).body == b"\x00\xff"
     reply = caller.request("POST", "/sum", b'{"numbers": [1, 2, 3.5]}', {"content-type": "application/json"})
     assert json.loads(reply.body) == {"sum": 6.5}
@@ -48,7 +48,7 @@ def test_flask(example):
 
 def test_bottle(example):
     _, caller = example("bottle_app:app")
-    assert caller.request("GET", "/hello/World").body == b"Hello, World!"
+    assert caller.request("GET", "/hello/World").body == b"Hello, World!\n"
     assert json.loads(caller.request("POST", "/upper", b'{"text": "abc"}', {"content-type": "application/json"}).body) == {
         "text": "ABC"
     }

@@ -51,7 +51,8 @@ def holds(request, shared_brokers, scratch: Path):
                 continue  # said again, by the tests that it concerns
             relays[pair] = Proxy(broker.port)
             directory = Path(tempfile.mkdtemp(dir=scratch))
-            options = ("--heart-beat", int(BEAT * 1000))
+            beat = int(BEAT * 1000)
+            options = ("--heart-beat", f"{beat},{beat}")
             one = Server(directory, relays[pair].port, reactor, f"/queue/hold.{reactor}", options=options)
             servers[pair] = one.start()
             # Not through the relay, which is to see the server only.
