@@ -1,0 +1,59 @@
+# Two commands are all one needs: `make demo` and `make test`. Both bring along what is missing.
+
+VENV := $(CURDIR)/.venv
+PYTHON_IN := $(VENV)/bin/python
+PYTEST := $(PYTHON_IN) -m pytest
+
+# The interpreter that the binary embeds, for every build the same: another one means another build.
+export PYO3_PYTHON := $(PYTHON_IN)
+export VIRTUAL_ENV := $(VENV)
+
+.NOTPARALLEL:
+.PHONY: help demo test prepare prepare-demo build fmt lint doc test-rust features deny test-python interop clean
+
+help: ## Say what there is (the default)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: prepare-demo ## Serve a Flask application from the embedded broker and call it
+	cargo run --quiet -- demo
+
+test: prepare fmt lint doc test-rust features deny build ## Everything that CI runs
+	$(PYTEST) tests
+	@tests/prepare.sh summary
+
+prepare: ## What the tests need: .venv, libpython, brokers
+	@tests/prepare.sh test
+
+prepare-demo:
+	@tests/prepare.sh demo
+
+build: prepare-demo
+	cargo build
+
+fmt: ## Formatting, checked
+	cargo fmt --all --check
+
+lint: prepare-demo ## clippy with every feature, warnings are errors
+	cargo clippy --workspace --all-targets --all-features -- -D warnings
+
+doc: prepare-demo ## rustdoc, warnings are errors
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features
+
+test-rust: prepare-demo ## Unit, property and conformance tests, documentation examples
+	@tests/features.sh all
+
+features: prepare-demo ## Every reactor alone, with and without Python, and none
+	@tests/features.sh each
+
+deny: ## Licences, bans and sources of the dependencies, where cargo-deny is installed
+	@if tests/prepare.sh deny; then cargo deny check licenses bans sources; fi
+
+test-python: prepare build ## pytest with the development broker only
+	$(PYTEST) tests -m "not activemq and not rabbitmq"
+
+interop: prepare build ## pytest with real ActiveMQ and RabbitMQ
+	$(PYTEST) tests -m "activemq or rabbitmq"
+
+clean: ## Remove what was built and prepared
+	cargo clean
+	rm -rf .venv .cache .pytest_cache

@@ -1,0 +1,129 @@
+"""What the tests ask for: echoes, records, waits, streams and holds. Plain WSGI, standard library only."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import time
+from pathlib import Path
+from urllib.parse import parse_qs
+
+#: Where records are written and where gates are looked for; the tests look from the other side.
+DIRECTORY = Path(os.environ.get("PROBE_DIR", "."))
+
+
+def app(environ, start_response):
+    head, _, rest = environ["PATH_INFO"].lstrip("/").partition("/")
+    view = VIEWS.get(head, not_found)
+    query = {name: values[-1] for name, values in parse_qs(environ["QUERY_STRING"]).items()}
+    return view(environ, start_response, rest, query)
+
+
+def text(start_response, body: bytes | str, status: str = "200 OK"):
+    body = body.encode() if isinstance(body, str) else body
+    start_response(status, [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+def record(name: str, line: str) -> None:
+    """One line, whole, whatever else writes to the file."""
+    fd = os.open(DIRECTORY / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(fd, f"{line}\n".encode())
+    finally:
+        os.close(fd)
+
+
+def not_found(environ, start_response, rest, query):
+    return text(start_response, "nothing here", "404 Not Found")
+
+
+def ping(environ, start_response, rest, query):
+    return text(start_response, "pong")
+
+
+def echo(environ, start_response, rest, query):
+    """The rest of the path, a colon, the body."""
+    return text(start_response, f"{rest}:".encode() + environ["wsgi.input"].read())
+
+
+def plain(environ, start_response, rest, query):
+    """The body and nothing else, in its own type."""
+    body = environ["wsgi.input"].read()
+    start_response("200 OK", [("Content-Type", environ.get("CONTENT_TYPE") or "application/octet-stream")])
+    return [body]
+
+
+def work(environ, start_response, rest, query):
+    """Takes `ms` milliseconds, and leaves a record when it begins and when it is done."""
+    record("begun", rest)
+    time.sleep(float(query.get("ms", 0)) / 1000)
+    record("done", rest)
+    return text(start_response, f"worked on {rest}")
+
+
+def gated(environ, start_response, rest, query):
+    """`blocks` blocks; each but the first waits until the test has made its gate."""
+    start_response("200 OK", [("Content-Type", "text/plain"), ("X-Key", rest)])
+
+    def blocks():
+        for n in range(int(query["blocks"])):
+            gate, deadline = DIRECTORY / f"gate-{rest}-{n}", time.monotonic() + 20
+            while n > 0 and not gate.exists():
+                if time.monotonic() > deadline:
+                    raise RuntimeError(f"nobody opened {gate}")
+                time.sleep(0.005)
+            yield b""  # means nothing, and must not travel
+            yield f"block {n} of {rest}\n".encode()
+        record("finished", rest)
+
+    return blocks()
+
+
+def hold(environ, start_response, rest, query):
+    """Sleeps in C without letting go of the GIL: no other Python runs meanwhile."""
+    record("held", rest)
+    ctypes.PyDLL(None).sleep(int(query["seconds"]))
+    return text(start_response, f"held for {query['seconds']} s")
+
+
+def note(environ, start_response, rest, query):
+    """For messages that nobody answers: writes down what came."""
+    record("notes", f"{environ['REQUEST_METHOD']} {rest} {environ['wsgi.input'].read().decode()}")
+    return text(start_response, "noted")
+
+
+def status(environ, start_response, rest, query):
+    return text(start_response, f"as you say: {rest}", f"{rest} Said So")
+
+
+def boom(environ, start_response, rest, query):
+    raise RuntimeError("boom")
+
+
+def show(environ, start_response, rest, query):
+    """The environ, as far as it is text, flags or numbers."""
+    simple = {k: v for k, v in environ.items() if isinstance(v, (str, int, bool))}
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps(simple).encode()]
+
+
+def cookies(environ, start_response, rest, query):
+    start_response("200 OK", [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("Expires", "Thu, 01 Jan 1970 00:00:00 GMT")])
+    return [b"two cookies"]
+
+
+VIEWS = {
+    "ping": ping,
+    "echo": echo,
+    "plain": plain,
+    "work": work,
+    "gated": gated,
+    "hold": hold,
+    "note": note,
+    "status": status,
+    "boom": boom,
+    "show": show,
+    "cookies": cookies,
+}

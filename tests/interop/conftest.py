@@ -1,0 +1,147 @@
+"""Brokers and servers for the tests, and an end for all of them."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import brokers
+import processes
+import pytest
+import server
+
+KINDS = tuple(brokers.KINDS)
+REACTORS = server.REACTORS
+_left_out: dict[str, str] = {}
+_logs: list[Path] = []
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for kind in KINDS:
+        config.addinivalue_line("markers", f"{kind}: needs the broker {kind}")
+    brokers.DevBroker.binary = server.binary()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests that name `kind` (or `real_kind`: not our own broker) or `reactor` run for each of them."""
+    kinds = {kind: pytest.param(kind, marks=getattr(pytest.mark, kind)) for kind in KINDS}
+    if "kind" in metafunc.fixturenames:
+        metafunc.parametrize("kind", kinds.values())
+    if "real_kind" in metafunc.fixturenames:
+        metafunc.parametrize("real_kind", [kinds["activemq"], kinds["rabbitmq"]])
+    if "reactor" in metafunc.fixturenames:
+        metafunc.parametrize("reactor", REACTORS)
+
+
+def need(kind: str) -> type[brokers.Broker]:
+    """The class of this broker; the test is skipped without it, and on CI fails."""
+    cls = brokers.KINDS[kind]
+    if why := cls.missing():
+        _left_out[kind] = why
+        if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
+            pytest.fail(f"{why}; CI has to run against it", pytrace=False)
+        pytest.skip(why)
+    return cls
+
+
+@pytest.fixture(scope="session")
+def scratch() -> Path:
+    """A directory for the whole run, with a short path and gone at the end."""
+    path = Path(tempfile.mkdtemp(prefix="stomp-wsgi-tests-"))
+    yield path
+    processes.end_all()
+    if not os.environ.get("KEEP_LOGS"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def new_broker(scratch: Path):
+    """Makes a broker of this kind, not started yet."""
+    made, numbers = [], itertools.count(1)
+
+    def make(kind: str) -> brokers.Broker:
+        broker = need(kind)(scratch / f"{kind}-{next(numbers)}")
+        made.append(broker)
+        return broker
+
+    yield make
+    for broker in made:
+        broker.close()
+
+
+@pytest.fixture(scope="session")
+def shared_brokers(new_broker):
+    """Started when first asked for, and shared by all tests that do no harm to them."""
+    running: dict[str, brokers.Broker] = {}
+
+    def get(kind: str) -> brokers.Broker:
+        if kind not in running:
+            running[kind] = new_broker(kind).start()
+        return running[kind]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def need_broker():
+    return need
+
+
+@pytest.fixture
+def broker(kind: str, shared_brokers) -> brokers.Broker:
+    found = shared_brokers(kind)
+    _logs.append(found.log)
+    return found
+
+
+@pytest.fixture
+def queue(request: pytest.FixtureRequest) -> str:
+    """A destination of this test's own."""
+    name = "".join(c if c.isalnum() else "." for c in request.node.name)
+    return f"/queue/{name.strip('.')}.{os.getpid()}"
+
+
+@pytest.fixture
+def directory(scratch: Path) -> Path:
+    """Where this test's server leaves its log and its records."""
+    return Path(tempfile.mkdtemp(dir=scratch))
+
+
+@pytest.fixture
+def serve(directory: Path, queue: str):
+    """Starts servers on a broker; kills them at the end of the test."""
+    started: list[server.Server] = []
+
+    def start(broker: brokers.Broker, reactor: str, **options: object) -> server.Server:
+        options = {"destination": queue} | options
+        one = server.Server(directory, broker.port, reactor, **options).start()
+        started.append(one)
+        _logs.append(one.log)
+        return one
+
+    yield start
+    for one in started:
+        one.kill()
+
+
+@pytest.fixture(autouse=True)
+def _fresh_logs() -> None:
+    _logs.clear()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    """A failure shows the last lines of what ran beside the test."""
+    report = yield
+    if report.failed:
+        for log in dict.fromkeys(_logs):
+            report.sections.append((f"{log.parent.name}/{log.name}", processes.tail(log)))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for kind, why in _left_out.items():
+        terminalreporter.write_line(f"LEFT OUT, {kind}: {why}", yellow=True)

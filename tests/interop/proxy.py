@@ -1,0 +1,62 @@
+"""A TCP relay on the loopback interface that notes who connected, and when bytes went by."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+
+class Proxy:
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._sockets: list[socket.socket] = []
+        #: Connections that came through.
+        self.connections = 0
+        #: When bytes came from the client, as `time.monotonic()` has it.
+        self.heard: list[float] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+        for one in self._sockets:
+            one.close()
+
+    def longest_silence(self, start: float, end: float) -> float:
+        """The longest time between `start` and `end` in which the client sent nothing."""
+        times = [start, *(t for t in self.heard if start < t < end), end]
+        return max(b - a for a, b in zip(times, times[1:]))
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            try:
+                far = socket.create_connection(("127.0.0.1", self._target))
+            except OSError:
+                near.close()
+                continue
+            self.connections += 1
+            for one in (near, far):
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._sockets += [near, far]
+            threading.Thread(target=self._pump, args=(near, far, True), daemon=True).start()
+            threading.Thread(target=self._pump, args=(far, near, False), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, from_client: bool) -> None:
+        try:
+            while data := source.recv(64 * 1024):
+                if from_client:
+                    self.heard.append(time.monotonic())
+                sink.sendall(data)
+        except OSError:
+            pass
+        for one in (source, sink):
+            try:
+                one.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass

@@ -1,0 +1,147 @@
+#!/bin/sh
+# Brings along what is missing: `prepare.sh demo` what runs, `prepare.sh test` what tests as well.
+# Packages of the system are installed only by root, and only by apt-get. What cannot be had is named
+# in .cache/left-out, which `prepare.sh summary` shows.
+set -eu
+cd "$(dirname "$0")/.."
+venv=.venv
+left_out=.cache/left-out
+mkdir -p .cache
+
+say() { printf '%s\n' "prepare: $*" >&2; }
+
+leave_out() {
+    say "LEFT OUT: $*"
+    printf '%s\n' "$*" >>"$left_out"
+}
+
+may_install() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
+
+# Installs packages. No service is started: the tests run brokers of their own.
+apt_install() {
+    may_install || return 1
+    say "apt-get install $*"
+    policy=/usr/sbin/policy-rc.d
+    made=
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod +x "$policy" && made=yes
+    fi
+    status=1
+    for refresh in no yes; do
+        if [ $refresh = yes ] || ! ls /var/lib/apt/lists/*_Packages* >/dev/null 2>&1; then
+            apt-get update -qq || true
+        fi
+        if RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -qq --no-install-recommends "$@" >.cache/apt.log 2>&1; then
+            status=0
+            break
+        fi
+    done
+    [ -z "$made" ] || rm -f "$policy"
+    [ $status = 0 ] || tail -n 20 .cache/apt.log >&2
+    return $status
+}
+
+# Whether $1 is a Python that a binary can embed and a virtual environment can be made of.
+embeddable() {
+    "$1" - >/dev/null 2>&1 <<'PY'
+import ensurepip, pathlib, sys, sysconfig, venv
+var = sysconfig.get_config_var
+library = pathlib.Path(var("LIBDIR") or "/", var("LDLIBRARY") or "none")
+sys.exit(not (sys.version_info >= (3, 9) and var("Py_ENABLE_SHARED") and library.exists()))
+PY
+}
+
+find_python() {
+    for candidate in ${PYTHON:-} python3.11 /usr/bin/python3.11 python3 /usr/bin/python3; do
+        if embeddable "$candidate"; then
+            command -v "$candidate"
+            return 0
+        fi
+    done
+    return 1
+}
+
+prepare_venv() {
+    if ! embeddable $venv/bin/python; then
+        if ! python=$(find_python); then
+            # Debian's, where the interpreter at hand has no library to link with.
+            apt_install python3.11 python3.11-venv libpython3.11-dev ||
+                apt_install python3 python3-venv libpython3-dev || true
+            python=$(find_python) || {
+                say "no Python with a shared library (libpython3.x.so) and the venv module was found."
+                say "On Debian or Ubuntu: apt-get install python3.11 python3.11-venv libpython3.11-dev"
+                say "With pyenv: PYTHON_CONFIGURE_OPTS=--enable-shared pyenv install 3.11"
+                say "Or name one: PYTHON=/path/to/python make ..."
+                exit 1
+            }
+        fi
+        say "$venv from $("$python" -c 'import sys; print(sys.executable, sys.version.split()[0])')"
+        rm -rf $venv
+        "$python" -m venv $venv
+    fi
+}
+
+# Installs the requirements in $1, once for each state of the files.
+pip_install() {
+    stamp=$venv/.installed-$(cat "$1" examples/requirements.txt | cksum | tr -d ' ')-$(basename "$(dirname "$1")")
+    [ -e "$stamp" ] && return 0
+    say "pip install -r $1"
+    $venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$1"
+    touch "$stamp"
+}
+
+prepare_rust() {
+    command -v cargo >/dev/null || {
+        say "no cargo: install Rust 1.85 or later, see https://rustup.rs"
+        exit 1
+    }
+    command -v cc >/dev/null || apt_install gcc libc6-dev || {
+        say "no C compiler (cc), which Rust links with"
+        exit 1
+    }
+}
+
+prepare_rust_tools() {
+    cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
+    cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
+}
+
+prepare_brokers() {
+    missing=
+    [ -d /usr/share/activemq/lib ] && command -v java >/dev/null || missing="activemq"
+    [ -d /usr/lib/rabbitmq/lib ] && command -v epmd >/dev/null || missing="$missing rabbitmq-server"
+    for package in $missing; do
+        apt_install "$package" || leave_out "tests against $package: not installed; as root: apt-get install $package"
+    done
+}
+
+case ${1:-} in
+demo)
+    prepare_rust
+    prepare_venv
+    pip_install examples/requirements.txt
+    ;;
+test)
+    rm -f "$left_out"
+    prepare_rust
+    prepare_rust_tools
+    prepare_venv
+    pip_install tests/requirements.txt
+    prepare_brokers
+    ;;
+deny)
+    cargo deny --version >/dev/null 2>&1 || {
+        leave_out "cargo deny: not installed; cargo install cargo-deny (licences are checked by pytest as well)"
+        exit 1
+    }
+    ;;
+summary)
+    say "all tests passed"
+    [ ! -e "$left_out" ] || sed 's/^/prepare: LEFT OUT: /' "$left_out" >&2
+    ;;
+*)
+    say "usage: $0 demo|test|deny|summary"
+    exit 2
+    ;;
+esac
