@@ -2,8 +2,8 @@
 //!
 //! A [`Reactor`] connects, moves bytes, keeps time and runs jobs. A [`Link`] is a state machine without
 //! sockets, clocks or threads that decides everything else: what to send, when to reconnect, which jobs
-//! to run. This crate holds the seam, four reactors ([`thread_pool`], [`tokio`], [`mio`], [`async_std`],
-//! each behind the feature of its name) and the suite that every reactor must pass ([`conformance`]).
+//! to run. This crate holds the seam, four reactors (`ThreadPool`, `Tokio`, `Mio`, `AsyncStd`, each behind
+//! the feature of its name) and the suite that every reactor must pass (`conformance`, likewise).
 //! It knows nothing of STOMP, HTTP or Python.
 //!
 //! # How a reactor drives a link
