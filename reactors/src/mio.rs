@@ -60,11 +60,9 @@ impl Reactor for Mio {
     fn run(&self, links: Vec<Box<dyn Link>>, stop: &Stop) -> io::Result<()> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let hook = Arc::clone(&waker);
-        stop.on_stop(move || {
-            // Fails only where the queue is gone, and then nobody waits.
-            let _ = hook.wake();
-        });
+        let hook = Arc::downgrade(&waker);
+        // It cannot be woken only once the queue is gone, and then nobody waits.
+        stop.on_stop(move || drop(hook.upgrade().map(|waker| waker.wake())));
         let (sender, names) = channel();
         let seats: Vec<_> = links.into_iter().map(|link| Some(Seat::new(link))).collect();
         let mut engine = Engine {
