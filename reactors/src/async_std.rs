@@ -124,7 +124,9 @@ async fn drive(mut link: Box<dyn Link>, pool: Arc<Pool>, mailbox: Mailbox) {
 /// When it rings, and what rings then. One that is set too early rings once in vain, which is cheaper than to
 /// set it anew with every input.
 #[derive(Default)]
-struct Alarm(Option<(Instant, Pin<Box<dyn Future<Output = ()> + Send>>)>);
+struct Alarm(Option<(Instant, Boxed<()>)>);
+
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 impl Alarm {
     /// Whether it is time.
@@ -147,7 +149,7 @@ impl Alarm {
 
 enum Socket {
     Closed,
-    Connecting(Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>),
+    Connecting(Boxed<io::Result<TcpStream>>),
     Open(TcpStream),
 }
 

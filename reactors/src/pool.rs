@@ -6,13 +6,13 @@
 
 use std::{
     collections::VecDeque,
-    io,
-    num::NonZeroUsize,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Waker},
-    thread::{self, Scope},
     time::Instant,
 };
+
+#[cfg(any(feature = "thread-pool", feature = "async-std"))]
+use std::{io, num::NonZeroUsize, thread};
 
 use crate::{Input, Job, Link, OUTBOX_HIGH_WATER, OUTPUT_QUEUE, Output, Stop};
 
@@ -62,7 +62,12 @@ impl Pool {
     }
 
     /// Starts worker threads that live as long as the pool is open.
-    pub(crate) fn staff<'s>(&'s self, scope: &'s Scope<'s, '_>, workers: NonZeroUsize) -> io::Result<()> {
+    #[cfg(any(feature = "thread-pool", feature = "async-std"))]
+    pub(crate) fn staff<'s>(
+        &'s self,
+        scope: &'s thread::Scope<'s, '_>,
+        workers: NonZeroUsize,
+    ) -> io::Result<()> {
         (1..=workers.get()).try_for_each(|n| {
             let name = format!("stomp-wsgi-worker-{n}");
             thread::Builder::new().name(name).spawn_scoped(scope, || self.work()).map(drop)

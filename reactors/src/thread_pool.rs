@@ -114,7 +114,8 @@ fn drive(mut link: Box<dyn Link>, pool: &Pool, mailbox: Mailbox) {
         if busy {
             continue;
         }
-        match until {
+        let attempt = connection.as_ref().and_then(Connection::deadline);
+        match until.into_iter().chain(attempt).min() {
             None => thread::park(),
             Some(until) if now < until => thread::park_timeout(until - now),
             // Bytes first: the reader has not been scheduled yet, but it will unpark us.
@@ -130,6 +131,8 @@ struct Connection {
     events: Receiver<Event>,
     post: Post,
     socket: Option<Arc<TcpStream>>,
+    /// When the attempt has taken too long; `None` is never.
+    deadline: Option<Instant>,
     /// Empty buffers on their way to the reader: each is the leave to read once.
     leave: Sender<Vec<u8>>,
     buffers: Vec<Vec<u8>>,
@@ -182,6 +185,8 @@ impl Connection {
             events,
             post,
             socket: None,
+            // The reader keeps to the time too, except in a look-up.
+            deadline: Instant::now().checked_add(timeout),
             leave,
             // The second lets the reader go on while the link looks at the first.
             buffers: vec![vec![0; READ_BUFFER]; 2],
@@ -217,6 +222,9 @@ impl Connection {
                     busy = true;
                 }
             }
+        }
+        if self.deadline().is_some_and(|deadline| deadline <= now) {
+            return ControlFlow::Break(Err(ErrorKind::TimedOut.into()));
         }
         if read && self.socket.is_some() {
             if let Some((result, buffer)) = self.arrived.pop_front() {
@@ -284,6 +292,10 @@ impl Connection {
         Ok(())
     }
 
+    fn deadline(&self) -> Option<Instant> {
+        self.deadline.filter(|_| self.socket.is_none())
+    }
+
     /// Whether bytes wait in the socket. The threads' calls that begin just now are answered `WouldBlock`,
     /// and repeated.
     fn unread(&self) -> bool {
@@ -326,10 +338,10 @@ fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
 }
 
 fn connect(host: &str, port: u16, timeout: Duration) -> io::Result<TcpStream> {
-    let deadline = Instant::now() + timeout;
+    let begun = Instant::now();
     let mut failure = io::Error::new(ErrorKind::NotFound, "the name has no address");
     for address in (host, port).to_socket_addrs()? {
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = timeout.saturating_sub(begun.elapsed());
         if left.is_zero() {
             return Err(ErrorKind::TimedOut.into());
         }
