@@ -9,11 +9,32 @@ pub(super) fn excerpt(octets: &[u8], max: usize) -> String {
     text
 }
 
-/// The same for a line of a head, of which only what stands before a colon is shown: what follows may be
-/// a secret that a lost boundary between frames has put where a command was expected.
+/// The same for a line where a command was expected. Only what stands before a colon is shown: where a
+/// boundary between frames was lost, what follows may be a secret.
 pub(super) fn excerpt_of_line(line: &[u8]) -> String {
-    match memchr::memchr(b':', line) {
-        Some(colon) if colon < 32 => format!("{}:...", excerpt(&line[..colon], 32)),
-        _ => excerpt(line, 32),
+    cut_at(line, |octet| octet == b':')
+}
+
+/// The same for a header line without a colon: its first word, since the second may be a secret.
+pub(super) fn excerpt_of_word(line: &[u8]) -> String {
+    cut_at(line, |octet| matches!(octet, b' ' | b'\t' | b'='))
+}
+
+fn cut_at(line: &[u8], end: impl Fn(u8) -> bool) -> String {
+    match line.iter().take(32).position(|&octet| end(octet)) {
+        Some(at) => format!("{}...", excerpt(&line[..at], 32)),
+        None => excerpt(line, 32),
     }
+}
+
+/// The beginning of a text, about `max` octets, as it is but for control characters, which become spaces:
+/// they could play tricks on the terminal of whoever reads a log. Line ends and tabs stay.
+pub(super) fn printable(text: &[u8], max: usize) -> String {
+    let harmless = |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { ' ' } else { c };
+    let mut shown: String =
+        String::from_utf8_lossy(&text[..text.len().min(max)]).chars().map(harmless).collect();
+    if text.len() > max {
+        shown.push_str("...");
+    }
+    shown
 }

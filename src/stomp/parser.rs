@@ -1,9 +1,11 @@
 //! Bytes to frames.
+use std::fmt;
+
 use bytes::Bytes;
 
-use super::excerpt::{excerpt, excerpt_of_line};
-use super::headers::{self, Coding, Entries, Entry, Undecodable, offset};
-use super::{Command, Frame, Headers, ParseError, Version};
+use super::excerpt::{excerpt, excerpt_of_line, excerpt_of_word};
+use super::headers::{self, Coding, Entry, Undecodable, offset};
+use super::{Command, Frame, Headers, Limits, ParseError, Version};
 
 /// A body's buffer is not made larger than this ahead of what has really arrived.
 const BODY_STEP: usize = 1 << 20;
@@ -14,26 +16,6 @@ const SPARE_CAPACITY: usize = 256 << 10;
 /// Where a first line without an end is given up on. The longest command has 11 octets; a few more of what
 /// the peer speaks instead make for a better message.
 const COMMAND_LINE: usize = 32;
-
-/// How large a frame may be. Larger ones end the connection as soon as that is certain, not when they are
-/// complete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Octets of one header line: name, colon, value. 64 KiB by default; ActiveMQ takes 10 KiB.
-    pub header_line: usize,
-    /// Headers of one frame, 1000 by default.
-    pub headers: usize,
-    /// Octets of the command and all headers, 256 KiB by default.
-    pub head: usize,
-    /// Octets of the body, 100 MiB by default.
-    pub body: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { header_line: 64 << 10, headers: 1000, head: 256 << 10, body: 100 << 20 }
-    }
-}
 
 /// Turns bytes into frames, however they are cut.
 ///
@@ -50,7 +32,6 @@ impl Default for Limits {
 /// let frame = parser.next_frame().unwrap().unwrap();
 /// assert_eq!((frame.command, &frame.body[..]), (Command::Send, &b"hello"[..]));
 /// ```
-#[derive(Debug)]
 pub struct Parser {
     limits: Limits,
     version: Option<Version>,
@@ -60,7 +41,7 @@ pub struct Parser {
     start: usize,
     state: State,
     /// Headers of the head that is being read.
-    entries: Entries,
+    entries: Vec<Entry>,
     /// The head that is waiting for its body, in the body states.
     head: Option<(Command, Headers)>,
     /// Octets of that body so far, which are no longer in `buffer`.
@@ -107,7 +88,7 @@ impl Parser {
             buffer: Vec::new(),
             start: 0,
             state: State::Idle,
-            entries: Entries::new(),
+            entries: Vec::new(),
             head: None,
             body: Vec::new(),
         }
@@ -161,7 +142,7 @@ impl Parser {
             self.state = State::Failed(error.clone());
             self.buffer = Vec::new();
             self.start = 0;
-            self.entries = Entries::new();
+            self.entries = Vec::new();
             self.head = None;
             self.body = Vec::new();
         })
@@ -170,6 +151,12 @@ impl Parser {
     /// Octets that were fed and are not part of a frame yet.
     pub fn buffered(&self) -> usize {
         self.unread().len() + self.body.len()
+    }
+
+    /// Octets of memory that it holds.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.buffer.capacity() + self.body.capacity()
     }
 
     fn advance(&mut self) -> Result<Option<Frame>, ParseError> {
@@ -221,12 +208,11 @@ impl Parser {
         loop {
             let found = memchr::memchr(b'\n', &unread[scanned..]).map(|at| scanned + at);
             let end = found.unwrap_or(unread.len());
-            if command.is_none() && end - line > COMMAND_LINE {
-                return Err(ParseError::UnknownCommand {
-                    line: excerpt_of_line(&unread[line..=COMMAND_LINE]),
-                });
+            if command.is_some() {
+                self.limits.check_head(line, end, end + usize::from(found.is_some()))?;
+            } else if end > COMMAND_LINE {
+                return Err(ParseError::UnknownCommand { line: excerpt_of_line(&unread[..=COMMAND_LINE]) });
             }
-            self.limits.check_head(line, end, end + usize::from(found.is_some()))?;
             if found.is_none() {
                 return Ok(Step::More(State::Head { command, line, scanned: end }));
             }
@@ -261,13 +247,12 @@ impl Parser {
     fn end_of_head(&mut self, command: Command, len: usize) -> Result<Step, ParseError> {
         let head = &self.buffer[self.start..self.start + len];
         let coding = self.coding(command, head);
-        let entries = std::mem::take(&mut self.entries);
-        let headers = headers::decode(head, entries, coding).map_err(|error| match error {
+        let headers = headers::decode(head, &mut self.entries, coding).map_err(|error| match error {
             Undecodable::EmptyName => ParseError::NoName { command },
             Undecodable::UndefinedEscape { entry, escape } => ParseError::UndefinedEscape {
                 command,
                 header: excerpt(&head[entry.name()], 32),
-                escape: excerpt(&head[escape], 2),
+                escape: format!("\\{}", excerpt(&head[escape.start + 1..escape.end], 1)),
             },
         })?;
         let length = content_length(command, &headers)?;
@@ -277,6 +262,7 @@ impl Parser {
         if length.is_some_and(|length| length > self.limits.body) {
             return Err(ParseError::BodyTooLong { command, limit: self.limits.body });
         }
+        self.entries.clear();
         self.start += len;
         self.head = Some((command, headers));
         Ok(Step::Next(match length {
@@ -310,6 +296,7 @@ impl Parser {
         let body = match unread.get(missing) {
             Some(0) if self.body.is_empty() => Bytes::copy_from_slice(&unread[..missing]),
             Some(0) => {
+                self.body.reserve_exact(missing);
                 self.body.extend_from_slice(&unread[..missing]);
                 std::mem::take(&mut self.body).into()
             }
@@ -371,6 +358,18 @@ impl Parser {
     }
 }
 
+/// What was read is not shown: it is other people's.
+impl fmt::Debug for Parser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parser")
+            .field("limits", &self.limits)
+            .field("version", &self.version)
+            .field("state", &self.state)
+            .field("buffered", &self.buffered())
+            .finish_non_exhaustive()
+    }
+}
+
 /// Where a state leads.
 enum Step {
     /// To another, which may find more to do.
@@ -381,25 +380,9 @@ enum Step {
     Frame(Bytes),
 }
 
-impl Limits {
-    /// Checks a head of which `arrived` octets are there, its last line being `line..end`. Where two limits
-    /// are exceeded, the one that was first counts: the answer must not depend on how the octets were cut.
-    fn check_head(&self, line: usize, end: usize, arrived: usize) -> Result<(), ParseError> {
-        let line_too_long = end - line > self.header_line;
-        let head_too_long = arrived > self.head;
-        if line_too_long && (!head_too_long || line + self.header_line <= self.head) {
-            return Err(ParseError::LineTooLong { limit: self.header_line });
-        }
-        if head_too_long {
-            return Err(ParseError::HeadTooLong { limit: self.head });
-        }
-        Ok(())
-    }
-}
-
 fn no_colon(command: Command, text: &[u8]) -> ParseError {
     // "passcode secret" is such a line.
-    let line = if command.escapes_headers() { excerpt_of_line(text) } else { String::new() };
+    let line = if command.escapes_headers() { excerpt_of_word(text) } else { String::new() };
     ParseError::NoColon { command, line }
 }
 

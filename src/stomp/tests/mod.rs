@@ -3,6 +3,8 @@
 mod framing;
 mod headers;
 mod heartbeat;
+mod limits;
+mod session;
 
 use super::{Frame, Limits, ParseError, Parser, Version};
 
