@@ -31,6 +31,9 @@ impl<'a> Metadata<'a> {
     pub(super) fn read(headers: &'a Headers) -> Self {
         let mut found = Self::default();
         for (name, value) in headers.iter() {
+            if !matches!(name.first(), Some(b'h' | b'C' | b'o' | b'S' | b'O')) {
+                continue; // most: one look is cheaper than a dozen
+            }
             let slot = match name {
                 b"http_requestMethod" => &mut found.method[0],
                 b"CamelHttpMethod" => &mut found.method[1],

@@ -5,7 +5,7 @@
 //! - [`Head`]: status and headers, as an application gives them.
 //! - [`Responder`]: turns head and blocks into encoded SEND frames, one for the whole reply or one for
 //!   each block.
-//! - [`answer`], [`reject`], [`dead_letter`]: messages that no application had a part in.
+//! - [`answer()`], [`reject`], [`dead_letter()`]: messages that no application had a part in.
 //!
 //! Nothing here knows a socket, a thread or a connection. A request passes through like this:
 //!

@@ -2,12 +2,25 @@
 
 /// Whether `bytes` is an RFC 9110 `token` (section 5.6.2): what methods and header names are made of.
 pub(super) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
+    !bytes.is_empty() && bytes.iter().all(|&byte| TOKEN[usize::from(byte)])
 }
 
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
+/// The bytes of a token.
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let others = b"!#$%&'*+-.^_`|~";
+    let mut at = 0;
+    while at < others.len() {
+        table[others[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
 
 /// One byte of a CGI key: upper-case, `-` as `_` (RFC 3875 section 4.1.18).
 fn folded(byte: u8) -> u8 {
@@ -39,8 +52,8 @@ pub(super) fn has_prefix(name: &[u8], prefix: &[u8]) -> bool {
 /// there are none, which is nearly always.
 pub(super) fn camel_decoded(name: &[u8]) -> Option<Vec<u8>> {
     const ESCAPES: [(&[u8], u8); 2] = [(b"_HYPHEN_", b'-'), (b"_DOT_", b'.')];
-    let first = memchr::memchr(b'_', name)?;
-    if !ESCAPES.iter().any(|(escape, _)| memchr::memmem::find(&name[first..], escape).is_some()) {
+    let is_escape = |at: usize| ESCAPES.iter().any(|(escape, _)| name[at..].starts_with(escape));
+    if !memchr::memchr_iter(b'_', name).any(is_escape) {
         return None;
     }
     let mut decoded = Vec::with_capacity(name.len());
@@ -90,19 +103,25 @@ impl HeaderNames {
         if self == Self::Raw {
             return Some(Short::from_slice(name));
         }
-        let mut written = Short::new();
+        let mut cased = Short::from_slice(name);
         let mut upper = true;
-        for &byte in name {
-            let cased = if upper { byte.to_ascii_uppercase() } else { byte.to_ascii_lowercase() };
-            upper = byte == b'-';
+        for byte in &mut cased {
+            *byte = if upper { byte.to_ascii_uppercase() } else { byte.to_ascii_lowercase() };
+            upper = *byte == b'-';
+        }
+        if self == Self::Train {
+            return Some(cased);
+        }
+        let mut written = Short::new();
+        for byte in cased {
             match (self, byte) {
                 (Self::Camel, b'-') => written.extend_from_slice(b"_HYPHEN_"),
                 (Self::Camel, b'.') => written.extend_from_slice(b"_DOT_"),
-                (Self::Underscore, b'-' | b'.') => written.push(b'_'),
-                _ => written.push(cased),
+                (_, b'-' | b'.') => written.push(b'_'),
+                _ => written.push(byte),
             }
         }
-        (self == Self::Train || is_jms_identifier(&written)).then_some(written)
+        is_jms_identifier(&written).then_some(written)
     }
 }
 

@@ -56,8 +56,8 @@ impl<'a> ReplyHead<'a> {
                 continue;
             }
             if same_key(name, b"content-length") {
-                let written = names.write(b"Content-Length");
-                if let Some(written) = written.filter(|written| length && !reply.has(written)) {
+                let written = if length { names.write(b"Content-Length") } else { None };
+                if let Some(written) = written.filter(|written| !reply.has(written)) {
                     reply.fields.push(Field { name: written, value: outward(value) });
                 }
                 continue;
@@ -106,6 +106,9 @@ impl<'a> ReplyHead<'a> {
         let ours = ours.iter().filter_map(|(name, value)| Some((name.as_bytes(), (*value)?)));
         let fields = self.fields.iter().map(|field| (&field.name[..], &field.value));
         for (name, value) in ours.chain(fields) {
+            if (name.len() + value.len()) * 2 + 2 <= mapping.max_header_line {
+                continue; // even if all of it had to be escaped
+            }
             let octets = escaped_len(name) + escaped_len(value) + 2; // colon and line feed
             if octets > mapping.max_header_line {
                 let name = String::from_utf8_lossy(&name[..name.len().min(60)]).into_owned();
@@ -132,6 +135,9 @@ fn is_cookie(written: &[u8], names: HeaderNames) -> bool {
 /// Whether an application named a header as the second cookie would be.
 fn is_indexed_cookie(written: &[u8]) -> bool {
     let cookies: [&[u8]; 3] = [b"Set-Cookie_", b"Set_Cookie_", b"Set_HYPHEN_Cookie_"];
+    if !has_prefix(written, b"set") {
+        return false;
+    }
     cookies
         .iter()
         .any(|cookie| has_prefix(written, cookie) && written[cookie.len()..].iter().all(u8::is_ascii_digit))

@@ -45,8 +45,8 @@ pub struct Delivery {
     pub message_id: Bytes,
     /// The request's correlation-id, where it has one.
     pub correlation_id: Option<Bytes>,
-    /// Where the sender wants the reply, unless it is empty. It may be anything; only [`Mapping::request`]
-    /// (super::Mapping::request) knows whether it is allowed.
+    /// Where the sender wants the reply, unless it is empty. It may be anything: whether it is allowed is
+    /// checked by [`Mapping::request`](super::Mapping::request), for requests that are not one-way.
     pub reply_to: Option<Bytes>,
     /// The broker says that it delivered the message before.
     pub redelivered: bool,

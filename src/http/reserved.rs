@@ -89,8 +89,10 @@ const PREFIXES_OUTWARDS: &[&str] =
 ///
 /// `name` has no Camel escapes left.
 pub(crate) fn is_reserved(name: &[u8]) -> bool {
-    NAMES.binary_search_by(|reserved| reserved.as_bytes().cmp(name)).is_ok()
-        || PREFIXES.iter().any(|prefix| name.starts_with(prefix.as_bytes()))
+    let Some(first) = name.first() else { return false };
+    // HTTP's names mostly begin upper-case, and none of the table does.
+    (first.is_ascii_lowercase() && NAMES.binary_search_by(|reserved| reserved.as_bytes().cmp(name)).is_ok())
+        || PREFIXES.iter().any(|prefix| prefix.as_bytes()[0] == *first && name.starts_with(prefix.as_bytes()))
         || METADATA.iter().any(|metadata| metadata.as_bytes() == name)
         || name.eq_ignore_ascii_case(b"proxy")
 }
@@ -146,6 +148,7 @@ mod tests {
     #[test]
     fn the_table_is_sorted() {
         assert!(NAMES.is_sorted(), "binary search needs it");
+        assert!(NAMES.iter().all(|name| name.as_bytes()[0].is_ascii_lowercase()), "so does its guard");
     }
 
     #[test]
