@@ -18,45 +18,43 @@ use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
 use super::config::Config;
-use super::errors::Errors;
 use super::names::{Names, Value};
 use super::raw_headers::RawHeaders;
+use super::template::Template;
 use super::text::native;
-use crate::http::Request;
+use crate::http::{Delivery, Request};
 
 /// Makes environs.
 pub(super) struct Environ {
-    template: Py<PyDict>,
+    shared: Mutex<Shared>,
     bytes_io: Py<PyAny>,
-    names: Mutex<Names>,
+    default_port: Py<PyString>,
     script_name: Vec<u8>,
-    default_port: &'static str,
+}
+
+/// What one request leaves for the next.
+struct Shared {
+    template: Template,
+    names: Names,
 }
 
 impl Environ {
     pub(super) fn new(py: Python<'_>, config: &Config) -> PyResult<Self> {
         config.check()?;
         Ok(Self {
-            template: template(py, config)?.unbind(),
+            shared: Mutex::new(Shared { template: Template::new(py, config)?, names: Names::default() }),
             bytes_io: py.import("io")?.getattr("BytesIO")?.unbind(),
-            names: Mutex::default(),
+            default_port: PyString::intern(py, config.default_port()).unbind(),
             script_name: config.script_name.clone().into_bytes(),
-            default_port: config.default_port(),
         })
     }
 
     /// The environ of a request. It belongs to the application, which may do with it what it likes.
     pub(super) fn of<'py>(&self, py: Python<'py>, request: &Request) -> PyResult<Bound<'py, PyDict>> {
-        let environ = self.template.bind(py).copy()?;
         // Attached threads must not simply wait for a lock: whoever has it may be waiting for the GIL.
-        let mut names = self.names.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
-
-        let method = match request.method.as_str() {
-            "GET" => intern!(py, "GET").clone(),
-            "POST" => intern!(py, "POST").clone(),
-            other => native(py, other.as_bytes()),
-        };
-        environ.set_item(intern!(py, "REQUEST_METHOD"), method)?;
+        let mut shared = self.shared.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
+        let Shared { template, names } = &mut *shared;
+        let environ = template.environ(py, request)?;
         environ.set_item(intern!(py, "PATH_INFO"), native(py, self.path_info(&request.path)))?;
         let target = native(py, &request.target);
         environ.set_item(intern!(py, "REQUEST_URI"), &target)?;
@@ -77,8 +75,9 @@ impl Environ {
             let text = names.value(py, Value::Host, host);
             self.set_host(&environ, host, text)?;
         }
+        drop(shared);
         self.set_input(&environ, &request.body)?;
-        set_delivery(&environ, &mut names, request)?;
+        set_delivery(&environ, &request.delivery)?;
         Ok(environ)
     }
 
@@ -104,7 +103,7 @@ impl Environ {
         }
         let whole = name.len() == host.len();
         environ.set_item(intern!(py, "SERVER_NAME"), if whole { text } else { native(py, name) })?;
-        let port = port.map_or_else(|| PyString::intern(py, self.default_port), |port| native(py, port));
+        let port = port.map_or_else(|| self.default_port.bind(py).clone(), |port| native(py, port));
         environ.set_item(intern!(py, "SERVER_PORT"), port)
     }
 
@@ -123,60 +122,9 @@ impl Environ {
     }
 }
 
-/// What is the same for all requests, and a place for each key that all requests set: a dictionary copies
-/// faster than it grows.
-fn template<'py>(py: Python<'py>, config: &Config) -> PyResult<Bound<'py, PyDict>> {
-    let template = PyDict::new(py);
-    let text =
-        |name: &str, value: &str| template.set_item(PyString::intern(py, name), native(py, value.as_bytes()));
-    text("REQUEST_METHOD", "")?;
-    text("SCRIPT_NAME", &config.script_name)?;
-    text("PATH_INFO", "")?;
-    text("QUERY_STRING", "")?;
-    text("REQUEST_URI", "")?;
-    text("RAW_URI", "")?;
-    text("SERVER_NAME", &config.server_name)?;
-    text("SERVER_PORT", &config.server_port)?;
-    text("SERVER_PROTOCOL", "HTTP/1.1")?;
-    text("SERVER_SOFTWARE", concat!("stomp-wsgi/", env!("CARGO_PKG_VERSION")))?;
-    text("REMOTE_ADDR", "")?;
-
-    let wsgi = |name: &str, value: Bound<'py, PyAny>| template.set_item(PyString::intern(py, name), value);
-    let flag = |value: bool| value.into_pyobject(py).map(|value| value.to_owned().into_any());
-    wsgi("wsgi.version", (1, 0).into_pyobject(py)?.into_any())?;
-    wsgi("wsgi.url_scheme", native(py, config.url_scheme.as_bytes()).into_any())?;
-    wsgi("wsgi.input", py.None().into_bound(py))?;
-    wsgi("wsgi.errors", Bound::new(py, Errors)?.into_any())?;
-    wsgi("wsgi.multithread", flag(config.multithread)?)?;
-    wsgi("wsgi.multiprocess", flag(config.multiprocess)?)?;
-    wsgi("wsgi.run_once", flag(false)?)?;
-    wsgi("wsgi.input_terminated", flag(true)?)?;
-    if config.file_wrapper {
-        wsgi("wsgi.file_wrapper", py.import("wsgiref.util")?.getattr("FileWrapper")?)?;
-    }
-    for name in ["stomp.destination", "stomp.subscription", "stomp.message_id", "stomp.broker"] {
-        wsgi(name, native(py, b"").into_any())?;
-    }
-    wsgi("stomp.headers", py.None().into_bound(py))?;
-    wsgi("stomp.redelivered", flag(false)?)?;
-    wsgi("stomp.one_way", flag(false)?)?;
-    wsgi("stomp.attempt", 1_u32.into_pyobject(py)?.into_any())?;
-    for (name, value) in &config.environ {
-        text(name, value)?;
-    }
-    Ok(template)
-}
-
 /// What the broker knows, under keys of our own.
-fn set_delivery(environ: &Bound<'_, PyDict>, names: &mut Names, request: &Request) -> PyResult<()> {
+fn set_delivery(environ: &Bound<'_, PyDict>, delivery: &Delivery) -> PyResult<()> {
     let py = environ.py();
-    let delivery = &request.delivery;
-    let destination = names.value(py, Value::Destination, &delivery.destination);
-    environ.set_item(intern!(py, "stomp.destination"), destination)?;
-    let subscription = names.value(py, Value::Subscription, &delivery.subscription);
-    environ.set_item(intern!(py, "stomp.subscription"), subscription)?;
-    let broker = names.value(py, Value::Broker, delivery.broker.as_bytes());
-    environ.set_item(intern!(py, "stomp.broker"), broker)?;
     environ.set_item(intern!(py, "stomp.message_id"), native(py, &delivery.message_id))?;
     let headers = Bound::new(py, RawHeaders::new(delivery.headers.clone()))?;
     environ.set_item(intern!(py, "stomp.headers"), headers)?;

@@ -37,6 +37,7 @@ mod raw_headers;
 mod report;
 mod respond;
 mod start_response;
+mod template;
 mod text;
 mod thread;
 mod wire;

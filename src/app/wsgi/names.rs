@@ -1,6 +1,7 @@
 //! Python strings that requests share: the keys of their headers, and values that seldom change.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -17,7 +18,7 @@ const LONGEST: usize = 64;
 /// The strings, and what to make them of.
 #[derive(Default)]
 pub(super) struct Names {
-    keys: HashMap<Box<[u8]>, Option<Py<PyString>>>,
+    keys: HashMap<Box<[u8]>, Option<Py<PyString>>, BuildHasherDefault<Fnv>>,
     values: [Option<Last>; Value::COUNT],
 }
 
@@ -30,15 +31,33 @@ struct Last {
 /// What is most often the same as in the request before.
 #[derive(Clone, Copy)]
 pub(super) enum Value {
-    Destination,
-    Subscription,
-    Broker,
     Host,
     ContentType,
 }
 
 impl Value {
     const COUNT: usize = Self::ContentType as usize + 1;
+}
+
+/// FNV-1a: names are short, and who contrives collisions can slow down a map of this size very little.
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fnv {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl Names {
