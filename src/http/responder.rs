@@ -56,7 +56,7 @@ enum Mode {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finished {
-    /// The last message of the reply, encoded; it alone has the receipt. Empty for a one-way request.
+    /// The last message of the reply, encoded. Empty for a one-way request.
     pub bytes: Vec<u8>,
     /// What the requester was told, or for a one-way request what decides the message's fate. 500 where the
     /// application failed before anything was sent.
@@ -111,7 +111,8 @@ pub enum Fault {
 
 impl<'a> Responder<'a> {
     /// A reply to `request`. `receipt` is asked for with the last message, unless it is empty; `more` takes
-    /// those before, in order.
+    /// those before, in order. They ask for `receipt/0`, `receipt/1` and so on: without it, the ERROR about a
+    /// requester that left in the middle of a stream could not be told from one about the connection.
     pub fn new(
         version: Version,
         mapping: &'a Mapping,
@@ -231,12 +232,16 @@ impl<'a> Responder<'a> {
             0 => Some(ReplyHead::new(head, self.mapping, self.is_head)?),
             _ => None,
         };
+        let receipt = match self.receipt {
+            "" => String::new(),
+            receipt => format!("{receipt}/{}", self.sent),
+        };
         let bytes = self.envelope.encode(&Part {
             head: first.as_ref(),
             number: self.sent,
             more: true,
             broken: false,
-            receipt: "",
+            receipt: &receipt,
             body: block,
         });
         (self.more)(bytes);
