@@ -45,7 +45,7 @@ mod wire;
 use pyo3::prelude::*;
 
 pub use config::Config;
-pub use interpreter::{Interpreter, Setup, StartError};
+pub use interpreter::{FoundBy, Interpreter, Setup, StartError};
 pub use load::LoadError;
 
 use super::{AppError, Application, Reply};
