@@ -125,6 +125,10 @@ impl Connection {
                 if let State::Open(session) = &mut self.state {
                     session.received(now, bytes);
                     self.drain_session();
+                    // A link that is never idle gets no Timer, but its beats are due all the same.
+                    if self.deadline().is_some_and(|at| at <= now) {
+                        self.timer(now);
+                    }
                 }
             }
             Input::Sent(count) => {

@@ -381,6 +381,17 @@ fn beats_while_jobs_run_and_finds_a_silent_broker() {
 }
 
 #[test]
+fn beats_though_bytes_never_stop_coming_in() {
+    let mut bench = Bench::up("stomp://h");
+    bench.bytes(b"MESSAGE\nsubscription:0\nmessage-id:m\nack:a\ncontent-length:100\n\n");
+    for _ in 0..6 {
+        bench.now += SECOND;
+        bench.bytes(b"x");
+    }
+    assert_eq!(bench.link.outbox(), b"\n", "no Timer is delivered to a link that is never idle");
+}
+
+#[test]
 fn a_broker_that_beats_lives() {
     let mut bench = Bench::up("stomp://h");
     for _ in 0..30 {
