@@ -23,8 +23,8 @@ struct Client {
 #[derive(Default)]
 struct Model {
     next: u32,
-    /// Messages that must turn up exactly once, as a consumer's or at the end, by queue.
-    sent: [BTreeSet<u32>; 2],
+    /// Messages that must turn up exactly once, as a consumer's or at the end: by queue, in order.
+    sent: [Vec<u32>; 2],
     consumed: BTreeSet<u32>,
     dead: [BTreeSet<u32>; 2],
 }
@@ -68,7 +68,7 @@ impl World {
                 sends.push((queue, number));
                 header = "transaction:t\n";
             }
-            _ => drop(self.model.sent[queue].insert(number)),
+            _ => self.model.sent[queue].push(number),
         }
         let id = client.id;
         self.bed.put(id, &format!("SEND\ndestination:{}\n{header}\n{number}\0", QUEUES[queue]));
@@ -140,8 +140,9 @@ impl World {
                 if nack {
                     let number = body(frame).parse().unwrap();
                     for (sent, dead) in self.model.sent.iter_mut().zip(&mut self.model.dead) {
-                        if sent.remove(&number) {
-                            assert!(dead.insert(number));
+                        if let Some(at) = sent.iter().position(|other| *other == number) {
+                            sent.remove(at);
+                            assert!(dead.insert(number), "{number} is dead twice");
                         }
                     }
                 } else {
@@ -165,7 +166,7 @@ impl World {
             Some(_) if !commit => "ABORT\ntransaction:t\n\n\0",
             Some((sends, acks)) => {
                 for (queue, number) in sends {
-                    self.model.sent[queue].insert(number);
+                    self.model.sent[queue].push(number);
                 }
                 for (name, acknowledged) in acks {
                     let (_, frames) = client.subscriptions.get_mut(&name).unwrap();
@@ -197,7 +198,8 @@ impl World {
             let dead_letters = queue.replace("/queue/", "/queue/DLQ.");
             self.bed.subscribe(drain, queue, queue, "auto");
             let left: Vec<u32> = self.bed.bodies(drain).iter().map(|body| body.parse().unwrap()).collect();
-            let expected: Vec<u32> = self.model.sent[at].difference(&self.model.consumed).copied().collect();
+            let mut expected = self.model.sent[at].clone();
+            expected.retain(|number| !self.model.consumed.contains(number));
             assert_eq!(left, expected, "what is left of {queue}");
             self.bed.subscribe(drain, &dead_letters, &dead_letters, "auto");
             let mut dead: Vec<u32> =
