@@ -14,17 +14,21 @@ mod excerpt;
 mod frame;
 mod headers;
 mod heartbeat;
+mod limits;
 mod parse_error;
 mod parser;
 mod session;
+mod session_error;
 
 pub use encoder::Encoder;
 pub use frame::{Command, Frame, Version};
 pub use headers::Headers;
 pub use heartbeat::{HeartBeat, HeartBeatError, HeartBeatOffer};
+pub use limits::Limits;
 pub use parse_error::ParseError;
-pub use parser::{Limits, Parser};
-pub use session::{Connected, Event, Session, SessionConfig, SessionError};
+pub use parser::Parser;
+pub use session::{Connected, Event, Session, SessionConfig};
+pub use session_error::SessionError;
 
 #[cfg(test)]
 mod tests;

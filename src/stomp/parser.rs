@@ -4,8 +4,8 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::excerpt::{excerpt, excerpt_of_line, excerpt_of_word};
-use super::headers::{self, Coding, Entries, Entry, Undecodable, offset};
-use super::{Command, Frame, Headers, ParseError, Version};
+use super::headers::{self, Coding, Entry, Undecodable, offset};
+use super::{Command, Frame, Headers, Limits, ParseError, Version};
 
 /// A body's buffer is not made larger than this ahead of what has really arrived.
 const BODY_STEP: usize = 1 << 20;
@@ -16,26 +16,6 @@ const SPARE_CAPACITY: usize = 256 << 10;
 /// Where a first line without an end is given up on. The longest command has 11 octets; a few more of what
 /// the peer speaks instead make for a better message.
 const COMMAND_LINE: usize = 32;
-
-/// How large a frame may be. Larger ones end the connection as soon as that is certain, not when they are
-/// complete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Octets of one header line: name, colon, value. 64 KiB by default; ActiveMQ takes 10 KiB.
-    pub header_line: usize,
-    /// Headers of one frame, 1000 by default.
-    pub headers: usize,
-    /// Octets of the command and all headers, 256 KiB by default.
-    pub head: usize,
-    /// Octets of the body, 100 MiB by default.
-    pub body: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { header_line: 64 << 10, headers: 1000, head: 256 << 10, body: 100 << 20 }
-    }
-}
 
 /// Turns bytes into frames, however they are cut.
 ///
@@ -61,7 +41,7 @@ pub struct Parser {
     start: usize,
     state: State,
     /// Headers of the head that is being read.
-    entries: Entries,
+    entries: Vec<Entry>,
     /// The head that is waiting for its body, in the body states.
     head: Option<(Command, Headers)>,
     /// Octets of that body so far, which are no longer in `buffer`.
@@ -108,7 +88,7 @@ impl Parser {
             buffer: Vec::new(),
             start: 0,
             state: State::Idle,
-            entries: Entries::new(),
+            entries: Vec::new(),
             head: None,
             body: Vec::new(),
         }
@@ -162,7 +142,7 @@ impl Parser {
             self.state = State::Failed(error.clone());
             self.buffer = Vec::new();
             self.start = 0;
-            self.entries = Entries::new();
+            self.entries = Vec::new();
             self.head = None;
             self.body = Vec::new();
         })
@@ -267,13 +247,12 @@ impl Parser {
     fn end_of_head(&mut self, command: Command, len: usize) -> Result<Step, ParseError> {
         let head = &self.buffer[self.start..self.start + len];
         let coding = self.coding(command, head);
-        let entries = std::mem::take(&mut self.entries);
-        let headers = headers::decode(head, entries, coding).map_err(|error| match error {
+        let headers = headers::decode(head, &mut self.entries, coding).map_err(|error| match error {
             Undecodable::EmptyName => ParseError::NoName { command },
             Undecodable::UndefinedEscape { entry, escape } => ParseError::UndefinedEscape {
                 command,
                 header: excerpt(&head[entry.name()], 32),
-                escape: excerpt(&head[escape], 2),
+                escape: format!("\\{}", excerpt(&head[escape.start + 1..escape.end], 1)),
             },
         })?;
         let length = content_length(command, &headers)?;
@@ -283,6 +262,7 @@ impl Parser {
         if length.is_some_and(|length| length > self.limits.body) {
             return Err(ParseError::BodyTooLong { command, limit: self.limits.body });
         }
+        self.entries.clear();
         self.start += len;
         self.head = Some((command, headers));
         Ok(Step::Next(match length {
@@ -316,6 +296,7 @@ impl Parser {
         let body = match unread.get(missing) {
             Some(0) if self.body.is_empty() => Bytes::copy_from_slice(&unread[..missing]),
             Some(0) => {
+                self.body.reserve_exact(missing);
                 self.body.extend_from_slice(&unread[..missing]);
                 std::mem::take(&mut self.body).into()
             }
@@ -397,22 +378,6 @@ enum Step {
     More(State),
     /// To [`State::Idle`], with the body of a frame that is complete.
     Frame(Bytes),
-}
-
-impl Limits {
-    /// Checks a head of which `arrived` octets are there, its last line being `line..end`. Where two limits
-    /// are exceeded, the one that was first counts: the answer must not depend on how the octets were cut.
-    fn check_head(&self, line: usize, end: usize, arrived: usize) -> Result<(), ParseError> {
-        let line_too_long = end - line > self.header_line;
-        let head_too_long = arrived > self.head;
-        if line_too_long && (!head_too_long || line + self.header_line <= self.head) {
-            return Err(ParseError::LineTooLong { limit: self.header_line });
-        }
-        if head_too_long {
-            return Err(ParseError::HeadTooLong { limit: self.head });
-        }
-        Ok(())
-    }
 }
 
 fn no_colon(command: Command, text: &[u8]) -> ParseError {

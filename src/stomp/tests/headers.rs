@@ -30,7 +30,7 @@ fn h2_1_1_escapes_all_but_cr() {
     let frame = parse_one(Version::V1_1, b"SEND\nk\\c:\\n\\c\\\\\n\n\0");
     assert_eq!(value_of(&frame, "k:"), "\n:\\");
     let error = parse(Some(Version::V1_1), b"SEND\nk:a\\rb\n\n\0").unwrap_err();
-    assert_eq!(error.to_string(), "undefined escape \"\\\\r\" in header \"k\" of SEND");
+    assert_eq!(error.to_string(), "undefined escape \"\\r\" in header \"k\" of SEND");
     assert_eq!(encoded(Version::V1_1, Command::Send, "k:", "\r\n:\\"), "SEND\nk\\c: \\n\\c\\\\\n\n\0");
 }
 
