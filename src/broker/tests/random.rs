@@ -15,8 +15,16 @@ struct Client {
     /// Name, ack mode, and what was received and is not acknowledged, in order.
     subscriptions: BTreeMap<u32, (&'static str, Vec<Frame>)>,
     next_subscription: u32,
-    /// What the open transaction, if any, sends and acknowledges.
-    transaction: Option<(Vec<(usize, u32)>, Vec<(u32, String)>)>,
+    transaction: Option<Open>,
+}
+
+/// What an open transaction holds back.
+#[derive(Default)]
+struct Open {
+    /// Queue and number.
+    sends: Vec<(usize, u32)>,
+    /// Subscription and body.
+    acks: Vec<(u32, String)>,
 }
 
 /// What must be true of the broker, kept apart from it.
@@ -64,8 +72,8 @@ impl World {
         let client = &mut self.clients[at];
         let mut header = "";
         match &mut client.transaction {
-            Some((sends, _)) if in_transaction => {
-                sends.push((queue, number));
+            Some(open) if in_transaction => {
+                open.sends.push((queue, number));
                 header = "transaction:t\n";
             }
             _ => self.model.sent[queue].push(number),
@@ -94,8 +102,8 @@ impl World {
         self.take(at);
         let client = &mut self.clients[at];
         let Some((name, _)) = client.subscriptions.pop_first() else { return };
-        if let Some((_, acks)) = &mut client.transaction {
-            acks.retain(|(subscription, _)| *subscription != name);
+        if let Some(open) = &mut client.transaction {
+            open.acks.retain(|(subscription, _)| *subscription != name);
         }
         let id = client.id;
         self.bed.put(id, &format!("UNSUBSCRIBE\nid:{name}\n\n\0"));
@@ -107,7 +115,7 @@ impl World {
         let claimed: BTreeSet<String> = client
             .transaction
             .iter()
-            .flat_map(|(_, acks)| acks.iter().map(|(_, body)| body.clone()))
+            .flat_map(|open| open.acks.iter().map(|(_, body)| body.clone()))
             .collect();
         let open: Vec<_> = client
             .subscriptions
@@ -132,8 +140,8 @@ impl World {
             if in_transaction { "transaction:t\n" } else { "" },
         );
         if in_transaction {
-            let (_, acks) = client.transaction.as_mut().unwrap();
-            acks.extend(covered.iter().map(|f| (name, body(f))));
+            let open = client.transaction.as_mut().unwrap();
+            open.acks.extend(covered.iter().map(|f| (name, body(f))));
         } else {
             frames.retain(|f| !covered.contains(f));
             for frame in &covered {
@@ -164,7 +172,7 @@ impl World {
                 "BEGIN\ntransaction:t\n\n\0"
             }
             Some(_) if !commit => "ABORT\ntransaction:t\n\n\0",
-            Some((sends, acks)) => {
+            Some(Open { sends, acks }) => {
                 for (queue, number) in sends {
                     self.model.sent[queue].push(number);
                 }
@@ -278,7 +286,7 @@ const HEADERS: [&str; 32] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn no_message_is_lost_doubled_or_out_of_order(steps in vec((0..9u8, 0..3usize, 0..2usize, any::<u8>()), 0..120)) {
