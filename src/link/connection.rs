@@ -273,12 +273,16 @@ impl Connection {
                     self.dialect = Dialect::of(connected.server.as_deref());
                     self.epoch += 1;
                     self.ever_up = true;
-                    self.round = 0;
-                    self.delay = self.config.brokers.backoff.initial;
                     self.events.push_back(Event::Up);
                 }
                 Ok(Some(stomp::Event::Message(frame))) => self.events.push_back(Event::Message(frame)),
-                Ok(Some(stomp::Event::Receipt(id))) => self.events.push_back(Event::Receipt(id)),
+                Ok(Some(stomp::Event::Receipt(id))) => {
+                    // Only now: a broker that lets us in and then refuses what we ask for is not to be
+                    // asked again and again without a pause.
+                    self.round = 0;
+                    self.delay = self.config.brokers.backoff.initial;
+                    self.events.push_back(Event::Receipt(id));
+                }
                 Ok(Some(stomp::Event::Error(frame))) => self.events.push_back(Event::Error(frame)),
                 Err(error) => {
                     let refused = matches!(error, SessionError::Refused { .. });

@@ -317,10 +317,24 @@ fn backs_off_with_jitter_and_recovers() {
         let full = SECOND * full;
         assert!((full / 2..=full).contains(delay), "{delays:?}");
     }
-    // A connection that came up starts anew.
+    // A connection that works starts anew.
     bench.come_up();
+    bench.receipt("subscribe-0");
     bench.lose();
     assert!(bench.until.unwrap() - bench.now <= SECOND);
+}
+
+#[test]
+fn a_broker_that_refuses_the_subscription_is_not_asked_in_a_hot_loop() {
+    let mut bench = Bench::new("failover:(stomp://a)?initialReconnectDelay=1000&maxReconnectDelay=8000");
+    let mut delays = Vec::new();
+    for _ in 0..4 {
+        bench.come_up();
+        bench.bytes(b"ERROR\nreceipt-id:subscribe-0\nmessage:no access\n\n\0");
+        delays.push(bench.until.unwrap() - bench.now);
+        bench.pass(*delays.last().unwrap());
+    }
+    assert!(delays[3] >= 4 * SECOND, "{delays:?}");
 }
 
 #[test]
