@@ -94,7 +94,7 @@ fn another_connections_ack_has_no_effect() {
     assert_eq!(bed.broker.depth("/queue/a").unacknowledged, 5);
 }
 
-/// brokers.md: ActiveMQ dead-letters at once, and never redelivers.
+/// ActiveMQ dead-letters at once, and never redelivers.
 #[test]
 fn nack_moves_to_the_dead_letters() {
     for version in ["1.1", "1.2"] {

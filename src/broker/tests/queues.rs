@@ -123,7 +123,7 @@ fn auto_is_at_most_once() {
     assert_eq!(bed.waiting("/queue/a"), 0);
 }
 
-/// A7, and brokers.md: in flight at UNSUBSCRIBE means given to others at once; the late ACK has no effect.
+/// A7, and ActiveMQ: in flight at UNSUBSCRIBE means given to others at once; the late ACK has no effect.
 #[test]
 fn unsubscribe_gives_back_what_is_in_flight() {
     for version in ["1.0", "1.1", "1.2"] {

@@ -37,7 +37,7 @@ fn a_reply_to_makes_the_queue_before_anyone_subscribes() {
     assert_eq!(bed.bodies(requester), ["a"]);
 }
 
-/// brokers.md: ERROR, with the receipt where there is one, and the connection stays open and usable.
+/// As on ActiveMQ: ERROR, with the receipt where there is one, and the connection stays open and usable.
 #[test]
 fn a_reply_to_one_who_is_gone() {
     let mut bed = Bed::new();
