@@ -26,6 +26,11 @@ impl Job {
         Self { id, work: Box::new(work) }
     }
 
+    /// The link's own number for it.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
     /// Runs to the end, giving each output to `emit` as soon as it is there. Never panics because of the
     /// work; `emit` may block.
     pub fn run(self, emit: &mut dyn FnMut(Output)) {

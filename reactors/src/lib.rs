@@ -2,8 +2,8 @@
 //!
 //! A [`Reactor`] connects, moves bytes, keeps time and runs jobs. A [`Link`] is a state machine without
 //! sockets, clocks or threads that decides everything else: what to send, when to reconnect, which jobs
-//! to run. This crate holds the seam, four reactors ([`thread_pool`], [`tokio`], [`mio`], [`async_std`],
-//! each behind the feature of its name) and the suite that every reactor must pass ([`conformance`]).
+//! to run. This crate holds the seam, four reactors (`ThreadPool`, `Tokio`, `Mio`, `AsyncStd`, each behind
+//! the feature of its name) and the suite that every reactor must pass (`conformance`, likewise).
 //! It knows nothing of STOMP, HTTP or Python.
 //!
 //! # How a reactor drives a link
@@ -16,25 +16,32 @@
 //! ```
 //!
 //! 1. Before any input, and after every `handle` (or a batch of them), call [`Link::poll`] until it
-//!    answers [`Action::Wait`] or [`Action::Finished`], obeying each action on the way.
+//!    answers [`Action::Wait`] or [`Action::Finished`], obeying each action on the way. The rest of a batch
+//!    still reaches a link that has made up its mind; once it answered `Finished`, nothing does.
 //! 2. While connected, write [`Link::outbox`] to the socket whenever it is not empty, and report what was
 //!    written with [`Input::Sent`]. Between two inputs the outbox does not change.
 //! 3. While connected, and the last `Wait` said `read: true`, read and report with [`Input::Received`].
-//!    With `read: false` do not read at all: the kernel's window closes and the peer feels it.
+//!    With `read: false` do not read at all: the kernel's window closes and the peer feels it. (A read that
+//!    a thread was in already may end; keep its bytes until they are wanted.) The peer's end shows in the
+//!    same way, to those who read.
 //! 4. [`Input::Timer`] is delivered when `until` has passed **and nothing else is ready**. Reads come
 //!    first: after a long inline job the peer's heart-beats sit unread in the socket, and a timer that
-//!    overtook them would find a healthy peer silent.
+//!    overtook them would find a healthy peer silent. A link that is never idle waits for its timer; but
+//!    every input brings `now`.
 //! 5. At most [`Reactor::workers`] jobs run at once, over all links. Jobs start in the order in which they
-//!    were asked for. A job's outputs are delivered in order, only to the link that asked for it.
+//!    were asked for. A job's outputs are delivered in order, only to the link that asked for it, and each
+//!    as soon as it is there: never when the job's next part, or another job, has ended.
 //! 6. While the outbox holds more than [`OUTBOX_HIGH_WATER`] bytes on a connected link, outputs stay in a
 //!    bounded queue ([`OUTPUT_QUEUE`]) and workers wait: a slow peer slows the application, not memory.
-//!    (An inline reactor writes instead, blocking if it must.) Outputs of a link that has finished are
-//!    dropped, and never block a worker.
+//!    (An inline reactor has no queue; its job waits instead while sockets and clocks go on, and a peer that
+//!    takes nothing for 10 s loses the connection.) Outputs of a link that has finished are dropped, and
+//!    never block a worker; its jobs that have not begun are not run.
 //! 7. Every step is bounded, and links take turns: one read of at most [`READ_BUFFER`] bytes, what outputs
 //!    are queued, one write. Bounded is not one at a time: handle a batch, then write once.
 //! 8. When `stop` is asked for, each link gets [`Input::Stop`] once, at once, whatever it was doing, a
-//!    connection attempt included. `run` returns when every link has finished, and leaves no thread,
-//!    job or socket behind.
+//!    connection attempt included. `run` returns when every link has finished and every job that had begun
+//!    has ended, and leaves no thread, job or socket behind; except that a look-up or a connection attempt
+//!    which cannot be interrupted may end by itself later, unheard.
 //! 9. Inputs that belong to an earlier socket never reach the link: once `Closed` was delivered (or
 //!    `Close` obeyed), nothing of that socket arrives any more. Outputs still do: jobs outlive sockets.
 
@@ -44,9 +51,29 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(feature = "async-std")]
+pub mod async_std;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod job;
+#[cfg(feature = "mio")]
+pub mod mio;
+#[cfg(any(feature = "thread-pool", feature = "tokio", feature = "async-std"))]
+mod pool;
 mod stop;
+#[cfg(feature = "thread-pool")]
+pub mod thread_pool;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 
+#[cfg(feature = "async-std")]
+pub use self::async_std::AsyncStd;
+#[cfg(feature = "mio")]
+pub use self::mio::Mio;
+#[cfg(feature = "thread-pool")]
+pub use self::thread_pool::ThreadPool;
+#[cfg(feature = "tokio")]
+pub use self::tokio::Tokio;
 pub use job::{End, Job, Output};
 pub use stop::Stop;
 
@@ -140,7 +167,7 @@ pub enum Action {
         host: String,
         /// The TCP port.
         port: u16,
-        /// For resolving and connecting together.
+        /// For resolving and connecting together; after that it fails with [`io::ErrorKind::TimedOut`].
         timeout: Duration,
     },
     /// Drop the connection now (or the attempt), without waiting for the outbox; answered by

@@ -1,0 +1,18 @@
+//! Finds the CPython to embed: link and rpath arguments, `cfg(Py_3_x)`, and what the program says about it.
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    #[cfg(feature = "python")]
+    python();
+}
+
+#[cfg(feature = "python")]
+fn python() {
+    pyo3_build_config::use_pyo3_cfgs();
+    // A libpython outside the system's library path (pyenv, uv) is then found without LD_LIBRARY_PATH.
+    pyo3_build_config::add_libpython_rpath_link_args();
+    let python = pyo3_build_config::get();
+    let version = python.version();
+    println!("cargo:rustc-env=STOMP_WSGI_PYTHON_VERSION={}.{}", version.major, version.minor);
+    println!("cargo:rustc-env=STOMP_WSGI_PYTHON={}", python.executable().unwrap_or_default());
+}

@@ -1,0 +1,220 @@
+//! Tasks on async-std's global executor.
+//!
+//! async-std is no longer maintained (RUSTSEC-2025-0052). It stays for the comparison; the repository's
+//! `examples/custom_reactor.rs` shows the same shape on smol, which is the way on.
+
+use std::{
+    future::poll_fn,
+    io::{self, ErrorKind},
+    num::NonZeroUsize,
+    ops::ControlFlow,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    thread,
+    time::{Duration, Instant},
+};
+
+use ::async_std::{
+    future::timeout,
+    io::{Read, Write},
+    net::TcpStream,
+    task,
+};
+
+use crate::{
+    Action, Input, Link, READ_BUFFER, Reactor, Stop,
+    pool::{Mailbox, Pool},
+};
+
+/// Turns after which a task that is still busy lets others go first. Nothing in async-std does that for it.
+const TURNS: u32 = 16;
+
+/// One task per link on the process-wide executor; jobs run on threads of their own.
+///
+/// Not on async-std's blocking threads: those serve the whole process, look-ups included, up to a limit
+/// that jobs which stay for the whole run would use up, and they can have no name.
+///
+/// The executor's threads outlive [`run`](Reactor::run), and so may a look-up that the link has given up on;
+/// its result is dropped.
+#[derive(Debug, Clone)]
+pub struct AsyncStd {
+    workers: NonZeroUsize,
+}
+
+impl AsyncStd {
+    /// With so many worker threads.
+    pub fn new(workers: NonZeroUsize) -> Self {
+        Self { workers }
+    }
+}
+
+impl Reactor for AsyncStd {
+    fn name(&self) -> &'static str {
+        "async-std"
+    }
+
+    fn workers(&self) -> NonZeroUsize {
+        self.workers
+    }
+
+    fn run(&self, links: Vec<Box<dyn Link>>, stop: &Stop) -> io::Result<()> {
+        let pool = Arc::new(Pool::default());
+        thread::scope(|scope| {
+            let _close = pool.close_on_drop();
+            pool.staff(scope, self.workers)?;
+            let links: Vec<_> = Mailbox::for_each(links, stop)
+                .into_iter()
+                .map(|(link, mailbox)| task::spawn(drive(link, Arc::clone(&pool), mailbox)))
+                .collect();
+            task::block_on(async {
+                for link in links {
+                    link.await;
+                }
+            });
+            Ok(())
+        })
+    }
+}
+
+/// Owns a link: polls it until it has to wait, then waits for whatever comes, and takes it as a batch.
+async fn drive(mut link: Box<dyn Link>, pool: Arc<Pool>, mailbox: Mailbox) {
+    let mut socket = Socket::Closed;
+    let mut alarm = Alarm::default();
+    let mut turns = 0;
+    let mut buffer = vec![0; READ_BUFFER];
+    let mut jobs = Vec::new();
+    loop {
+        let (until, read) = loop {
+            match link.poll() {
+                Action::Run(job) => jobs.push(job),
+                Action::Wait { until, read } => break (until, read),
+                Action::Finished => return,
+                Action::Connect { host, port, timeout } => {
+                    socket = Socket::Connecting(Box::pin(connect(host, port, timeout)));
+                }
+                Action::Close => {
+                    socket = Socket::Closed;
+                    link.handle(Instant::now(), Input::Closed(Ok(())));
+                }
+            }
+        };
+        if !jobs.is_empty() {
+            pool.extend(jobs.drain(..), &mailbox);
+        }
+        turns = (turns + 1) % TURNS;
+        if turns == 0 {
+            task::yield_now().await;
+        }
+        poll_fn(|cx| {
+            let link = link.as_mut();
+            let mut busy = mailbox.deliver(cx, link, matches!(socket, Socket::Open(_)))
+                | socket.turn(cx, link, &mut buffer, read);
+            // The socket was asked directly, so whatever had arrived was seen before the clock.
+            if !busy && alarm.rings(cx, until) {
+                link.handle(Instant::now(), Input::Timer);
+                busy = true;
+            }
+            if busy { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
+/// When it rings, and what rings then. One that is set too early rings once in vain, which is cheaper than to
+/// set it anew with every input.
+#[derive(Default)]
+struct Alarm(Option<(Instant, Boxed<()>)>);
+
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+impl Alarm {
+    /// Whether it is time.
+    fn rings(&mut self, cx: &mut Context<'_>, until: Option<Instant>) -> bool {
+        let Some(until) = until else { return false };
+        loop {
+            let Some(left) = until.checked_duration_since(Instant::now()).filter(|it| !it.is_zero()) else {
+                return true;
+            };
+            match &mut self.0 {
+                Some((at, sleep)) if *at <= until => match sleep.as_mut().poll(cx) {
+                    Poll::Pending => return false,
+                    Poll::Ready(()) => self.0 = None,
+                },
+                _ => self.0 = Some((until, Box::pin(task::sleep(left)))),
+            }
+        }
+    }
+}
+
+enum Socket {
+    Closed,
+    Connecting(Boxed<io::Result<TcpStream>>),
+    Open(TcpStream),
+}
+
+impl Socket {
+    /// Goes on with what there is to do; says whether anything happened.
+    fn turn(&mut self, cx: &mut Context<'_>, link: &mut dyn Link, buffer: &mut [u8], read: bool) -> bool {
+        let result = match self {
+            Socket::Closed => return false,
+            Socket::Connecting(attempt) => match attempt.as_mut().poll(cx) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(socket)) => {
+                    *self = Socket::Open(socket);
+                    link.handle(Instant::now(), Input::Connected);
+                    return true;
+                }
+                Poll::Ready(Err(error)) => Err(error),
+            },
+            Socket::Open(socket) => match transfer(cx, socket, link, buffer, read) {
+                ControlFlow::Continue(busy) => return busy,
+                ControlFlow::Break(result) => result,
+            },
+        };
+        *self = Socket::Closed;
+        link.handle(Instant::now(), Input::Closed(result));
+        true
+    }
+}
+
+/// One write and one read. Breaks with how the connection ended.
+fn transfer(
+    cx: &mut Context<'_>,
+    socket: &mut TcpStream,
+    link: &mut dyn Link,
+    buffer: &mut [u8],
+    read: bool,
+) -> ControlFlow<io::Result<()>, bool> {
+    let mut busy = false;
+    let mut socket = Pin::new(socket);
+    if !link.outbox().is_empty() {
+        match socket.as_mut().poll_write(cx, link.outbox()) {
+            Poll::Pending => {}
+            Poll::Ready(Err(error)) => return ControlFlow::Break(Err(error)),
+            Poll::Ready(Ok(n)) => {
+                link.handle(Instant::now(), Input::Sent(n));
+                busy = true;
+            }
+        }
+    }
+    if read {
+        match socket.poll_read(cx, buffer) {
+            Poll::Pending => {}
+            Poll::Ready(Err(error)) => return ControlFlow::Break(Err(error)),
+            Poll::Ready(Ok(0)) => return ControlFlow::Break(Ok(())),
+            Poll::Ready(Ok(n)) => {
+                link.handle(Instant::now(), Input::Received(&buffer[..n]));
+                busy = true;
+            }
+        }
+    }
+    ControlFlow::Continue(busy)
+}
+
+async fn connect(host: String, port: u16, limit: Duration) -> io::Result<TcpStream> {
+    let attempt = timeout(limit, TcpStream::connect((host.as_str(), port)));
+    let socket = attempt.await.map_err(|_| io::Error::from(ErrorKind::TimedOut))??;
+    socket.set_nodelay(true)?;
+    Ok(socket)
+}

@@ -1,0 +1,220 @@
+//! Tasks on tokio's multi-thread runtime.
+
+use std::{
+    future::poll_fn,
+    io,
+    num::NonZeroUsize,
+    ops::ControlFlow,
+    panic::resume_unwind,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use ::tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    runtime::Builder,
+    task::JoinError,
+    time::{Sleep, sleep_until, timeout},
+};
+
+use crate::{
+    Action, Input, Link, READ_BUFFER, Reactor, Stop,
+    pool::{Mailbox, Pool},
+};
+
+/// Look-ups share tokio's pool of blocking threads with the workers, and need some of their own.
+const LOOK_UPS: usize = 64;
+
+/// One task per link on a multi-thread runtime of its own; jobs run on blocking threads.
+///
+/// A look-up that the link has given up on may outlive [`run`](Reactor::run); its result is dropped.
+#[derive(Debug, Clone)]
+pub struct Tokio {
+    workers: NonZeroUsize,
+}
+
+impl Tokio {
+    /// With so many blocking threads for jobs.
+    pub fn new(workers: NonZeroUsize) -> Self {
+        Self { workers }
+    }
+}
+
+impl Reactor for Tokio {
+    fn name(&self) -> &'static str {
+        "tokio"
+    }
+
+    fn workers(&self) -> NonZeroUsize {
+        self.workers
+    }
+
+    fn run(&self, links: Vec<Box<dyn Link>>, stop: &Stop) -> io::Result<()> {
+        let runtime = Builder::new_multi_thread()
+            .thread_name("stomp-wsgi-tokio")
+            .max_blocking_threads(self.workers.get().saturating_add(LOOK_UPS))
+            .enable_all()
+            .build()?;
+        let pool = Arc::new(Pool::default());
+        let close = pool.close_on_drop();
+        // Each stays for the whole run: Python keeps state per thread, and tokio ends idle threads.
+        let workers: Vec<_> = std::iter::repeat_n(Arc::clone(&pool), self.workers.get())
+            .map(|pool| runtime.spawn_blocking(move || pool.work()))
+            .collect();
+        let links: Vec<_> = Mailbox::for_each(links, stop)
+            .into_iter()
+            .map(|(link, mailbox)| runtime.spawn(drive(link, Arc::clone(&pool), mailbox)))
+            .collect();
+        let result = runtime.block_on(async {
+            let mut result = Ok(());
+            for link in links {
+                result = result.and(link.await);
+            }
+            drop(close);
+            for worker in workers {
+                result = result.and(worker.await);
+            }
+            result
+        });
+        // Unlike its drop, does not wait for look-ups.
+        runtime.shutdown_background();
+        match result.map_err(JoinError::try_into_panic) {
+            Err(Ok(panic)) => resume_unwind(panic),
+            // Nobody cancels these tasks.
+            Err(Err(_)) | Ok(()) => Ok(()),
+        }
+    }
+}
+
+/// Owns a link: polls it until it has to wait, then waits for whatever comes, and takes it as a batch.
+async fn drive(mut link: Box<dyn Link>, pool: Arc<Pool>, mailbox: Mailbox) {
+    let mut socket = Socket::Closed;
+    let mut alarm = Box::pin(sleep_until(Instant::now().into()));
+    let mut buffer = vec![0; READ_BUFFER];
+    let mut jobs = Vec::new();
+    loop {
+        let (until, read) = loop {
+            match link.poll() {
+                Action::Run(job) => jobs.push(job),
+                Action::Wait { until, read } => break (until, read),
+                Action::Finished => return,
+                Action::Connect { host, port, timeout } => {
+                    socket = Socket::Connecting(Box::pin(connect(host, port, timeout)));
+                }
+                Action::Close => {
+                    socket = Socket::Closed;
+                    link.handle(Instant::now(), Input::Closed(Ok(())));
+                }
+            }
+        };
+        if !jobs.is_empty() {
+            pool.extend(jobs.drain(..), &mailbox);
+        }
+        poll_fn(|cx| {
+            let link = link.as_mut();
+            let mut busy = mailbox.deliver(cx, link, matches!(socket, Socket::Open(_)))
+                | socket.turn(cx, link, &mut buffer, read);
+            if !busy && rings(cx, alarm.as_mut(), until) {
+                // The driver looks at sockets before it looks at the clock, so what had arrived shows now.
+                busy = socket.turn(cx, link, &mut buffer, read);
+                if !busy {
+                    link.handle(Instant::now(), Input::Timer);
+                    busy = true;
+                }
+            }
+            if busy { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
+/// Whether it is time. An alarm that is set too early rings once in vain, which is cheaper than to set it
+/// anew with every input.
+fn rings(cx: &mut Context<'_>, mut alarm: Pin<&mut Sleep>, until: Option<Instant>) -> bool {
+    let Some(until) = until.map(::tokio::time::Instant::from) else { return false };
+    if alarm.deadline() > until {
+        alarm.as_mut().reset(until);
+    }
+    while alarm.as_mut().poll(cx).is_ready() {
+        if alarm.deadline() == until {
+            return true;
+        }
+        alarm.as_mut().reset(until);
+    }
+    false
+}
+
+enum Socket {
+    Closed,
+    Connecting(Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>),
+    Open(TcpStream),
+}
+
+impl Socket {
+    /// Goes on with what there is to do; says whether anything happened.
+    fn turn(&mut self, cx: &mut Context<'_>, link: &mut dyn Link, buffer: &mut [u8], read: bool) -> bool {
+        let result = match self {
+            Socket::Closed => return false,
+            Socket::Connecting(attempt) => match attempt.as_mut().poll(cx) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(socket)) => {
+                    *self = Socket::Open(socket);
+                    link.handle(Instant::now(), Input::Connected);
+                    return true;
+                }
+                Poll::Ready(Err(error)) => Err(error),
+            },
+            Socket::Open(socket) => match transfer(cx, socket, link, buffer, read) {
+                ControlFlow::Continue(busy) => return busy,
+                ControlFlow::Break(result) => result,
+            },
+        };
+        *self = Socket::Closed;
+        link.handle(Instant::now(), Input::Closed(result));
+        true
+    }
+}
+
+/// One write and one read. Breaks with how the connection ended.
+fn transfer(
+    cx: &mut Context<'_>,
+    socket: &mut TcpStream,
+    link: &mut dyn Link,
+    buffer: &mut [u8],
+    read: bool,
+) -> ControlFlow<io::Result<()>, bool> {
+    let mut busy = false;
+    let mut socket = Pin::new(socket);
+    if !link.outbox().is_empty() {
+        match socket.as_mut().poll_write(cx, link.outbox()) {
+            Poll::Pending => {}
+            Poll::Ready(Err(error)) => return ControlFlow::Break(Err(error)),
+            Poll::Ready(Ok(n)) => {
+                link.handle(Instant::now(), Input::Sent(n));
+                busy = true;
+            }
+        }
+    }
+    if read {
+        let mut buffer = ReadBuf::new(buffer);
+        match socket.poll_read(cx, &mut buffer) {
+            Poll::Pending => {}
+            Poll::Ready(Err(error)) => return ControlFlow::Break(Err(error)),
+            Poll::Ready(Ok(())) if buffer.filled().is_empty() => return ControlFlow::Break(Ok(())),
+            Poll::Ready(Ok(())) => {
+                link.handle(Instant::now(), Input::Received(buffer.filled()));
+                busy = true;
+            }
+        }
+    }
+    ControlFlow::Continue(busy)
+}
+
+async fn connect(host: String, port: u16, limit: Duration) -> io::Result<TcpStream> {
+    let socket = timeout(limit, TcpStream::connect((host, port))).await??;
+    socket.set_nodelay(true)?;
+    Ok(socket)
+}

@@ -1,0 +1,97 @@
+//! `wsgi.errors`: where an application writes what is for the operator.
+//!
+//! What is written becomes events of level ERROR with the target `wsgi.errors`, so it goes wherever this
+//! process logs to: standard error, unless configured otherwise. A line is logged when it is complete, when
+//! the application flushes, or at the end of the request; text of several lines that is written at once (a
+//! traceback) stays one event.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+thread_local! {
+    /// The line that this thread has begun. One stream object serves all requests, and a thread serves one
+    /// at a time, so lines of different requests never mix.
+    static LINE: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Text that grows beyond this without an end of line is logged as it stands.
+const LONGEST_LINE: usize = 64 * 1024;
+
+/// The stream object.
+#[pyclass(frozen, module = "stomp_wsgi", name = "Errors")]
+pub(super) struct Errors;
+
+#[pymethods]
+impl Errors {
+    /// Any text whatever: PEP 3333 has no room for an encoding error here.
+    #[pyo3(signature = (text, /))]
+    fn write(&self, text: &Bound<'_, PyString>) -> PyResult<usize> {
+        let length = text.len()?;
+        append(&printable(text)?);
+        Ok(length)
+    }
+
+    #[pyo3(signature = (lines, /))]
+    fn writelines(&self, lines: &Bound<'_, PyAny>) -> PyResult<()> {
+        for line in lines.try_iter()? {
+            append(&printable(line?.cast::<PyString>()?)?);
+        }
+        Ok(())
+    }
+
+    fn flush(&self) {
+        flush();
+    }
+
+    /// For those who ask a stream what it is, as `logging` and `faulthandler` do.
+    fn isatty(&self) -> bool {
+        false
+    }
+
+    #[getter]
+    fn encoding(&self) -> &'static str {
+        "utf-8"
+    }
+}
+
+/// Logs the line that was begun on this thread, if there is one.
+pub(super) fn flush() {
+    LINE.with_borrow_mut(|line| {
+        if !line.is_empty() {
+            log(line);
+            line.clear();
+        }
+    });
+}
+
+fn append(text: &str) {
+    LINE.with_borrow_mut(|line| {
+        line.push_str(text);
+        let end =
+            if line.len() > LONGEST_LINE { Some(line.len()) } else { line.rfind('\n').map(|at| at + 1) };
+        if let Some(end) = end {
+            log(&line[..end]);
+            line.drain(..end);
+        }
+    });
+}
+
+fn log(text: &str) {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    tracing::error!(target: "wsgi.errors", "{text}");
+}
+
+/// The text, lone surrogates escaped as Python does it on standard error.
+fn printable<'a>(text: &'a Bound<'_, PyString>) -> PyResult<Cow<'a, str>> {
+    if let Ok(text) = text.to_str() {
+        return Ok(Cow::Borrowed(text));
+    }
+    let py = text.py();
+    let arguments = (intern!(py, "utf-8"), intern!(py, "backslashreplace"));
+    let escaped: Vec<u8> = text.call_method1(intern!(py, "encode"), arguments)?.extract()?;
+    Ok(Cow::Owned(String::from_utf8_lossy(&escaped).into_owned()))
+}

@@ -1,0 +1,157 @@
+//! A Python WSGI application (PEP 3333) as an [`Application`].
+//!
+//! - [`Setup`] starts CPython, with the right virtual environment; [`Interpreter`] ends it.
+//! - [`Wsgi::load`] imports an application, named as `module:attribute`.
+//! - [`Config`] is what goes into every environ.
+//!
+//! ```no_run
+//! use stomp_wsgi::app::wsgi::{Config, Setup, Wsgi};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let interpreter = Setup::new().start()?;
+//! let app = Wsgi::load("shop:app", &Config::default())?;
+//! // ... serve it, on any threads, and join these ...
+//! # drop(app);
+//! interpreter.finalize();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Threads and the GIL
+//!
+//! A call attaches its thread to Python and detaches it in the end. The thread's Python state outlives the
+//! call, so `threading.local` means what it says. While the application runs, its thread is attached, except
+//! when a block of a streamed reply is handed over: that may wait for the broker. [`Application::batch`] holds
+//! on to the GIL over several calls.
+//!
+//! Nothing that a Python application raises comes through, be it `SystemExit` or `KeyboardInterrupt`: it
+//! is logged with its traceback, and is that request's error.
+
+mod config;
+mod environ;
+mod errors;
+mod interpreter;
+mod load;
+mod names;
+mod raw_headers;
+mod report;
+mod respond;
+mod start_response;
+mod template;
+mod text;
+mod thread;
+mod wire;
+
+use std::ffi::CString;
+
+use pyo3::prelude::*;
+
+pub use config::Config;
+pub use interpreter::{Interpreter, Setup, StartError};
+pub use load::LoadError;
+
+use super::{AppError, Application, Reply};
+use crate::http::Request;
+use environ::Environ;
+use start_response::StartResponse;
+
+/// A WSGI application, loaded.
+pub struct Wsgi {
+    app: Py<PyAny>,
+    environ: Environ,
+}
+
+impl Wsgi {
+    /// Imports an application: `module`, `module:attribute`, `module:object.attribute` or
+    /// `module:factory()`. A module alone means its `application`, or else its `app`.
+    ///
+    /// # Errors
+    /// [`LoadError`], which says what to do about it, or has the traceback of what failed.
+    ///
+    /// # Panics
+    /// If no interpreter runs.
+    pub fn load(spec: &str, config: &Config) -> Result<Self, LoadError> {
+        let spec = load::Spec::parse(spec)?;
+        thread::attach(|py| {
+            let app = spec.load(py)?;
+            Self::new(app, config).map_err(|error| LoadError::import(py, &error))
+        })
+    }
+
+    /// Runs `source` as the module `name`, and serves its `attribute`. For applications that come with a
+    /// program, such as a demonstration.
+    ///
+    /// # Errors
+    /// [`LoadError`], as for [`load`](Self::load).
+    ///
+    /// # Panics
+    /// If no interpreter runs, or an argument holds a NUL.
+    pub fn from_source(
+        name: &str,
+        source: &str,
+        attribute: &str,
+        config: &Config,
+    ) -> Result<Self, LoadError> {
+        let text = |text: &str| CString::new(text).expect("the caller gives no NUL");
+        thread::attach(|py| {
+            PyModule::from_code(py, &text(source), &text(&format!("{name}.py")), &text(name))
+                .and_then(|module| Self::new(module.getattr(attribute)?, config))
+                .map_err(|error| LoadError::import(py, &error))
+        })
+    }
+
+    /// The environ that `request` makes: names, and values as Python shows them, in Python's order.
+    ///
+    /// # Errors
+    /// Where Python fails, which it does for want of memory.
+    pub fn environ(&self, request: &Request) -> PyResult<Vec<(String, String)>> {
+        thread::attach(|py| {
+            let environ = self.environ.of(py, request)?;
+            environ.iter().map(|(name, value)| Ok((name.to_string(), value.repr()?.to_string()))).collect()
+        })
+    }
+
+    /// Wraps a callable.
+    ///
+    /// # Errors
+    /// Where `config` has what PEP 3333 forbids, or Python's standard library cannot be imported.
+    pub fn new(app: Bound<'_, PyAny>, config: &Config) -> PyResult<Self> {
+        Ok(Self { environ: Environ::new(app.py(), config)?, app: app.unbind() })
+    }
+}
+
+impl Application for Wsgi {
+    fn call(&self, request: &Request, reply: &mut dyn Reply) -> Result<(), AppError> {
+        thread::attach(|py| {
+            wire::lend(reply, |ticket| {
+                let outcome = self.serve(py, request, ticket);
+                errors::flush();
+                outcome.map_err(|error| {
+                    let traceback = report::traceback(py, &error);
+                    tracing::error!(method = %request.method, "the application failed\n{traceback}");
+                    AppError(report::summary(py, &error))
+                })
+            })
+        })
+    }
+
+    fn batch(&self, body: &mut dyn FnMut()) {
+        thread::attach(|_| body());
+    }
+}
+
+impl Wsgi {
+    fn serve(&self, py: Python<'_>, request: &Request, ticket: wire::Ticket) -> PyResult<()> {
+        let environ = self.environ.of(py, request)?;
+        let start = Bound::new(py, StartResponse::new(ticket, request.delivery.accept_stream))?;
+        let outcome = respond::respond(self.app.bind(py), environ, &start, request.method == "HEAD");
+        start.get().close(py);
+        outcome
+    }
+}
+
+impl std::fmt::Debug for Wsgi {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wsgi").finish_non_exhaustive()
+    }
+}

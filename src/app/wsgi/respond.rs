@@ -1,0 +1,117 @@
+//! Calls the application and sends what it returns (PEP 3333, "Specification Details").
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
+
+use super::report;
+use super::start_response::StartResponse;
+use crate::app::Flow;
+
+/// One call of the application, to its end. The error is whatever it raised, `SystemExit` and the like
+/// included, or what it did wrong.
+///
+/// `head_only`: it is a HEAD request, and the length of the body is all that anybody will see of it.
+pub(super) fn respond(
+    app: &Bound<'_, PyAny>,
+    environ: Bound<'_, PyDict>,
+    start: &Bound<'_, StartResponse>,
+    head_only: bool,
+) -> PyResult<()> {
+    let py = app.py();
+    let result = app.call1((environ, start))?;
+    let start = start.get();
+    // Exactly these types: a subclass may well iterate its own way, or have a close().
+    let short = if let Ok(blocks) = result.cast_exact::<PyList>() {
+        listed(start, head_only, || blocks.len(), |index| blocks.get_item(index), py)?
+    } else if let Ok(blocks) = result.cast_exact::<PyTuple>() {
+        listed(start, head_only, || blocks.len(), |index| blocks.get_item(index), py)?
+    } else {
+        let outcome = iterated(start, &result, head_only);
+        close(&result);
+        outcome?
+    };
+    if short > 0 {
+        tracing::warn!(short, "the body is shorter than its Content-Length");
+    }
+    Ok(())
+}
+
+/// A list or a tuple, without an iterator. A list may change while it is being sent.
+fn listed<'py>(
+    start: &StartResponse,
+    head_only: bool,
+    length: impl Fn() -> usize,
+    get: impl Fn(usize) -> PyResult<Bound<'py, PyAny>>,
+    py: Python<'py>,
+) -> PyResult<u64> {
+    let sole = head_only && length() == 1;
+    let mut index = 0;
+    while index < length() {
+        let block = get(index)?;
+        if start.block(py, bytes(&block)?, sole)? == Flow::Enough {
+            break;
+        }
+        index += 1;
+    }
+    start.end(py, sole.then_some(0))
+}
+
+fn iterated(start: &StartResponse, result: &Bound<'_, PyAny>, head_only: bool) -> PyResult<u64> {
+    let py = result.py();
+    let sole = head_only && result.len().is_ok_and(|length| length == 1);
+    for block in result.try_iter().map_err(|error| not_iterable(result, error))? {
+        let block = block?;
+        if start.block(py, bytes(&block)?, sole)? == Flow::Enough {
+            break;
+        }
+    }
+    start.end(py, sole.then_some(0))
+}
+
+/// Blocks are bytes and nothing like them: a `bytearray` may change after it was yielded.
+fn bytes<'a>(block: &'a Bound<'_, PyAny>) -> PyResult<&'a [u8]> {
+    if let Ok(block) = block.cast::<PyBytes>() {
+        return Ok(block.as_bytes());
+    }
+    let kind = block.get_type().name()?;
+    let hint = match kind.to_string_lossy().as_ref() {
+        "str" => ": encode it",
+        "int" => "; return [body], not body",
+        _ => "",
+    };
+    Err(PyTypeError::new_err(format!("the application yielded {kind}, not bytes{hint}")))
+}
+
+fn not_iterable(result: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
+    let py = result.py();
+    if !error.is_instance_of::<PyTypeError>(py) || result.hasattr(intern!(py, "__iter__")).unwrap_or(false) {
+        return error;
+    }
+    let message = if result.is_none() {
+        "the application returned None, not an iterable of bytes".to_owned()
+    } else if result.hasattr(intern!(py, "__await__")).unwrap_or(false) {
+        "the application returned an awaitable: it is not WSGI; wrap an ASGI application with a2wsgi"
+            .to_owned()
+    } else {
+        let kind = result.get_type().name().map_or_else(|_| "?".to_owned(), |kind| kind.to_string());
+        format!("the application returned {kind}, not an iterable of bytes")
+    };
+    PyTypeError::new_err(message)
+}
+
+/// Closes what the application returned, if it can be. This concerns no requester: the response is what it
+/// is by now.
+fn close(result: &Bound<'_, PyAny>) {
+    let py = result.py();
+    let closed = match result.getattr_opt(intern!(py, "close")) {
+        Ok(None) => return,
+        Ok(Some(close)) => close.call0(),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = closed {
+        let traceback = report::traceback(py, &error);
+        tracing::error!("close() of a response failed\n{traceback}");
+    }
+}

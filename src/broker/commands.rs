@@ -1,0 +1,437 @@
+//! What each frame of a client does.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{
+    Broker, ConnId, Now,
+    connection::{Connection, Stage},
+    destination::{Address, QueueId},
+    id::number,
+    liveness::Liveness,
+    message::{Message, ReplyTo},
+    refusal::Refusal,
+    selector::Selector,
+    subscription::{AckMode, Key, Source, Subscription},
+    transaction::{Target, Transaction},
+};
+use crate::stomp::{Command, Frame, Headers, HeartBeatOffer, Version};
+
+/// Headers of SUBSCRIBE that ask for something that is not here. Ignored, they would change what a client
+/// gets without a word.
+const UNSUPPORTED: [(&str, &str); 8] = [
+    ("activemq.subscriptionName", "durable subscriptions are"),
+    ("durable-subscription-name", "durable subscriptions are"),
+    ("durable", "durable subscriptions are"),
+    ("activemq.exclusive", "exclusive consumers are"),
+    ("activemq.noLocal", "no-local subscriptions are"),
+    ("no-local", "no-local subscriptions are"),
+    ("activemq.retroactive", "retroactive subscriptions are"),
+    ("activemq.subcriptionName", "durable subscriptions are"),
+];
+
+impl Broker {
+    /// Obeys one frame, and answers it.
+    pub(super) fn command(&mut self, id: ConnId, frame: Frame, now: Now) {
+        let command = frame.command;
+        // RECEIPT for CONNECT is CONNECTED.
+        let receipt = match command {
+            Command::Connect | Command::Stomp => None,
+            _ => frame.headers.bytes("receipt"),
+        };
+        if let Err(refusal) = self.obey(id, frame, now) {
+            return self.refuse(id, &refusal, receipt.as_deref(), now);
+        }
+        if let (Some(receipt), Some(connection)) = (receipt, self.connections.get_mut(&id)) {
+            connection.receipt(&receipt);
+            self.mark_changed(id);
+        }
+        if command == Command::Disconnect {
+            self.close(id, now);
+        }
+    }
+
+    fn obey(&mut self, id: ConnId, frame: Frame, now: Now) -> Result<(), Refusal> {
+        let connection = self.connections.get(&id).expect("frames are processed of connections that exist");
+        let connects = matches!(frame.command, Command::Connect | Command::Stomp);
+        let connected = connection.stage == Stage::Open;
+        if connects && connected {
+            return Err(Refusal::new("already connected", "CONNECT comes once, as the first frame."));
+        }
+        if !connects && !connected {
+            return Err(Refusal::new("not connected", "The first frame must be CONNECT or STOMP."));
+        }
+        match frame.command {
+            Command::Connect | Command::Stomp => self.connect(id, &frame.headers, now),
+            Command::Send => self.send(id, frame, now),
+            Command::Subscribe => self.subscribe(id, &frame.headers),
+            Command::Unsubscribe => self.unsubscribe(id, &frame.headers),
+            Command::Ack => self.acknowledge(id, &frame.headers, false, now),
+            Command::Nack => self.acknowledge(id, &frame.headers, true, now),
+            Command::Begin => self.begin(id, &frame.headers),
+            Command::Commit => self.commit(id, &frame.headers, now),
+            Command::Abort => self.abort(id, &frame.headers),
+            Command::Disconnect => Ok(()),
+            Command::Connected | Command::Message | Command::Receipt | Command::Error => {
+                let command = frame.command.as_str();
+                Err(Refusal::new(format!("{command} from a client"), "Only brokers send this frame."))
+            }
+        }
+    }
+
+    fn connection_mut(&mut self, id: ConnId) -> &mut Connection {
+        self.connections.get_mut(&id).expect("frames are processed of connections that exist")
+    }
+
+    fn connect(&mut self, id: ConnId, headers: &Headers, now: Now) -> Result<(), Refusal> {
+        let version = match headers.get("accept-version") {
+            None => Version::V1_0,
+            Some(offered) => {
+                offered.split(|b| *b == b',').filter_map(|v| Version::parse(v.trim_ascii())).max().ok_or(
+                    Refusal::new(
+                        "no version of STOMP in common",
+                        "This broker speaks 1.0, 1.1 and 1.2: offer one of them in accept-version.",
+                    ),
+                )?
+            }
+        };
+        if let Some(credentials) = &self.config.credentials {
+            if !credentials.admit(headers.get("login"), headers.get("passcode")) {
+                return Err(Refusal::new(
+                    "login or passcode is wrong",
+                    "Give in CONNECT the login and passcode that this broker was started with.",
+                ));
+            }
+        }
+        let theirs = match headers.get("heart-beat") {
+            Some(value) if version > Version::V1_0 => HeartBeatOffer::parse(value).map_err(|_| {
+                Refusal::malformed("heart-beat", "two whole numbers of milliseconds, such as 10000,10000")
+            })?,
+            _ => HeartBeatOffer::default(),
+        };
+        let ours = Liveness::offer(theirs, self.config.heart_beat_floor);
+        let connection = self.connection_mut(id);
+        connection.stage = Stage::Open;
+        connection.version = version;
+        connection.parser.set_version(version);
+        connection.liveness = Liveness::new(ours, theirs, now.monotonic);
+        connection.connected(super::SERVER, ours);
+        tracing::debug!(connection = id.0, version = version.as_str(), "session open");
+        self.schedule(id);
+        self.mark_changed(id);
+        Ok(())
+    }
+
+    fn send(&mut self, id: ConnId, frame: Frame, now: Now) -> Result<(), Refusal> {
+        let name = required(&frame, "destination")?;
+        let transaction = frame.headers.bytes("transaction");
+        if let Some(transaction) = &transaction {
+            self.open_transaction(id, transaction)?;
+        }
+        let target = self.target(id, Address::parse(&name)?)?;
+        let reply_to = self.reply_to(id, &frame.headers)?;
+        let message = Message::new(frame, self.next_message, reply_to, now)?;
+        self.next_message += 1;
+        self.admit(id, message.size())?;
+        match transaction {
+            None => self.route(target, message, now),
+            Some(transaction) => {
+                self.memory += message.size();
+                self.open_transaction(id, &transaction)?.sends.push((target, message));
+            }
+        }
+        Ok(())
+    }
+
+    fn route(&mut self, target: Target, message: Arc<Message>, now: Now) {
+        match target {
+            Target::Queue(name) => {
+                let queue = self.destinations.open_queue(&name);
+                self.enqueue(queue, message, now);
+            }
+            Target::Temporary(queue) => self.enqueue(queue, message, now),
+            Target::Topic(name) => self.publish(&name, &message),
+        }
+    }
+
+    /// Where a SEND goes, if it may.
+    fn target(&mut self, id: ConnId, address: Address<'_>) -> Result<Target, Refusal> {
+        Ok(match address {
+            Address::Topic(name) => Target::Topic(name.into_owned().into()),
+            Address::Temporary(local) => Target::Temporary(self.temporary(id, &local)?),
+            Address::RemoteTemporary(name) => {
+                Target::Temporary(self.destinations.queue_id(&name).ok_or_else(|| Refusal::gone(&name))?)
+            }
+            Address::Queue(name) => {
+                if self.destinations.queue_id(&name).is_none() {
+                    self.destination_allowed()?;
+                }
+                Target::Queue(name.into_owned().into())
+            }
+        })
+    }
+
+    fn destination_allowed(&self) -> Result<(), Refusal> {
+        let limit = self.config.destinations;
+        if self.destinations.len() < limit { Ok(()) } else { Err(Refusal::too_many("destinations", limit)) }
+    }
+
+    /// A connection's own temporary queue, made when it is first named.
+    fn temporary(&mut self, id: ConnId, local: &[u8]) -> Result<QueueId, Refusal> {
+        let connection = &self.connections[&id];
+        if let Some(queue) = connection.temporary.get(local) {
+            return Ok(*queue);
+        }
+        let limit = self.config.temporary_queues;
+        if connection.temporary.len() >= limit {
+            return Err(Refusal::too_many("temporary queues", limit));
+        }
+        self.destination_allowed()?;
+        let name = connection.session.temporary(connection.temporary.len() + 1);
+        let queue = self.destinations.open_temporary(id, local, &name);
+        self.connection_mut(id).temporary.insert(Bytes::copy_from_slice(local), queue);
+        Ok(queue)
+    }
+
+    /// What `reply-to` means: a temporary queue has one name for its owner and another for everyone else.
+    fn reply_to(&mut self, id: ConnId, headers: &Headers) -> Result<Option<ReplyTo>, Refusal> {
+        let Some(text) = headers.bytes("reply-to") else { return Ok(None) };
+        let queue = match Address::parse(&text) {
+            Ok(Address::Temporary(local)) => Some(self.temporary(id, &local)?),
+            Ok(Address::RemoteTemporary(name)) => self.destinations.queue_id(&name),
+            // It is not this broker's business what else an answer is sent to.
+            _ => None,
+        };
+        let queue = queue.and_then(|queue| self.destinations.queue(queue));
+        Ok(Some(match queue.and_then(|queue| Some((queue, queue.owner()?))) {
+            None => ReplyTo::Verbatim(text),
+            Some((queue, owner)) => {
+                ReplyTo::Temporary { owner, local: queue.shown().clone(), remote: queue.name().clone() }
+            }
+        }))
+    }
+
+    fn subscribe(&mut self, id: ConnId, headers: &Headers) -> Result<(), Refusal> {
+        let connection = &self.connections[&id];
+        let destination =
+            headers.bytes("destination").ok_or_else(|| Refusal::missing("SUBSCRIBE", "destination"))?;
+        let name = headers.bytes("id");
+        if name.is_none() && connection.version > Version::V1_0 {
+            return Err(Refusal::missing("SUBSCRIBE", "id"));
+        }
+        if name.as_deref().is_some_and(|name| connection.subscription(name).is_some()) {
+            return Err(Refusal::new(
+                "this subscription id is in use",
+                "Each subscription of a connection needs an id of its own.",
+            ));
+        }
+        if connection.subscriptions.len() >= self.config.subscriptions {
+            return Err(Refusal::too_many("subscriptions", self.config.subscriptions));
+        }
+        for (header, what) in UNSUPPORTED {
+            if headers.get(header).is_some_and(|value| value != b"false") {
+                return Err(Refusal::unsupported(
+                    what,
+                    "Leave out the header; nothing here survives a restart anyway.",
+                ));
+            }
+        }
+        let ack = AckMode::parse(headers.get("ack"))?;
+        let selector = match headers.get("selector") {
+            None | Some(b"") => None,
+            Some(text) => Some(Selector::parse(&String::from_utf8_lossy(text))?),
+        };
+        let prefetch = match headers.get("activemq.prefetchSize").or_else(|| headers.get("prefetch-count")) {
+            None => self.config.prefetch,
+            // Zero means on ActiveMQ that the client pulls, for which STOMP has no frame.
+            Some(text) => number(text)
+                .and_then(|n| usize::try_from(n.max(1)).ok())
+                .ok_or_else(|| Refusal::malformed("activemq.prefetchSize", "a whole number"))?,
+        };
+        let browser = headers.get("browser") == Some(b"true");
+        let key = Key { connection: id, number: connection.next_subscription };
+        let source =
+            self.source(key, Address::parse(&destination)?.without_wildcards()?, selector, browser)?;
+        // Who only looks has nothing to acknowledge.
+        let ack = if browser { AckMode::Auto } else { ack };
+        let connection = self.connection_mut(id);
+        connection.next_subscription += 1;
+        let ack_prefix = connection.session.ack_prefix(key.number);
+        let subscription = Subscription::new(name, destination, source, ack, prefetch, ack_prefix);
+        connection.subscriptions.insert(key.number, subscription);
+        Ok(())
+    }
+
+    /// Joins a destination; its messages come only after this frame was answered.
+    fn source(
+        &mut self,
+        key: Key,
+        address: Address<'_>,
+        selector: Option<Selector>,
+        browser: bool,
+    ) -> Result<Source, Refusal> {
+        let queue = match address {
+            Address::Topic(_) if browser => {
+                return Err(Refusal::unsupported(
+                    "browsing a topic is",
+                    "Only queues keep messages to look at.",
+                ));
+            }
+            Address::Topic(name) => {
+                if self.destinations.topic(&name).is_none() {
+                    self.destination_allowed()?;
+                }
+                let name = Bytes::from(name.into_owned());
+                self.destinations.open_topic(&name).join(key, selector);
+                return Ok(Source::Topic { name, waiting: Default::default() });
+            }
+            Address::Queue(name) => {
+                if self.destinations.queue_id(&name).is_none() {
+                    self.destination_allowed()?;
+                }
+                self.destinations.open_queue(&name)
+            }
+            Address::Temporary(local) => self.temporary(key.connection, &local)?,
+            Address::RemoteTemporary(name) => {
+                let id = self.destinations.queue_id(&name).ok_or_else(|| Refusal::gone(&name))?;
+                let owner = self.destinations.queue(id).and_then(|queue| queue.owner());
+                if owner != Some(key.connection) {
+                    return Err(Refusal::new(
+                        "not the owner of this temporary queue",
+                        "Only the connection that made a temporary queue may subscribe to it; others SEND there.",
+                    ));
+                }
+                id
+            }
+        };
+        let found = self.destinations.queue_mut(queue).expect("it was found or made just now");
+        let source = if browser {
+            Source::Browser { queue, from: 0, until: found.join_browser(key) }
+        } else {
+            found.join(key, selector);
+            Source::Queue(queue)
+        };
+        self.list_queue(queue);
+        Ok(source)
+    }
+
+    fn unsubscribe(&mut self, id: ConnId, headers: &Headers) -> Result<(), Refusal> {
+        let connection = &self.connections[&id];
+        let found = match (headers.get("id"), headers.get("destination")) {
+            (Some(name), _) => connection.subscription(name),
+            (None, Some(destination)) if connection.version == Version::V1_0 => connection
+                .subscriptions
+                .iter()
+                .find(|(_, s)| s.id.is_none() && s.destination == destination)
+                .map(|(number, _)| *number),
+            _ => return Err(Refusal::missing("UNSUBSCRIBE", "id")),
+        };
+        let number = found.ok_or_else(|| {
+            Refusal::new(
+                "no such subscription",
+                "UNSUBSCRIBE names an id that is not subscribed on this connection.",
+            )
+        })?;
+        self.end_subscription(Key { connection: id, number });
+        Ok(())
+    }
+
+    fn acknowledge(&mut self, id: ConnId, headers: &Headers, nack: bool, now: Now) -> Result<(), Refusal> {
+        let connection = &self.connections[&id];
+        if nack && connection.version == Version::V1_0 {
+            return Err(Refusal::new("NACK in STOMP 1.0", "NACK exists since STOMP 1.1."));
+        }
+        let acknowledged = connection.acknowledged(headers, nack, &self.ids)?;
+        let key = Key { connection: id, number: acknowledged.subscription };
+        let Some(transaction) = headers.bytes("transaction") else {
+            self.finish(key, &acknowledged.deliveries, nack, now);
+            return Ok(());
+        };
+        if nack {
+            return Err(Refusal::unsupported(
+                "NACK in a transaction is",
+                "ActiveMQ refuses it too. Send NACK outside of the transaction.",
+            ));
+        }
+        let transaction = self.open_transaction(id, &transaction)?;
+        transaction.acks.extend(acknowledged.deliveries.iter().map(|delivery| (key.number, *delivery)));
+        self.claim(key, &acknowledged.deliveries, true);
+        Ok(())
+    }
+
+    /// Puts deliveries into a transaction, which opens the prefetch window, or takes them out.
+    fn claim(&mut self, key: Key, deliveries: &[u64], claimed: bool) {
+        let Some(subscription) = self.connection_mut(key.connection).subscriptions.get_mut(&key.number)
+        else {
+            return;
+        };
+        deliveries.iter().for_each(|delivery| subscription.claim(*delivery, claimed));
+        match subscription.source {
+            Source::Queue(queue) | Source::Browser { queue, .. } => self.list_queue(queue),
+            Source::Topic { .. } => self.due_subscriptions.push_back(key),
+        }
+    }
+
+    fn open_transaction(&mut self, id: ConnId, name: &[u8]) -> Result<&mut Transaction, Refusal> {
+        self.connection_mut(id).transactions.get_mut(name).ok_or_else(|| {
+            Refusal::new(
+                "no such transaction",
+                "Open it with BEGIN on this connection, and use it before COMMIT or ABORT.",
+            )
+        })
+    }
+
+    fn begin(&mut self, id: ConnId, headers: &Headers) -> Result<(), Refusal> {
+        let name = headers.bytes("transaction").ok_or_else(|| Refusal::missing("BEGIN", "transaction"))?;
+        let limit = self.config.transactions;
+        let transactions = &mut self.connection_mut(id).transactions;
+        if transactions.contains_key(&name) {
+            return Err(Refusal::new(
+                "this transaction is open already",
+                "End it with COMMIT or ABORT before the next BEGIN.",
+            ));
+        }
+        if transactions.len() >= limit {
+            return Err(Refusal::too_many("transactions", limit));
+        }
+        transactions.insert(name, Transaction::default());
+        Ok(())
+    }
+
+    fn end_transaction(
+        &mut self,
+        id: ConnId,
+        command: &str,
+        headers: &Headers,
+    ) -> Result<Transaction, Refusal> {
+        let name = headers.get("transaction").ok_or_else(|| Refusal::missing(command, "transaction"))?;
+        self.open_transaction(id, name)?;
+        let transaction = self.connection_mut(id).transactions.remove(name).expect("it was found just now");
+        self.memory -= transaction.size();
+        Ok(transaction)
+    }
+
+    fn commit(&mut self, id: ConnId, headers: &Headers, now: Now) -> Result<(), Refusal> {
+        let transaction = self.end_transaction(id, "COMMIT", headers)?;
+        for (number, delivery) in transaction.acks {
+            self.finish(Key { connection: id, number }, &[delivery], false, now);
+        }
+        for (target, message) in transaction.sends {
+            self.route(target, message, now);
+        }
+        Ok(())
+    }
+
+    fn abort(&mut self, id: ConnId, headers: &Headers) -> Result<(), Refusal> {
+        let transaction = self.end_transaction(id, "ABORT", headers)?;
+        for (number, delivery) in transaction.acks {
+            self.claim(Key { connection: id, number }, &[delivery], false);
+        }
+        Ok(())
+    }
+}
+
+fn required(frame: &Frame, header: &str) -> Result<Bytes, Refusal> {
+    frame.headers.bytes(header).ok_or_else(|| Refusal::missing(frame.command.as_str(), header))
+}

@@ -1,0 +1,115 @@
+//! What a broker may be told.
+
+use std::{fmt, time::Duration};
+
+use crate::stomp::Limits;
+
+/// Settings of a broker; the default suits a developer's machine.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct BrokerConfig {
+    /// What CONNECT must carry; `None` (the default) lets anyone in.
+    pub credentials: Option<Credentials>,
+    /// Whether [`BrokerServer::bind`](super::BrokerServer::bind) takes an address that other machines can
+    /// reach. Off by default: there is no TLS here, and by default no password.
+    pub allow_remote: bool,
+    /// Bytes of messages and of half-received frames, over all connections: 256 MiB. Beyond it producers
+    /// are not read while somebody consumes, and refused otherwise.
+    pub memory: usize,
+    /// What one frame may hold.
+    pub frame: Limits,
+    /// Connections at once: 1000.
+    pub connections: usize,
+    /// Queues and topics that hold something or are subscribed to: 10,000.
+    pub destinations: usize,
+    /// Subscriptions of one connection: 1000.
+    pub subscriptions: usize,
+    /// Open transactions of one connection: 100.
+    pub transactions: usize,
+    /// Temporary queues of one connection: 100.
+    pub temporary_queues: usize,
+    /// Unacknowledged messages of one subscription that does not say: 1000, as on ActiveMQ.
+    pub prefetch: usize,
+    /// The shortest heart-beat interval agreed to, in either direction: 10 ms.
+    pub heart_beat_floor: Duration,
+    /// How long a new connection may take to send CONNECT: 30 s.
+    pub connect_timeout: Duration,
+}
+
+impl Default for BrokerConfig {
+    fn default() -> Self {
+        Self {
+            credentials: None,
+            allow_remote: false,
+            memory: 256 * 1024 * 1024,
+            frame: Limits::default(),
+            connections: 1000,
+            destinations: 10_000,
+            subscriptions: 1000,
+            transactions: 100,
+            temporary_queues: 100,
+            prefetch: 1000,
+            heart_beat_floor: Duration::from_millis(10),
+            connect_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl BrokerConfig {
+    /// Asks every client for this login and passcode.
+    #[must_use]
+    pub fn with_credentials(mut self, login: impl Into<String>, passcode: impl Into<String>) -> Self {
+        self.credentials = Some(Credentials { login: login.into(), passcode: passcode.into() });
+        self
+    }
+
+    /// See [`allow_remote`](Self::allow_remote).
+    #[must_use]
+    pub fn with_allow_remote(mut self, allow: bool) -> Self {
+        self.allow_remote = allow;
+        self
+    }
+
+    /// See [`memory`](Self::memory).
+    #[must_use]
+    pub fn with_memory(mut self, bytes: usize) -> Self {
+        self.memory = bytes;
+        self
+    }
+
+    /// See [`frame`](Self::frame).
+    #[must_use]
+    pub fn with_frame(mut self, limits: Limits) -> Self {
+        self.frame = limits;
+        self
+    }
+}
+
+/// A login and its passcode.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    login: String,
+    passcode: String,
+}
+
+impl Credentials {
+    /// Whether both are right, in a time that does not tell where they differ.
+    pub(super) fn admit(&self, login: Option<&[u8]>, passcode: Option<&[u8]>) -> bool {
+        let same = |ours: &str, theirs: Option<&[u8]>| {
+            let theirs = theirs.unwrap_or_default();
+            let mut difference = ours.len() ^ theirs.len();
+            for (a, b) in ours.bytes().zip(theirs.iter()) {
+                difference |= usize::from(a ^ b);
+            }
+            difference == 0
+        };
+        // Not `&&`: a wrong login must cost as much as a wrong passcode.
+        same(&self.login, login) & same(&self.passcode, passcode)
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials(***)")
+    }
+}

@@ -1,0 +1,316 @@
+//! The broker's side of one connection.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use super::{
+    BrokerConfig, ConnId,
+    destination::QueueId,
+    id::{Ids, Session},
+    liveness::Liveness,
+    message::Envelope,
+    outbox::Outbox,
+    queue::Entry,
+    refusal::Refusal,
+    subscription::{AckMode, Subscription},
+    transaction::Transaction,
+};
+use crate::stomp::{Command, Encoder, Headers, HeartBeatOffer, Parser, Version};
+
+/// Messages are added to an outbox only below this: the rest waits where others can have it.
+const DELIVER_BELOW: usize = 256 * 1024;
+
+/// A client with more than this in its outbox is not read: it takes no answers, so it may ask nothing more.
+const READ_BELOW: usize = 1024 * 1024;
+
+/// How long a connection that was given up may take to read its last frames, from the last sign that it does.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// How far a connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// CONNECT must come by then.
+    New(Option<Instant>),
+    Open,
+    /// Nothing more is read, and nothing added to the outbox; over at that time.
+    Closing(Instant),
+}
+
+/// A client.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) id: ConnId,
+    pub(super) stage: Stage,
+    pub(super) session: Session,
+    pub(super) version: Version,
+    pub(super) parser: Parser,
+    /// Bytes in the parser that the broker's memory was charged for.
+    pub(super) buffered: usize,
+    pub(super) liveness: Liveness,
+    outbox: Outbox,
+    /// By number.
+    pub(super) subscriptions: BTreeMap<u64, Subscription>,
+    pub(super) next_subscription: u64,
+    next_delivery: u64,
+    pub(super) transactions: HashMap<Bytes, Transaction>,
+    /// By the name that this client gave.
+    pub(super) temporary: BTreeMap<Bytes, QueueId>,
+    /// Not read until there is memory again.
+    pub(super) paused: bool,
+    /// Whether messages wait for room in the outbox.
+    starved: bool,
+    /// Whether it is listed as changed.
+    pub(super) listed: bool,
+}
+
+impl Connection {
+    pub(super) fn new(id: ConnId, session: Session, config: &BrokerConfig, now: Instant) -> Self {
+        let none = HeartBeatOffer::default();
+        Self {
+            id,
+            stage: Stage::New(now.checked_add(config.connect_timeout)),
+            session,
+            version: Version::V1_0,
+            parser: Parser::new(config.frame),
+            buffered: 0,
+            liveness: Liveness::new(none, none, now),
+            outbox: Outbox::default(),
+            subscriptions: BTreeMap::new(),
+            next_subscription: 0,
+            next_delivery: 0,
+            transactions: HashMap::new(),
+            temporary: BTreeMap::new(),
+            paused: false,
+            starved: false,
+            listed: false,
+        }
+    }
+
+    pub(super) fn outbox(&self) -> &[u8] {
+        self.outbox.pending()
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        matches!(self.stage, Stage::Closing(_))
+    }
+
+    /// Gives the connection up: what is in the outbox is all that it gets.
+    pub(super) fn close(&mut self, now: Instant) {
+        self.stage = Stage::Closing(now + LINGER);
+        self.paused = false;
+    }
+
+    /// Whether to read from it. While it closes it is read too, and what comes is thrown away: closing a
+    /// socket with unread bytes would reset it, and destroy the ERROR on its way.
+    pub(super) fn wants_read(&self) -> bool {
+        self.is_closing() || !self.is_stalled()
+    }
+
+    /// Whether it is not read for the broker's own reasons, so that its silence means nothing.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.paused || self.outbox().len() >= READ_BELOW
+    }
+
+    /// Whether its frames are obeyed now.
+    pub(super) fn is_obeyed(&self) -> bool {
+        !self.is_closing() && !self.paused
+    }
+
+    /// Takes written bytes from the outbox. Answers whether messages may flow again.
+    pub(super) fn sent(&mut self, count: usize, now: Instant) -> bool {
+        self.outbox.written(count);
+        self.liveness.sent(now);
+        if let Stage::Closing(_) = self.stage {
+            self.close(now);
+        }
+        // Half: a refill of a few frames each time would be many small writes.
+        let refill = self.starved && self.outbox().len() <= DELIVER_BELOW / 2;
+        self.starved &= !refill;
+        refill
+    }
+
+    /// When to look at it again, whatever happens.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::New(until) => until,
+            Stage::Open => self.liveness.deadline(),
+            Stage::Closing(until) => Some(until),
+        }
+    }
+
+    /// Sends a heart-beat, unless there is something better to send.
+    pub(super) fn beat(&mut self, now: Instant) {
+        if self.outbox().is_empty() {
+            self.outbox.end().push(b'\n');
+        }
+        self.liveness.sent(now);
+    }
+
+    pub(super) fn connected(&mut self, server: &str, heart_beat: HeartBeatOffer) {
+        Encoder::new(self.outbox.end(), self.version, Command::Connected)
+            .header("version", self.version.as_str())
+            .header("server", server)
+            .header("session", self.session.to_string())
+            .header("heart-beat", heart_beat.to_string())
+            .finish();
+    }
+
+    pub(super) fn receipt(&mut self, receipt: &[u8]) {
+        Encoder::new(self.outbox.end(), self.version, Command::Receipt)
+            .header("receipt-id", receipt)
+            .finish();
+    }
+
+    pub(super) fn error(&mut self, refusal: &Refusal, receipt: Option<&[u8]>) {
+        let mut encoder = Encoder::new(self.outbox.end(), self.version, Command::Error)
+            .header("message", refusal.message.as_bytes())
+            .header("content-type", "text/plain");
+        if let Some(receipt) = receipt {
+            encoder = encoder.header("receipt-id", receipt);
+        }
+        if let Stage::New(_) = self.stage {
+            // For a client whose versions were refused; the others know it anyway.
+            encoder = encoder.header("version", "1.0,1.1,1.2");
+        }
+        let body: Cow<'_, str> = if refusal.survivable {
+            Cow::Borrowed(&refusal.advice)
+        } else {
+            format!("{}\nThe broker closes this connection.\n", refusal.advice).into()
+        };
+        encoder.body(body.as_bytes());
+    }
+
+    /// Whether a subscription can be sent something now.
+    pub(super) fn accepts(&mut self, subscription: u64) -> bool {
+        if self.stage != Stage::Open {
+            return false;
+        }
+        if self.outbox().len() >= DELIVER_BELOW {
+            self.starved = true;
+            return false;
+        }
+        self.subscriptions.get(&subscription).is_some_and(Subscription::has_room)
+    }
+
+    /// Sends a message to a subscription. Answers whether that settles it: nobody will acknowledge it.
+    pub(super) fn deliver(&mut self, subscription: u64, entry: Entry, shown: &[u8], ids: &mut Ids) -> bool {
+        let Some(subscription) = self.subscriptions.get_mut(&subscription) else { return true };
+        let automatic = subscription.ack == AckMode::Auto;
+        let delivery = self.next_delivery;
+        let message = entry.message.clone();
+        message.encode(
+            self.outbox.end(),
+            &Envelope {
+                version: self.version,
+                consumer: self.id,
+                destination: shown,
+                message_id: ids.messages.text(message.number).as_bytes(),
+                subscription: subscription.id.as_deref(),
+                ack: match self.version {
+                    Version::V1_2 if !automatic => Some(subscription.ack_ids.text(delivery).as_bytes()),
+                    _ => None,
+                },
+                redelivered: entry.redelivered,
+            },
+        );
+        if !automatic {
+            self.next_delivery += 1;
+            subscription.delivered(delivery, entry);
+        }
+        automatic
+    }
+
+    /// Tells a browser that it has seen everything.
+    pub(super) fn browsed(&mut self, subscription: u64, shown: &[u8]) {
+        let Some(subscription) = self.subscriptions.get(&subscription) else { return };
+        let mut encoder = Encoder::new(self.outbox.end(), self.version, Command::Message)
+            .header("destination", shown)
+            .header("message-id", "0");
+        if let Some(id) = &subscription.id {
+            encoder = encoder.header("subscription", id);
+        }
+        encoder.header("browser", "end").finish();
+    }
+
+    pub(super) fn unacknowledged(&self) -> usize {
+        self.subscriptions.values().map(Subscription::unacknowledged).sum()
+    }
+
+    /// The subscription that a client named.
+    pub(super) fn subscription(&self, id: &[u8]) -> Option<u64> {
+        self.subscriptions.iter().find(|(_, s)| s.id.as_deref() == Some(id)).map(|(number, _)| *number)
+    }
+
+    /// Finds the deliveries that an ACK or NACK is for.
+    pub(super) fn acknowledged(
+        &self,
+        headers: &Headers,
+        nack: bool,
+        ids: &Ids,
+    ) -> Result<Acknowledged, Refusal> {
+        let command = if nack { "NACK" } else { "ACK" };
+        let required = |name: &str| headers.get(name).ok_or_else(|| Refusal::missing(command, name));
+        let unknown = || {
+            Refusal::new(
+                format!("unexpected {command}"),
+                "No such message is waiting for an acknowledgement on this connection: it was acknowledged \
+                 before, came from a subscription with ack:auto, or was delivered to another connection.",
+            )
+        };
+        let late = |subscription: u64| subscription < self.next_subscription;
+        let (number, delivery) = match self.version {
+            Version::V1_2 => {
+                let (number, delivery) = self.session.delivery(required("id")?).ok_or_else(unknown)?;
+                if !self.subscriptions.contains_key(&number) {
+                    return if late(number) { Ok(Acknowledged::default()) } else { Err(unknown()) };
+                }
+                (number, Some(delivery))
+            }
+            _ => {
+                let message = ids.messages.number(required("message-id")?).ok_or_else(unknown)?;
+                let named = match self.version {
+                    Version::V1_1 => Some(required("subscription")?),
+                    _ => headers.get("subscription"),
+                };
+                let mut candidates = self
+                    .subscriptions
+                    .iter()
+                    .filter(|(_, s)| named.is_none() || s.id.as_deref() == named)
+                    .map(|(number, s)| (*number, s.delivery_of(message)));
+                let first = candidates.next();
+                let found =
+                    first.filter(|(_, d)| d.is_some()).or_else(|| candidates.find(|(_, d)| d.is_some()));
+                match found.or(first) {
+                    Some(found) => found,
+                    None if self.next_subscription > 0 => return Ok(Acknowledged::default()),
+                    None => return Err(unknown()),
+                }
+            }
+        };
+        let subscription = &self.subscriptions[&number];
+        let deliveries = match delivery.filter(|delivery| *delivery < self.next_delivery) {
+            Some(delivery) => subscription.covered(delivery),
+            None => Vec::new(),
+        };
+        match subscription.ack {
+            // An ACK for a later message may have been for this one too.
+            AckMode::Client => {}
+            _ if deliveries.is_empty() => return Err(unknown()),
+            _ => {}
+        }
+        Ok(Acknowledged { subscription: number, deliveries })
+    }
+}
+
+/// What an ACK or NACK is for: nothing, where its subscription has ended and the messages have gone to
+/// others, as on ActiveMQ.
+#[derive(Debug, Default)]
+pub(super) struct Acknowledged {
+    pub(super) subscription: u64,
+    pub(super) deliveries: Vec<u64>,
+}

@@ -1,0 +1,190 @@
+//! Names of destinations, and the table of those that exist.
+
+use std::{borrow::Cow, collections::HashMap};
+
+use bytes::Bytes;
+
+use super::{ConnId, queue::Queue, refusal::Refusal, topic::Topic};
+
+const QUEUE: &[u8] = b"/queue/";
+const TOPIC: &[u8] = b"/topic/";
+const TEMPORARY: &[u8] = b"/temp-queue/";
+const REMOTE_TEMPORARY: &[u8] = b"/remote-temp-queue/";
+
+/// A queue's number; never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct QueueId(u64);
+
+/// A destination as a client names it, in full: `x` is `/queue/x`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Address<'a> {
+    Queue(Cow<'a, [u8]>),
+    Topic(Cow<'a, [u8]>),
+    /// `/temp-queue/x`: a name of one connection's own.
+    Temporary(Cow<'a, [u8]>),
+    /// `/remote-temp-queue/ID:...`: the same queue, as all the others know it.
+    RemoteTemporary(Cow<'a, [u8]>),
+}
+
+type Make<'a> = fn(Cow<'a, [u8]>) -> Address<'a>;
+
+impl<'a> Address<'a> {
+    /// Reads a `destination`. As on ActiveMQ, a name without a known prefix is a queue's.
+    pub(super) fn parse(text: &'a [u8]) -> Result<Self, Refusal> {
+        if text.contains(&b',') {
+            return Err(Refusal::unsupported(
+                "composite destinations are",
+                "Send to each destination by itself.",
+            ));
+        }
+        if text.starts_with(b"/temp-topic/") || text.starts_with(b"/remote-temp-topic/") {
+            return Err(Refusal::unsupported("temporary topics are", "Use a temporary queue."));
+        }
+        let kinds: [(&[u8], Make<'a>); 4] = [
+            (QUEUE, Self::Queue),
+            (TOPIC, Self::Topic),
+            (TEMPORARY, Self::Temporary),
+            (REMOTE_TEMPORARY, Self::RemoteTemporary),
+        ];
+        let known = kinds.into_iter().find(|(prefix, _)| text.starts_with(prefix));
+        let (prefix, make) = known.unwrap_or((b"", Self::Queue));
+        if text.len() == prefix.len() {
+            return Err(Refusal::malformed("destination", "a name such as /queue/orders or /topic/news"));
+        }
+        Ok(if prefix.is_empty() { make([QUEUE, text].concat().into()) } else { make(text.into()) })
+    }
+
+    /// Refuses `a.*` and `a.>`, which a subscription to ActiveMQ may use.
+    pub(super) fn without_wildcards(self) -> Result<Self, Refusal> {
+        let (Self::Queue(name) | Self::Topic(name) | Self::Temporary(name) | Self::RemoteTemporary(name)) =
+            &self;
+        let mut parts = name.split(|&b| b == b'.' || b == b'/');
+        if parts.any(|part| part == b"*" || part == b">" || part == b"#") {
+            return Err(Refusal::unsupported("wildcards are", "Subscribe to each destination by itself."));
+        }
+        Ok(self)
+    }
+}
+
+/// All destinations that hold something or are subscribed to.
+///
+/// An empty queue without consumers is no different from none, so it is forgotten: clients cannot fill this
+/// table with names.
+#[derive(Debug, Default)]
+pub(super) struct Destinations {
+    queues: HashMap<QueueId, Queue>,
+    names: HashMap<Bytes, QueueId>,
+    topics: HashMap<Bytes, Topic>,
+    next: u64,
+}
+
+impl Destinations {
+    pub(super) fn len(&self) -> usize {
+        self.queues.len() + self.topics.len()
+    }
+
+    pub(super) fn queue(&self, id: QueueId) -> Option<&Queue> {
+        self.queues.get(&id)
+    }
+
+    pub(super) fn queue_mut(&mut self, id: QueueId) -> Option<&mut Queue> {
+        self.queues.get_mut(&id)
+    }
+
+    pub(super) fn queue_id(&self, name: &[u8]) -> Option<QueueId> {
+        self.names.get(name).copied()
+    }
+
+    /// The queue of that name, made if need be.
+    pub(super) fn open_queue(&mut self, name: &[u8]) -> QueueId {
+        match self.queue_id(name) {
+            Some(id) => id,
+            None => self.insert(Queue::new(Bytes::copy_from_slice(name))),
+        }
+    }
+
+    /// A new temporary queue; `local` is what its owner calls it.
+    pub(super) fn open_temporary(&mut self, owner: ConnId, local: &[u8], id: &str) -> QueueId {
+        let name = Bytes::from([REMOTE_TEMPORARY, id.as_bytes()].concat());
+        self.insert(Queue::temporary(name, Bytes::copy_from_slice(local), owner))
+    }
+
+    fn insert(&mut self, queue: Queue) -> QueueId {
+        let id = QueueId(self.next);
+        self.next += 1;
+        self.names.insert(queue.name().clone(), id);
+        self.queues.insert(id, queue);
+        id
+    }
+
+    pub(super) fn remove_queue(&mut self, id: QueueId) -> Option<Queue> {
+        let queue = self.queues.remove(&id)?;
+        self.names.remove(queue.name());
+        Some(queue)
+    }
+
+    pub(super) fn topic(&self, name: &[u8]) -> Option<&Topic> {
+        self.topics.get(name)
+    }
+
+    pub(super) fn open_topic(&mut self, name: &Bytes) -> &mut Topic {
+        self.topics.entry(name.clone()).or_default()
+    }
+
+    /// Ends a subscription to a topic, and the topic with its last one.
+    pub(super) fn leave_topic(&mut self, name: &Bytes, subscription: super::subscription::Key) {
+        if let Some(topic) = self.topics.get_mut(name) {
+            if topic.leave(subscription) {
+                self.topics.remove(name);
+            }
+        }
+    }
+
+    /// Queues that hold a message with a time to live, oldest queue first.
+    pub(super) fn expiring(&self) -> Vec<QueueId> {
+        let mut ids: Vec<_> =
+            self.queues.iter().filter(|(_, q)| q.expiring() > 0).map(|(id, _)| *id).collect();
+        ids.sort_unstable();
+        ids
+    }
+}
+
+/// What NACK makes of a queue's name; `None` where a message is to be dropped instead: temporary queues die
+/// with their owner, and dead letters of dead letters would never end.
+pub(super) fn dead_letter_queue(name: &[u8]) -> Option<Vec<u8>> {
+    let name = name.strip_prefix(QUEUE)?;
+    (!name.starts_with(b"DLQ.")).then(|| [QUEUE, b"DLQ.", name].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_without_a_prefix_are_queues() {
+        assert_eq!(Address::parse(b"x").unwrap(), Address::Queue(b"/queue/x".as_slice().into()));
+        assert_eq!(
+            Address::parse(b"/foo/bar").unwrap(),
+            Address::Queue(b"/queue//foo/bar".as_slice().into())
+        );
+        assert_eq!(Address::parse(b"/topic/x").unwrap(), Address::Topic(b"/topic/x".as_slice().into()));
+    }
+
+    #[test]
+    fn impossible_names_are_refused() {
+        for name in ["", "/queue/", "/topic/", "/temp-queue/", "/temp-topic/x", "/queue/a,/queue/b"] {
+            assert!(Address::parse(name.as_bytes()).is_err(), "{name}");
+        }
+        for name in ["/queue/a.*", "/topic/a.>", "/topic/a.*.#"] {
+            assert!(Address::parse(name.as_bytes()).unwrap().without_wildcards().is_err(), "{name}");
+        }
+        assert!(Address::parse(b"/queue/a.b>c").unwrap().without_wildcards().is_ok());
+    }
+
+    #[test]
+    fn dead_letters_have_no_dead_letters() {
+        assert_eq!(dead_letter_queue(b"/queue/a").unwrap(), b"/queue/DLQ.a");
+        assert_eq!(dead_letter_queue(b"/queue/DLQ.a"), None);
+        assert_eq!(dead_letter_queue(b"/remote-temp-queue/ID:1"), None);
+    }
+}

@@ -1,0 +1,71 @@
+//! Why a frame is refused, in words that help whoever sent it.
+
+use std::{borrow::Cow, fmt};
+
+/// What becomes an ERROR frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// The `message` header: one line.
+    pub(super) message: Cow<'static, str>,
+    /// The body: what to do about it.
+    pub(super) advice: Cow<'static, str>,
+    /// Whether the connection lives on. STOMP says that it does not; ActiveMQ keeps it where the
+    /// requester's temporary queue is gone, so that one dead requester does not cost all the others.
+    pub(super) survivable: bool,
+}
+
+impl Refusal {
+    pub(super) fn new(message: impl Into<Cow<'static, str>>, advice: impl Into<Cow<'static, str>>) -> Self {
+        Self { message: message.into(), advice: advice.into(), survivable: false }
+    }
+
+    /// A header that the command cannot do without.
+    pub(super) fn missing(command: &str, header: &str) -> Self {
+        Self::new(
+            format!("{command} without the header '{header}'"),
+            format!("A {command} frame must have the header '{header}' in this version of STOMP."),
+        )
+    }
+
+    /// A header whose value makes no sense.
+    pub(super) fn malformed(header: &str, expected: impl fmt::Display) -> Self {
+        Self::new(format!("malformed header '{header}'"), format!("'{header}' must be {expected}."))
+    }
+
+    /// Something that this broker leaves out, and will not pretend to have.
+    pub(super) fn unsupported(what: impl fmt::Display, instead: &'static str) -> Self {
+        Self::new(format!("{what} not supported by this development broker"), instead)
+    }
+
+    /// One of the bounds that [`BrokerConfig`](super::BrokerConfig) sets.
+    pub(super) fn too_many(what: &str, limit: usize) -> Self {
+        Self::new(
+            format!("too many {what}"),
+            format!("This broker allows {limit} {what}. Close some, or raise the limit where it is started."),
+        )
+    }
+
+    /// The broker's memory is used up, and nobody would free it.
+    pub(super) fn full(limit: usize) -> Self {
+        Self::new(
+            "the broker's memory is full",
+            format!(
+                "Messages waiting here use up its limit of {limit} bytes. Start a consumer, send smaller messages, \
+                 or raise the limit where the broker is started."
+            ),
+        )
+    }
+
+    /// A temporary queue whose owner has gone.
+    pub(super) fn gone(name: &[u8]) -> Self {
+        let name = String::from_utf8_lossy(name);
+        Self {
+            message: format!("The destination {name} does not exist.").into(),
+            advice:
+                "A temporary queue lives as long as the connection that made it, and that one is closed. \
+                     Nothing was sent; this connection stays open."
+                    .into(),
+            survivable: true,
+        }
+    }
+}

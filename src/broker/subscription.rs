@@ -1,0 +1,145 @@
+//! Subscriptions, and what they owe an acknowledgement for.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+
+use super::{ConnId, destination::QueueId, id::Numbered, queue::Entry, refusal::Refusal};
+
+/// A subscription of a connection; never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Key {
+    pub(super) connection: ConnId,
+    pub(super) number: u64,
+}
+
+/// The `ack` header of SUBSCRIBE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AckMode {
+    /// What is on its way is acknowledged; if it is lost there, it is lost.
+    Auto,
+    /// An ACK is for all deliveries up to its own.
+    Client,
+    /// An ACK is for one delivery.
+    ClientIndividual,
+}
+
+impl AckMode {
+    pub(super) fn parse(text: Option<&[u8]>) -> Result<Self, Refusal> {
+        match text {
+            None | Some(b"auto") => Ok(Self::Auto),
+            Some(b"client") => Ok(Self::Client),
+            Some(b"client-individual") => Ok(Self::ClientIndividual),
+            Some(_) => Err(Refusal::malformed("ack", "auto, client or client-individual")),
+        }
+    }
+}
+
+/// Where messages come from.
+#[derive(Debug)]
+pub(super) enum Source {
+    Queue(QueueId),
+    /// Looks at all that was in the queue when it came, without taking it.
+    Browser {
+        queue: QueueId,
+        /// The place to look at next.
+        from: u64,
+        until: u64,
+    },
+    /// Messages wait here, for this subscriber alone.
+    Topic {
+        name: Bytes,
+        waiting: VecDeque<Entry>,
+    },
+}
+
+/// A message that is out for delivery.
+#[derive(Debug)]
+struct Delivery {
+    entry: Entry,
+    /// Whether an open transaction acknowledges it.
+    claimed: bool,
+}
+
+/// One subscription.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    /// The client's name for it; 1.0 may do without.
+    pub(super) id: Option<Bytes>,
+    /// As in the SUBSCRIBE frame, which is how 1.0 may end it.
+    pub(super) destination: Bytes,
+    pub(super) source: Source,
+    pub(super) ack: AckMode,
+    /// The `ack` headers of its deliveries.
+    pub(super) ack_ids: Numbered,
+    /// Most deliveries that may be unacknowledged.
+    prefetch: usize,
+    /// Ascending by delivery.
+    deliveries: BTreeMap<u64, Delivery>,
+    claimed: usize,
+}
+
+impl Subscription {
+    pub(super) fn new(
+        id: Option<Bytes>,
+        destination: Bytes,
+        source: Source,
+        ack: AckMode,
+        prefetch: usize,
+        ack_prefix: String,
+    ) -> Self {
+        let (deliveries, ack_ids) = (BTreeMap::new(), Numbered::new(ack_prefix));
+        Self { id, destination, source, ack, ack_ids, prefetch, deliveries, claimed: 0 }
+    }
+
+    /// Whether the prefetch window has room. What a transaction acknowledges no longer takes any: a client
+    /// with a small window may well put more into one transaction.
+    pub(super) fn has_room(&self) -> bool {
+        self.ack == AckMode::Auto || self.deliveries.len() - self.claimed < self.prefetch
+    }
+
+    pub(super) fn unacknowledged(&self) -> usize {
+        self.deliveries.len()
+    }
+
+    /// Notes what is sent now; deliveries count up.
+    pub(super) fn delivered(&mut self, delivery: u64, entry: Entry) {
+        self.deliveries.insert(delivery, Delivery { entry, claimed: false });
+    }
+
+    /// The delivery of a message by its number, which is all that 1.0 and 1.1 know. The oldest come first,
+    /// and are the likeliest.
+    pub(super) fn delivery_of(&self, message: u64) -> Option<u64> {
+        self.deliveries.iter().find(|(_, d)| d.entry.message.number == message).map(|(delivery, _)| *delivery)
+    }
+
+    /// Which deliveries an ACK of this one is for; none if it was acknowledged before.
+    pub(super) fn covered(&self, delivery: u64) -> Vec<u64> {
+        let open = |(at, d): (&u64, &Delivery)| (!d.claimed).then_some(*at);
+        match self.ack {
+            AckMode::Client => self.deliveries.range(..=delivery).filter_map(open).collect(),
+            _ => self.deliveries.get_key_value(&delivery).and_then(open).into_iter().collect(),
+        }
+    }
+
+    /// Puts a delivery into a transaction, or takes it out again.
+    pub(super) fn claim(&mut self, delivery: u64, claimed: bool) {
+        let Some(found) = self.deliveries.get_mut(&delivery) else { return };
+        if std::mem::replace(&mut found.claimed, claimed) != claimed {
+            self.claimed = if claimed { self.claimed + 1 } else { self.claimed - 1 };
+        }
+    }
+
+    /// Ends a delivery.
+    pub(super) fn settle(&mut self, delivery: u64) -> Option<Entry> {
+        let delivery = self.deliveries.remove(&delivery)?;
+        self.claimed -= usize::from(delivery.claimed);
+        Some(delivery.entry)
+    }
+
+    /// All that is out for delivery, the latest first: in that order each goes back to the front of its
+    /// queue at little cost.
+    pub(super) fn into_deliveries(self) -> impl Iterator<Item = Entry> {
+        self.deliveries.into_values().rev().map(|delivery| delivery.entry)
+    }
+}

@@ -1,0 +1,31 @@
+//! Transactions: SENDs and ACKs that happen together, or not at all.
+
+use std::sync::Arc;
+
+use super::{destination::QueueId, message::Message};
+use bytes::Bytes;
+
+/// Where a SEND goes.
+#[derive(Debug, Clone)]
+pub(super) enum Target {
+    /// By name: the queue may come and go until COMMIT.
+    Queue(Bytes),
+    Topic(Bytes),
+    /// By number: when it is gone, the message is gone with it.
+    Temporary(QueueId),
+}
+
+/// What an open transaction holds back.
+#[derive(Debug, Default)]
+pub(super) struct Transaction {
+    pub(super) sends: Vec<(Target, Arc<Message>)>,
+    /// Subscription and delivery.
+    pub(super) acks: Vec<(u64, u64)>,
+}
+
+impl Transaction {
+    /// The bytes that it keeps.
+    pub(super) fn size(&self) -> usize {
+        self.sends.iter().map(|(_, message)| message.size()).sum()
+    }
+}

@@ -1,0 +1,63 @@
+//! `stomp-wsgi broker`: the development broker alone.
+
+use clap::Args;
+
+#[derive(Debug, Args)]
+pub(super) struct Broker {
+    #[command(flatten)]
+    listen: Listen,
+}
+
+/// Where the development broker listens.
+#[derive(Debug, Args)]
+pub(super) struct Listen {
+    /// Where the development broker listens; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:61613", env = "STOMP_WSGI_LISTEN")]
+    pub(super) listen: String,
+    /// Let the development broker listen on an address that others can reach
+    #[arg(long, env = "STOMP_WSGI_ALLOW_REMOTE")]
+    pub(super) allow_remote: bool,
+}
+
+#[cfg(not(feature = "broker"))]
+impl Broker {
+    pub(super) fn run(&self) -> anyhow::Result<()> {
+        anyhow::bail!("this build has no development broker (feature `broker`)")
+    }
+}
+
+#[cfg(feature = "broker")]
+mod with_broker {
+    use std::net::{SocketAddr, ToSocketAddrs};
+
+    use anyhow::Context;
+    use reactors::Stop;
+
+    use super::{Broker, Listen};
+    use crate::{
+        broker::{BrokerConfig, BrokerServer},
+        cli::serve::stop_on_signals,
+    };
+
+    impl Broker {
+        pub(in crate::cli) fn run(&self) -> anyhow::Result<()> {
+            let server = self.listen.bind()?;
+            let stop = Stop::new();
+            stop_on_signals(&stop)?;
+            server.run(&stop).context("the development broker failed")
+        }
+    }
+
+    impl Listen {
+        pub(in crate::cli) fn bind(&self) -> anyhow::Result<BrokerServer> {
+            let address = self.address()?;
+            let config = BrokerConfig { allow_remote: self.allow_remote, ..BrokerConfig::default() };
+            Ok(BrokerServer::bind(address, config)?)
+        }
+
+        fn address(&self) -> anyhow::Result<SocketAddr> {
+            let what = || format!("--listen {} is no address: HOST:PORT, as in 127.0.0.1:61613", self.listen);
+            self.listen.to_socket_addrs().with_context(what)?.next().with_context(what)
+        }
+    }
+}

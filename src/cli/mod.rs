@@ -1,0 +1,145 @@
+//! The command line: one file per subcommand.
+
+mod broker;
+mod call;
+mod demo;
+mod logging;
+mod reactors;
+mod serve;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::uri::{Address, Brokers, DEFAULT_PORT};
+
+/// Serves Python WSGI applications from a STOMP message broker.
+#[derive(Debug, Parser)]
+#[command(name = "stomp-wsgi", version, max_term_width = 100, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    logging: logging::Logging,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve a WSGI application from a queue
+    Serve(Box<serve::Serve>),
+    /// Start the development broker alone
+    Broker(broker::Broker),
+    /// Send a request to a queue and print the reply
+    Call(call::Call),
+    /// Send a message that nobody answers
+    Notify(call::Notify),
+    /// List the concurrency models of this build
+    Reactors(reactors::Reactors),
+    /// See the life of a WSGI request, frame by frame
+    Demo(demo::Demo),
+}
+
+/// What the command's exit says. 2 is clap's own, for bad arguments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Exit {
+    /// All went well.
+    Success = 0,
+    /// Something failed; a message said what.
+    Failure = 1,
+    /// The application could not be loaded.
+    Application = 3,
+    /// The broker cannot be reached, or would not have us (as curl's 7).
+    Broker = 7,
+    /// No reply in time (as curl's 28).
+    Timeout = 28,
+}
+
+/// An error with an exit code of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+struct Failed {
+    exit: Exit,
+    message: String,
+}
+
+impl Failed {
+    fn new(exit: Exit, message: impl ToString) -> Self {
+        Self { exit, message: message.to_string() }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let serves = matches!(cli.command, Command::Serve(_) | Command::Broker(_));
+    cli.logging.init(if serves { "info" } else { "warn" });
+    let result = match cli.command {
+        Command::Serve(serve) => serve.run(),
+        Command::Broker(broker) => broker.run(),
+        Command::Call(call) => call.run(),
+        Command::Notify(notify) => notify.run(),
+        Command::Reactors(reactors) => reactors.run(),
+        Command::Demo(demo) => demo.run(),
+    };
+    match result {
+        Ok(()) => Exit::Success.into(),
+        Err(error) => {
+            // Nobody to tell, if even this fails.
+            let _ = writeln!(io::stderr(), "stomp-wsgi: {}", chain(&error));
+            error.downcast_ref::<Failed>().map_or(Exit::Failure, |failed| failed.exit).into()
+        }
+    }
+}
+
+/// An error and its causes, where a cause is not in the message already.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+/// Which broker to talk to.
+#[derive(Debug, Args)]
+struct BrokerArgs {
+    /// Where the broker is: stomp://[user:password@]host[:port], tcp://..., failover:(uri,uri)?options
+    #[arg(long, value_name = "URI", env = "STOMP_WSGI_BROKER", hide_env_values = true)]
+    broker: Option<Brokers>,
+}
+
+impl BrokerArgs {
+    /// The broker that was named, or the development broker's usual place.
+    fn or_local(&self) -> Brokers {
+        let brokers = self.broker.clone().unwrap_or_else(|| Brokers {
+            addresses: vec![Address {
+                host: "127.0.0.1".to_owned(),
+                port: DEFAULT_PORT,
+                login: None,
+                passcode: None,
+            }],
+            backoff: Default::default(),
+            ignored: Vec::new(),
+        });
+        for option in &brokers.ignored {
+            tracing::warn!(%option, "this option of the broker URI means nothing here and is ignored");
+        }
+        brokers
+    }
+}
+
+fn parse_destination(text: &str) -> Result<String, crate::config::DestinationError> {
+    crate::config::check_destination(text).map(|()| text.to_owned())
+}

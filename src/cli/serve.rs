@@ -1,0 +1,240 @@
+//! `stomp-wsgi serve`: a WSGI application, served from a queue.
+
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    path::PathBuf,
+    time::Duration,
+};
+
+use clap::Args;
+
+use super::{BrokerArgs, broker::Listen, call::parse_seconds, parse_destination};
+use crate::{config::DEFAULT_DESTINATION, http::HeaderNames, stomp::HeartBeatOffer};
+
+/// The defaults serve an application from the development broker: `stomp-wsgi serve app:app`.
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// The application: MODULE, MODULE:ATTRIBUTE, MODULE:OBJECT.ATTRIBUTE or MODULE:FACTORY()
+    app: String,
+    #[command(flatten)]
+    broker: BrokerArgs,
+    #[command(flatten)]
+    listen: Listen,
+    /// Where requests come from; may be repeated
+    #[arg(long = "destination", value_name = "DEST", default_value = DEFAULT_DESTINATION, value_parser = parse_destination)]
+    #[arg(env = "STOMP_WSGI_DESTINATION", value_delimiter = ',')]
+    destinations: Vec<String>,
+    /// The concurrency model: see `stomp-wsgi reactors`
+    #[arg(long, value_name = "NAME", env = "STOMP_WSGI_REACTOR")]
+    reactor: Option<String>,
+    /// Requests that the application works on at once (mio: always 1)
+    #[arg(long, value_name = "N", default_value = "4", env = "STOMP_WSGI_THREADS")]
+    threads: NonZeroUsize,
+    /// Messages that the broker may hand out before they are acknowledged [default: threads + 16]
+    #[arg(long, value_name = "N", env = "STOMP_WSGI_PREFETCH")]
+    prefetch: Option<NonZeroU32>,
+    /// Milliseconds between heart-beats to the broker and from it; 0,0 for none
+    #[arg(long, value_name = "X,Y", default_value = "10000,10000", env = "STOMP_WSGI_HEART_BEAT")]
+    #[arg(value_parser = parse_heart_beat)]
+    heart_beat: HeartBeatOffer,
+    /// Work in this directory, and import the application from it
+    #[arg(long, value_name = "DIR", env = "STOMP_WSGI_CHDIR")]
+    chdir: Option<PathBuf>,
+    /// Import from this directory, too; may be repeated
+    #[arg(long, value_name = "DIR", env = "STOMP_WSGI_PYTHONPATH", value_delimiter = ':')]
+    pythonpath: Vec<PathBuf>,
+    /// The virtual environment [default: $VIRTUAL_ENV, else the nearest .venv]
+    #[arg(long, value_name = "DIR", env = "STOMP_WSGI_VENV")]
+    venv: Option<PathBuf>,
+    /// The path of messages that are no HTTP requests; {destination} and {type} are filled in
+    #[arg(long, value_name = "PATH", default_value = "/", env = "STOMP_WSGI_DEFAULT_PATH")]
+    default_path: String,
+    /// Reject messages with two spellings of one header, rather than drop the lesser one
+    #[arg(long, env = "STOMP_WSGI_STRICT_HEADERS")]
+    strict_headers: bool,
+    /// Where replies may go: a prefix of destinations, or *; may be repeated [default: any queue]
+    #[arg(long, value_name = "PREFIX", env = "STOMP_WSGI_ALLOW_REPLY_TO", value_delimiter = ',')]
+    allow_reply_to: Vec<String>,
+    /// Seconds that a reply lives in the broker, where the request does not say
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds, env = "STOMP_WSGI_REPLY_TTL")]
+    reply_ttl: Option<Duration>,
+    /// How reply headers are spelled: train (Content-Language), raw, camel or underscore
+    #[arg(long, value_name = "STYLE", default_value = "train", env = "STOMP_WSGI_REPLY_HEADER_NAMES")]
+    #[arg(value_parser = parse_header_names)]
+    reply_header_names: HeaderNames,
+    /// How often a message is tried that nobody waits for and that fails
+    #[arg(long, value_name = "N", default_value = "5", env = "STOMP_WSGI_MAX_ATTEMPTS")]
+    max_attempts: NonZeroU32,
+    /// Where messages go that cannot be handled; {queue} is where they came from
+    #[arg(long, value_name = "DEST", default_value = "/queue/DLQ.{queue}", env = "STOMP_WSGI_DEAD_LETTER")]
+    dead_letter: String,
+    /// Seconds that a stop waits for what runs
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = parse_seconds, env = "STOMP_WSGI_DRAIN_TIMEOUT")]
+    drain_timeout: Duration,
+    /// SERVER_NAME of requests without a Host header
+    #[arg(long, value_name = "NAME", default_value = "localhost", env = "STOMP_WSGI_SERVER_NAME")]
+    server_name: String,
+    /// SERVER_PORT of requests without a Host header
+    #[arg(long, value_name = "PORT", default_value = "80", env = "STOMP_WSGI_SERVER_PORT")]
+    server_port: u16,
+    /// wsgi.url_scheme: http or https
+    #[arg(long, value_name = "SCHEME", default_value = "http", env = "STOMP_WSGI_URL_SCHEME")]
+    #[arg(value_parser = ["http", "https"], hide_possible_values = true)]
+    url_scheme: String,
+    /// SCRIPT_NAME: where the application is mounted
+    #[arg(long, value_name = "PATH", default_value = "", env = "STOMP_WSGI_SCRIPT_NAME")]
+    script_name: String,
+}
+
+#[cfg(not(feature = "python"))]
+impl Serve {
+    pub(super) fn run(&self) -> anyhow::Result<()> {
+        anyhow::bail!("this build cannot serve Python applications (feature `python`)")
+    }
+}
+
+#[cfg(feature = "python")]
+mod with_python {
+    use std::sync::Arc;
+
+    use anyhow::Context;
+    use reactors::{Reactor, Stop};
+
+    use super::{Serve, stop_on_signals};
+    use crate::{
+        app::wsgi::{self, Interpreter, Wsgi},
+        cli::{Exit, Failed},
+        config::Config,
+        dispatcher::Dispatcher,
+        select,
+        uri::Brokers,
+    };
+
+    impl Serve {
+        pub(in crate::cli) fn run(&self) -> anyhow::Result<()> {
+            let name = match (&self.reactor, select::default_model()) {
+                (Some(name), _) => name.as_str(),
+                (None, Some(model)) => model.name,
+                (None, None) => anyhow::bail!("this build has no reactor"),
+            };
+            // Everything that can be wrong is found before the application is imported, and the
+            // broker is started only once there is something to serve.
+            let reactor = select::reactor(name, self.threads)?;
+            let interpreter = self.interpreter()?;
+            let app = self.load(&reactor)?;
+            let stop = Stop::new();
+            stop_on_signals(&stop)?;
+            let result = self.serve(app, reactor, &stop);
+            interpreter.finalize();
+            result
+        }
+
+        fn serve(&self, app: Wsgi, reactor: Box<dyn Reactor + Send>, stop: &Stop) -> anyhow::Result<()> {
+            let (brokers, _broker) = match &self.broker.broker {
+                Some(_) => (self.broker.or_local(), None),
+                None => {
+                    let (brokers, broker) = self.start_broker()?;
+                    (brokers, Some(broker))
+                }
+            };
+            tracing::info!(app = %self.app, destinations = %self.destinations.join(", "), broker = %brokers,
+                reactor = reactor.name(), threads = reactor.workers(), "serving");
+            let config = self.config(brokers)?;
+            Dispatcher::new(config, Arc::new(app), reactor).run(stop).map_err(|error| match error {
+                crate::dispatcher::RunError::Broker(_) => Failed::new(Exit::Broker, error).into(),
+                error => error.into(),
+            })
+        }
+
+        fn interpreter(&self) -> anyhow::Result<Interpreter> {
+            if let Some(dir) = &self.chdir {
+                std::env::set_current_dir(dir)
+                    .with_context(|| format!("cannot work in --chdir {}", dir.display()))?;
+            }
+            let mut setup = wsgi::Setup::new().python_path(&self.pythonpath);
+            if let Some(venv) = &self.venv {
+                setup = setup.venv(venv);
+            }
+            Ok(setup.start()?)
+        }
+
+        fn load(&self, reactor: &dyn Reactor) -> anyhow::Result<Wsgi> {
+            let config = wsgi::Config::default()
+                .server_name(&self.server_name)
+                .server_port(self.server_port)
+                .url_scheme(&self.url_scheme)
+                .script_name(&self.script_name)
+                .multithread(reactor.workers().get() > 1);
+            Wsgi::load(&self.app, &config).map_err(|error| Failed::new(Exit::Application, error).into())
+        }
+
+        fn config(&self, brokers: Brokers) -> anyhow::Result<Config> {
+            let mut config = Config::new(brokers).destinations(self.destinations.clone())?;
+            config.prefetch = self.prefetch;
+            config.heart_beat = self.heart_beat;
+            config.drain_timeout = self.drain_timeout;
+            config.policy.max_attempts = self.max_attempts.get();
+            config.policy.dead_letter.clone_from(&self.dead_letter);
+            config.mapping.default_path.clone_from(&self.default_path);
+            config.mapping.strict_headers = self.strict_headers;
+            config.mapping.reply_ttl = self.reply_ttl;
+            config.mapping.reply_header_names = self.reply_header_names;
+            if !self.allow_reply_to.is_empty() {
+                config.mapping.allow_reply_to.clone_from(&self.allow_reply_to);
+            }
+            Ok(config)
+        }
+
+        #[cfg(not(feature = "broker"))]
+        fn start_broker(&self) -> anyhow::Result<(Brokers, ())> {
+            anyhow::bail!("which broker? Say it with --broker URI (this build has no development broker)")
+        }
+
+        /// The development broker, and how to reach it.
+        #[cfg(feature = "broker")]
+        fn start_broker(&self) -> anyhow::Result<(Brokers, crate::broker::BrokerHandle)> {
+            let server = self.listen.bind()?;
+            let mut address = server.local_addr();
+            if address.ip().is_unspecified() {
+                address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+            }
+            let brokers = format!("stomp://{address}").parse()?;
+            Ok((brokers, server.spawn()?))
+        }
+    }
+}
+
+fn parse_heart_beat(text: &str) -> Result<HeartBeatOffer, &'static str> {
+    HeartBeatOffer::parse(text.as_bytes())
+        .map_err(|_| "a heart-beat is X,Y in milliseconds, as in 10000,10000")
+}
+
+fn parse_header_names(text: &str) -> Result<HeaderNames, &'static str> {
+    match text {
+        "train" => Ok(HeaderNames::Train),
+        "raw" => Ok(HeaderNames::Raw),
+        "camel" => Ok(HeaderNames::Camel),
+        "underscore" => Ok(HeaderNames::Underscore),
+        _ => Err("train, raw, camel or underscore"),
+    }
+}
+
+/// Has SIGINT, SIGTERM and SIGHUP stop everything in good order; a second one ends the process at once.
+pub(super) fn stop_on_signals(stop: &reactors::Stop) -> anyhow::Result<()> {
+    use signal_hook::{
+        consts::{SIGHUP, SIGINT, SIGTERM},
+        iterator::Signals,
+    };
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    let stop = stop.clone();
+    std::thread::Builder::new().name("stomp-wsgi-signals".to_owned()).spawn(move || {
+        for signal in &mut signals {
+            if stop.is_stopped() {
+                std::process::exit(128 + signal);
+            }
+            tracing::info!(signal, "stopping; once more to end at once");
+            stop.stop();
+        }
+    })?;
+    Ok(())
+}

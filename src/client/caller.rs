@@ -1,0 +1,308 @@
+//! The link of a requester.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant, SystemTime},
+};
+
+use reactors::{Action, Input, Link};
+
+use super::{Call, CallError, Part, Workload};
+use crate::{
+    http,
+    link::{Connection, ConnectionConfig, Dialect, Event},
+    stomp::{Command, Encoder, Frame, HeartBeatOffer, Limits},
+    uri::Brokers,
+};
+
+/// How a requester goes about it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct CallerConfig {
+    /// Where the broker is.
+    pub brokers: Brokers,
+    /// Where requests go.
+    pub destination: String,
+    /// How long a reply, or its next part, may take; requests expire then, too.
+    pub timeout: Duration,
+    /// Calls that may wait for their replies at once.
+    pub in_flight: usize,
+}
+
+impl CallerConfig {
+    /// One call at a time, 30 s each.
+    pub fn new(brokers: Brokers, destination: impl Into<String>) -> Self {
+        Self { brokers, destination: destination.into(), timeout: Duration::from_secs(30), in_flight: 1 }
+    }
+}
+
+/// Carries a [`Workload`]'s calls, and ends with it. A connection that breaks fails the calls in flight;
+/// nothing is sent twice.
+pub struct Caller<W> {
+    config: CallerConfig,
+    workload: W,
+    connection: Connection,
+    /// Random, so that no two requesters share a reply queue or a correlation-id.
+    name: String,
+    /// Calls in flight, and when each fails.
+    waiting: BTreeMap<u64, Instant>,
+    /// Deadlines in order, some of them outdated.
+    deadlines: VecDeque<(Instant, u64)>,
+    sent: u64,
+    /// The workload has no more.
+    exhausted: bool,
+    leaving: Option<Instant>,
+    over: bool,
+    /// What turns the reactor's time into the time of day, for `expires`.
+    began: (Instant, SystemTime),
+}
+
+const GOODBYE: &str = "goodbye";
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl<W: Workload> Caller<W> {
+    /// A link that will carry `workload`. `began` is one moment, told by both clocks.
+    pub fn new(mut config: CallerConfig, workload: W, began: (Instant, SystemTime)) -> Self {
+        // One round over the brokers: a caller wants an answer, if only that there is none.
+        config.brokers.backoff.startup_attempts = Some(1);
+        config.brokers.backoff.attempts = Some(1);
+        let connection = Connection::new(ConnectionConfig {
+            brokers: config.brokers.clone(),
+            timeout: config.timeout.min(Duration::from_secs(10)),
+            heart_beat: HeartBeatOffer { send: Duration::from_secs(10), receive: Duration::from_secs(10) },
+            limits: Limits::default(),
+            seed: fastrand::u64(..),
+        });
+        Self {
+            config,
+            workload,
+            connection,
+            name: format!("{:016x}", fastrand::u64(..)),
+            waiting: BTreeMap::new(),
+            deadlines: VecDeque::new(),
+            sent: 0,
+            exhausted: false,
+            leaving: None,
+            over: false,
+            began,
+        }
+    }
+
+    fn event(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Up => self.up(),
+            Event::Message(message) => self.message(now, &message),
+            Event::Receipt(id) if &id[..] == GOODBYE.as_bytes() => self.end(),
+            Event::Receipt(id) => {
+                if let Some(call) = self.number(&id) {
+                    self.done(call, Ok(()));
+                }
+            }
+            Event::Error(frame) => {
+                self.lose(&format!("the broker reported an error: {}", frame.complaint()));
+            }
+            Event::Down(down) => self.lose(&down.why),
+        }
+    }
+
+    fn up(&mut self) {
+        let version = self.connection.version();
+        if self.connection.dialect().subscribes_to_temporary_queues() {
+            let reply_to = self.reply_to();
+            Encoder::new(self.connection.out(), version, Command::Subscribe)
+                .header("id", "replies")
+                .header("destination", reply_to)
+                .header("ack", "auto")
+                .finish();
+        }
+    }
+
+    fn reply_to(&self) -> String {
+        format!("/temp-queue/reply-{}", self.name)
+    }
+
+    /// Sends while there is room in flight.
+    fn send(&mut self, now: Instant) {
+        while self.connection.is_up()
+            && !self.exhausted
+            && self.waiting.len() < self.config.in_flight
+            && self.connection.outbox().len() < reactors::OUTBOX_HIGH_WATER
+        {
+            let Some(call) = self.workload.next() else {
+                self.exhausted = true;
+                break;
+            };
+            self.request(now, &call);
+            let deadline = now + self.config.timeout;
+            self.waiting.insert(self.sent, deadline);
+            self.deadlines.push_back((deadline, self.sent));
+            self.sent += 1;
+        }
+        if self.exhausted && self.waiting.is_empty() && self.leaving.is_none() && self.connection.is_up() {
+            let version = self.connection.version();
+            Encoder::new(self.connection.out(), version, Command::Disconnect)
+                .header("receipt", GOODBYE)
+                .finish();
+            self.leaving = Some(now + LEAVE_TIMEOUT);
+        }
+    }
+
+    fn request(&mut self, now: Instant, call: &Call) {
+        let version = self.connection.version();
+        let dialect = self.connection.dialect();
+        let (id, reply_to) = (format!("{}-{}", self.name, self.sent), self.reply_to());
+        let mut frame = Encoder::new(self.connection.out(), version, Command::Send)
+            .header("destination", &self.config.destination)
+            .header("correlation-id", &id)
+            .header("http_requestMethod", &call.method)
+            .header("http_requestUrl", &call.target);
+        if call.one_way {
+            frame = frame.header("receipt", &id);
+        } else {
+            frame = frame.header("reply-to", reply_to);
+            // A reply that nobody waits for any more need not be worked out.
+            let life = u64::try_from(self.config.timeout.as_millis()).unwrap_or(u64::MAX);
+            frame = match dialect {
+                Dialect::RabbitMq => frame.number("expiration", life),
+                _ => {
+                    let time = self.began.1 + now.saturating_duration_since(self.began.0);
+                    let time = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+                    frame.number("expires", u64::try_from(time).unwrap_or(u64::MAX).saturating_add(life))
+                }
+            };
+        }
+        if call.stream {
+            frame = frame.header("http_acceptStream", "true");
+        }
+        if call.persistent {
+            frame = frame.header("persistent", "true");
+        }
+        for (name, value) in &call.headers {
+            let name = if name.eq_ignore_ascii_case("content-type") { "content-type" } else { name };
+            frame = frame.header(name, value);
+        }
+        frame.body(&call.body);
+    }
+
+    fn message(&mut self, now: Instant, message: &Frame) {
+        let Some(call) = message.headers.get("correlation-id").and_then(|id| self.number(id)) else {
+            return;
+        };
+        let Some(deadline) = self.waiting.get_mut(&call) else { return };
+        *deadline = now + self.config.timeout;
+        self.deadlines.push_back((*deadline, call));
+        let part = Part::of(message);
+        let more = part.more;
+        self.workload.part(call, part);
+        if !more {
+            self.done(call, Ok(()));
+        }
+    }
+
+    /// The call that a correlation-id or receipt-id of ours stands for.
+    fn number(&self, id: &[u8]) -> Option<u64> {
+        std::str::from_utf8(id).ok()?.strip_prefix(&self.name)?.strip_prefix('-')?.parse().ok()
+    }
+
+    fn done(&mut self, call: u64, result: Result<(), CallError>) {
+        if self.waiting.remove(&call).is_some() {
+            self.workload.done(call, result);
+        }
+    }
+
+    /// Fails what is late.
+    fn expire(&mut self, now: Instant) {
+        while let Some((at, call)) = self.deadlines.front().copied().filter(|(at, _)| *at <= now) {
+            self.deadlines.pop_front();
+            if self.waiting.get(&call) == Some(&at) {
+                self.done(call, Err(CallError::Timeout(self.config.timeout)));
+            }
+        }
+        // Most calls are answered in time: do not keep their deadlines.
+        while self.deadlines.front().is_some_and(|(at, call)| self.waiting.get(call) != Some(at)) {
+            self.deadlines.pop_front();
+        }
+        if self.leaving.is_some_and(|at| at <= now) {
+            self.end();
+        }
+    }
+
+    /// No broker: everything fails, what was not sent included.
+    fn lose(&mut self, why: &str) {
+        let calls: Vec<u64> = self.waiting.keys().copied().collect();
+        for call in calls {
+            self.done(call, Err(CallError::Broker(why.to_owned())));
+        }
+        while !self.exhausted && self.workload.next().is_some() {
+            self.workload.done(self.sent, Err(CallError::Broker(why.to_owned())));
+            self.sent += 1;
+        }
+        self.exhausted = true;
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.connection.end();
+        self.over = true;
+    }
+}
+
+impl<W: Workload> Link for Caller<W> {
+    fn handle(&mut self, now: Instant, input: Input<'_>) {
+        match input {
+            Input::Stop => self.lose("interrupted"),
+            input => {
+                self.connection.handle(now, input);
+                while let Some(event) = self.connection.next_event() {
+                    self.event(now, event);
+                }
+            }
+        }
+        if !self.over {
+            self.expire(now);
+            self.send(now);
+        }
+    }
+
+    fn poll(&mut self) -> Action {
+        if let Some(action) = self.connection.action() {
+            return action;
+        }
+        if self.over {
+            return Action::Finished;
+        }
+        let next = self.deadlines.front().map(|(at, _)| *at);
+        let until = [self.connection.deadline(), next, self.leaving].into_iter().flatten().min();
+        Action::Wait { until, read: true }
+    }
+
+    fn outbox(&self) -> &[u8] {
+        self.connection.outbox()
+    }
+}
+
+impl Part {
+    fn of(message: &Frame) -> Self {
+        let header = |name| message.headers.text(name);
+        let number = |name| header(name).and_then(|value| value.parse().ok());
+        let is = |name| header(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        let code = number("http_statusCode").and_then(|code| u16::try_from(code).ok());
+        let reason = || header("http_reasonPhrase").unwrap_or_default().to_owned();
+        let headers = message
+            .headers
+            .iter()
+            .filter(|(name, _)| *name == b"content-type" || !http::is_reserved(name))
+            .map(|(name, value)| {
+                (String::from_utf8_lossy(name).into_owned(), String::from_utf8_lossy(value).into_owned())
+            })
+            .collect();
+        Self {
+            sequence: number("http_chunkSeq").unwrap_or(0),
+            more: is("http_moreContent"),
+            is_error: is("http_isError"),
+            status: code.map(|code| (code, reason())),
+            headers,
+            body: message.body.clone(),
+        }
+    }
+}

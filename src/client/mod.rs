@@ -1,0 +1,72 @@
+//! The other side: a requester that sends HTTP requests as messages and takes their replies.
+//!
+//! - [`Call`], [`Part`]: what is sent, and what comes back.
+//! - [`Workload`]: where calls come from and what becomes of them.
+//! - [`Caller`]: the link that carries them, on any reactor.
+
+mod caller;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+pub use caller::{Caller, CallerConfig};
+
+/// One request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Call {
+    /// `GET`, `POST`, ...
+    pub method: String,
+    /// Path and query, or absolute.
+    pub target: String,
+    /// HTTP headers; `Content-Type` among them.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
+    /// Nobody waits for a reply (NOTIFY): done once the broker has it.
+    pub one_way: bool,
+    /// Take the reply block by block.
+    pub stream: bool,
+    /// Have the broker keep it over a restart.
+    pub persistent: bool,
+}
+
+/// A reply, or a block of a streamed one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// 0, 1, 2 ...
+    pub sequence: u64,
+    /// Whether others follow.
+    pub more: bool,
+    /// The reply is incomplete, or an error.
+    pub is_error: bool,
+    /// Status code and reason; on the first part.
+    pub status: Option<(u16, String)>,
+    /// HTTP headers; on the first part.
+    pub headers: Vec<(String, String)>,
+    /// The body, or a block of it.
+    pub body: Bytes,
+}
+
+/// Why a call was not answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// No reply, or no further part of one, came in time.
+    #[error("no reply within {0:?}: does anything serve that destination?")]
+    Timeout(Duration),
+    /// The broker refused us, cannot be reached, or went away.
+    #[error("{0}")]
+    Broker(String),
+}
+
+/// Where calls come from, and what becomes of them. Calls are numbered from 0 in the order of
+/// [`next`](Workload::next).
+pub trait Workload: Send {
+    /// The next call; asked while fewer than the limit wait. `None` is the end.
+    fn next(&mut self) -> Option<Call>;
+    /// A part of a reply came; for a one-way call, nothing ever does.
+    fn part(&mut self, call: u64, part: Part);
+    /// A call is done: answered in whole, taken by the broker (one-way), or failed.
+    fn done(&mut self, call: u64, result: Result<(), CallError>);
+}

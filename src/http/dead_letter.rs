@@ -1,0 +1,77 @@
+//! Messages that go where somebody will look at them.
+use super::reserved::is_of_one_delivery;
+use crate::stomp::{Command, Encoder, Frame, Version};
+
+/// The most bytes of a reason that go along.
+const LONGEST_REASON: usize = 500;
+
+/// A SEND of a message to a dead-letter destination: its headers and body, `persistent:true`, and the reason
+/// in `message-failed`, on one line and cut where it is long. The type is kept: what came as text (without
+/// content-length) goes as text. `receipt` is asked for unless it is empty.
+///
+/// Headers that belong to the one delivery (message-id, ack, redelivered ...), or that would make a broker
+/// act (expires, transaction, AMQ_SCHEDULED_DELAY ...), are left out; reply-to, correlation-id, content-type
+/// and the sender's own stay, the first of each name.
+pub fn dead_letter(
+    version: Version,
+    frame: &Frame,
+    destination: &str,
+    reason: &str,
+    receipt: &str,
+) -> Vec<u8> {
+    let size: usize = frame.headers.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
+    let mut out = Vec::with_capacity(size + LONGEST_REASON + destination.len() + frame.body.len() + 128);
+    let mut encoder = Encoder::new(&mut out, version, Command::Send)
+        .header("destination", destination)
+        .header("persistent", "true")
+        .header("message-failed", one_line(reason));
+    for (at, (name, value)) in frame.headers.iter().enumerate() {
+        let repeated = || frame.headers.iter().take(at).any(|(earlier, _)| earlier == name);
+        if !is_kept(version, name, value) || repeated() {
+            continue;
+        }
+        encoder = encoder.header(name, value);
+    }
+    if !receipt.is_empty() {
+        encoder = encoder.header("receipt", receipt);
+    }
+    if frame.headers.get("content-length").is_some() {
+        encoder.body(&frame.body);
+    } else {
+        encoder.text(&frame.body);
+    }
+    out
+}
+
+fn is_kept(version: Version, name: &[u8], value: &[u8]) -> bool {
+    match name {
+        // Anything else makes ActiveMQ drop the connection.
+        b"priority" => matches!(value, [b'0'..=b'9']),
+        // A name that the version cannot carry is sent with spaces, which its reader may trim: it could turn
+        // into one that bites.
+        _ => version.carries(name, b"") && !is_of_one_delivery(name),
+    }
+}
+
+/// `text` without control characters, no longer than a header should be.
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len().min(LONGEST_REASON));
+    for char in text.chars().map(|char| if char.is_control() { ' ' } else { char }) {
+        if line.len() + char.len_utf8() > LONGEST_REASON {
+            break;
+        }
+        line.push(char);
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_one_bounded_line() {
+        assert_eq!(one_line("a\r\nb\tc\0\u{85}d"), "a  b c  d");
+        assert_eq!(one_line(&"\u{20ac}".repeat(1000)).len(), 498);
+    }
+}

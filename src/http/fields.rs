@@ -1,0 +1,165 @@
+//! From the headers of a message to those of a request.
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::Reason;
+use super::name::{camel_decoded, is_token, key_hash, same_key, underscores};
+use super::reserved::is_reserved;
+use super::target::is_host;
+use crate::stomp::Headers;
+
+/// Headers that an application gets.
+#[derive(Debug)]
+pub(super) struct Fields {
+    pub(super) content_type: Option<Bytes>,
+    /// No two with the same `HTTP_` key.
+    pub(super) headers: Vec<(Bytes, Bytes)>,
+}
+
+struct Field<'a> {
+    name: Cow<'a, [u8]>,
+    value: &'a [u8],
+    hash: u32,
+}
+
+/// What was left out, for one line in the log. Names and values stay out of it: both are the sender's.
+#[derive(Debug, Default)]
+struct Dropped {
+    /// No HTTP header can have the name.
+    unnameable: usize,
+    /// Another header has the same key.
+    ambiguous: usize,
+}
+
+impl Fields {
+    pub(super) fn read(headers: &Headers, strict: bool) -> Result<Self, Reason> {
+        let mut content_type: Option<(u8, &[u8])> = None;
+        let mut kept: SmallVec<[Field<'_>; 16]> = SmallVec::new();
+        let mut dropped = Dropped::default();
+        for (raw, value) in headers.iter() {
+            // Decoded first: `_HYPHEN_` must not hide a name from the checks.
+            let name = camel_decoded(raw).map_or(Cow::Borrowed(raw), Cow::Owned);
+            if let Some(rank) = content_type_rank(&name) {
+                if !value.is_empty() && content_type.is_none_or(|(best, _)| rank < best) {
+                    content_type = Some((rank, value));
+                }
+                continue;
+            }
+            if is_reserved(&name) || same_key(&name, b"content-length") {
+                continue;
+            }
+            if !is_token(&name) {
+                dropped.unnameable += 1;
+                continue;
+            }
+            let hash = key_hash(&name);
+            let field = Field { name, value, hash };
+            let known =
+                kept.iter_mut().find(|known| known.hash == hash && same_key(&known.name, &field.name));
+            match known {
+                None => kept.push(field),
+                Some(known) => {
+                    // A repeat is STOMP's: its first counts. Anything else is two headers to their sender.
+                    if strict && known.name != field.name {
+                        return Err(Reason::AmbiguousHeaders(shown(&known.name), shown(&field.name)));
+                    }
+                    dropped.ambiguous += 1;
+                    if underscores(&field.name) < underscores(&known.name) {
+                        *known = field;
+                    }
+                }
+            }
+        }
+        if dropped.unnameable + dropped.ambiguous > 0 {
+            let Dropped { unnameable, ambiguous } = dropped;
+            tracing::debug!(unnameable, ambiguous, "headers of a message left out of its request");
+        }
+        let content_type = content_type.map(|(_, value)| value);
+        Ok(Self::gathered(content_type, &kept))
+    }
+
+    /// Copies into one buffer that all share: one allocation rather than two for each header, and none that
+    /// keeps the frame alive.
+    fn gathered(content_type: Option<&[u8]>, fields: &[Field<'_>]) -> Self {
+        let size = fields.iter().map(|field| field.name.len() + field.value.len()).sum::<usize>()
+            + content_type.map_or(0, <[u8]>::len);
+        let mut buffer = Vec::with_capacity(size);
+        if let Some(content_type) = content_type {
+            append_value(&mut buffer, content_type);
+        }
+        let mut ends = SmallVec::<[(usize, usize); 16]>::new();
+        let start = buffer.len();
+        for field in fields {
+            buffer.extend_from_slice(&field.name);
+            let colon = buffer.len();
+            append_value(&mut buffer, field.value);
+            ends.push((colon, buffer.len()));
+        }
+        let buffer = Bytes::from(buffer);
+        let content_type = content_type.map(|_| buffer.slice(..start)).filter(|value| !value.is_empty());
+        let mut from = start;
+        let mut headers = Vec::with_capacity(fields.len() + 1); // and a Host
+        for (colon, end) in ends {
+            headers.push((buffer.slice(from..colon), buffer.slice(colon..end)));
+            from = end;
+        }
+        Self { content_type, headers }
+    }
+
+    /// Makes the `Host` header and the target agree: an absolute target wins (RFC 9112 section 3.2.2), and a
+    /// header that can be no host is dropped. Gives the host.
+    pub(super) fn settle_host(&mut self, absolute: Option<&Bytes>) -> Option<Bytes> {
+        let at = self.headers.iter().position(|(name, _)| name.eq_ignore_ascii_case(b"host"));
+        match (at, absolute) {
+            (Some(at), Some(host)) => {
+                self.headers[at].1 = host.clone();
+                Some(host.clone())
+            }
+            (Some(at), None) if is_host(&self.headers[at].1) => Some(self.headers[at].1.clone()),
+            (Some(at), None) => {
+                tracing::debug!("a message's Host header can be none, and is left out of its request");
+                self.headers.remove(at);
+                None
+            }
+            (None, Some(host)) => {
+                self.headers.push((Bytes::from_static(b"Host"), host.clone()));
+                Some(host.clone())
+            }
+            (None, None) => None,
+        }
+    }
+}
+
+/// The place of a name among those that mean Content-Type: the lowest that is there counts.
+fn content_type_rank(name: &[u8]) -> Option<u8> {
+    match name {
+        b"content-type" => Some(0),
+        b"Content-Type" => Some(1),
+        b"content_type" => Some(2),
+        b"contentType" => Some(3),
+        b"SOAPJMS_contentType" => Some(4),
+        _ if same_key(name, b"content-type") => Some(5),
+        _ => None,
+    }
+}
+
+/// A value as HTTP has it (RFC 9110 section 5.5): without blanks around it, CR, LF and NUL as spaces.
+fn append_value(buffer: &mut Vec<u8>, value: &[u8]) {
+    let start = buffer.len();
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | 0);
+    let from = value.iter().position(|byte| !blank(byte)).unwrap_or(value.len());
+    let to = value.iter().rposition(|byte| !blank(byte)).map_or(from, |last| last + 1);
+    buffer.extend_from_slice(&value[from..to]);
+    for byte in &mut buffer[start..] {
+        if matches!(byte, b'\r' | b'\n' | 0) {
+            *byte = b' ';
+        }
+    }
+}
+
+/// A name for the sender's eyes: a token, so that only its length needs a bound.
+fn shown(name: &[u8]) -> String {
+    String::from_utf8_lossy(&name[..name.len().min(60)]).into_owned()
+}

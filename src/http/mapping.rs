@@ -1,0 +1,230 @@
+//! From a message to a request.
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::fields::Fields;
+use super::metadata::{Metadata, is_true};
+use super::name::is_token;
+use super::target::{self, Parsed, Target};
+use super::{Delivery, HeaderNames, InvalidTarget, Reason, Rejected, Request, reply_to};
+use crate::stomp::Frame;
+
+/// How messages become requests, and responses become messages. The default is safe for any broker.
+///
+/// ```
+/// use stomp_wsgi::http::{HeaderNames, Mapping};
+///
+/// let mut mapping = Mapping::default();
+/// mapping.default_path = "/events/{type}".into();
+/// mapping.reply_header_names = HeaderNames::Camel;
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Mapping {
+    /// The path of messages that name none: `/`. `{destination}` stands for the message's destination
+    /// without the leading slash (`queue/orders`), `{type}` for its JMS type (header `type` or `JMSType`).
+    /// May have a query.
+    pub default_path: String,
+    /// Whether a message with two headers that make the same `HTTP_` key (`X_Tenant`, `X-Tenant`) is
+    /// rejected, rather than one of them dropped.
+    pub strict_headers: bool,
+    /// What a reply-to may begin with; `*` allows all. A bare name counts as `/queue/` and the name.
+    /// Temporary queues and queues by default.
+    pub allow_reply_to: Vec<String>,
+    /// The destinations that we subscribe to. No reply goes there: it would come back as a request.
+    pub consumed: Vec<String>,
+    /// How long a reply lives that nobody fetches, where the request has no expiry of its own to pass on.
+    /// `None`: for ever.
+    pub reply_ttl: Option<Duration>,
+    /// How the headers of a response are named.
+    pub reply_header_names: HeaderNames,
+    /// How large a reply in one message may grow, in bytes; a larger one becomes a 500. 100 MiB, which is
+    /// what ActiveMQ takes.
+    pub max_reply: usize,
+    /// How long a header of a reply may be, in bytes as sent: name, colon, escaped value and line feed. A
+    /// reply with a longer one becomes a 500. 10 240: a longer line costs us the connection to ActiveMQ.
+    pub max_header_line: usize,
+    /// How many headers a reply may have, ours included; one with more becomes a 500. 90: RabbitMQ since
+    /// 3.12 takes 100.
+    pub max_headers: usize,
+}
+
+impl Default for Mapping {
+    fn default() -> Self {
+        let queues = ["/temp-queue/", "/remote-temp-queue/", "/reply-queue/", "/queue/", "/amq/queue/"];
+        Self {
+            default_path: "/".to_owned(),
+            strict_headers: false,
+            allow_reply_to: queues.map(str::to_owned).to_vec(),
+            consumed: Vec::new(),
+            reply_ttl: None,
+            reply_header_names: HeaderNames::default(),
+            max_reply: 100 << 20,
+            max_header_line: 10_240,
+            max_headers: 90,
+        }
+    }
+}
+
+impl Mapping {
+    /// Makes a request of a MESSAGE frame. `broker` is the `host:port` that it came from, `attempt` counts
+    /// from 1.
+    ///
+    /// The method, where the message names none: `NOTIFY` where it is one-way; else `POST` where it names no
+    /// target either (a bare message) or has a body, as Camel and CXF send; else `GET`.
+    ///
+    /// It is one-way when its method is `NOTIFY`, when it says `OnewayRequest=true`, when it came from a
+    /// topic, or when it has no reply-to.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejected`], where the message can be no request, or where its reply-to is not allowed.
+    pub fn request(&self, frame: &Frame, broker: &Arc<str>, attempt: u32) -> Result<Request, Rejected> {
+        let mut delivery = Delivery::new(&frame.headers, broker, attempt);
+        let metadata = Metadata::read(&frame.headers);
+        delivery.one_way = metadata.method() == Some(b"NOTIFY")
+            || metadata.one_way.is_some_and(is_true)
+            || delivery.is_published()
+            || delivery.reply_to.is_none();
+        delivery.accept_stream = !delivery.one_way && metadata.accept_stream.is_some_and(is_true);
+
+        // The reply-to first: whatever else is wrong, it decides whether the sender can be told.
+        let allowed = self.check_reply_to(&delivery);
+        let answerable = allowed.is_ok() && !delivery.one_way;
+        let parts = allowed.and_then(|()| self.parts(frame, &metadata, &delivery));
+        match parts {
+            Ok(Parts { method, target, fields, host }) => Ok(Request {
+                method,
+                target: target.target,
+                path: target.path,
+                query: target.query,
+                host,
+                content_type: fields.content_type,
+                headers: fields.headers,
+                body: frame.body.clone(),
+                delivery,
+            }),
+            Err(reason) => {
+                tracing::warn!(destination = %delivery.destination.escape_ascii(), %reason, "message rejected");
+                Err(Rejected { reason, delivery: Box::new(delivery), answerable })
+            }
+        }
+    }
+
+    fn check_reply_to(&self, delivery: &Delivery) -> Result<(), Reason> {
+        match &delivery.reply_to {
+            Some(reply_to) if !delivery.one_way => {
+                Ok(reply_to::check(reply_to, &self.allow_reply_to, &self.consumed)?)
+            }
+            // Nobody is answered, so that the wish does not matter.
+            _ => Ok(()),
+        }
+    }
+
+    /// What the message says of the request. Each way in has its branch here.
+    fn parts(&self, frame: &Frame, metadata: &Metadata<'_>, delivery: &Delivery) -> Result<Parts, Reason> {
+        if frame.headers.get("content-type").is_some_and(is_structured) {
+            return Err(Reason::StructuredMode);
+        }
+        let method = method(metadata, delivery, !frame.body.is_empty())?;
+        let target = self.target(metadata, delivery, &method)?;
+        let mut fields = Fields::read(&frame.headers, self.strict_headers)?;
+        let host = fields.settle_host(target.host.as_ref());
+        Ok(Parts { method, target, fields, host })
+    }
+
+    fn target(
+        &self,
+        metadata: &Metadata<'_>,
+        delivery: &Delivery,
+        method: &str,
+    ) -> Result<Target, InvalidTarget> {
+        let target = match metadata.url(&delivery.headers) {
+            None => return self.default_target(delivery, None),
+            Some(url) => match target::parse(&url)? {
+                Parsed::Destination { query } => return self.default_target(delivery, Some(query)),
+                Parsed::Target(target) => target,
+            },
+        };
+        if target.target == "*"[..] && method != "OPTIONS" {
+            // Asterisk form is for OPTIONS alone (RFC 9112 section 3.2.4).
+            return Ok(Target { target: Bytes::from_static(b"/*"), path: b"/*".to_vec(), ..target });
+        }
+        Ok(target)
+    }
+
+    /// The configured path, with what the message and `query` add to it.
+    fn default_target(&self, delivery: &Delivery, query: Option<Bytes>) -> Result<Target, InvalidTarget> {
+        let mut url = Bytes::copy_from_slice(self.default_path.as_bytes());
+        if self.default_path.contains('{') {
+            let destination = delivery.destination.strip_prefix(b"/").unwrap_or(&delivery.destination);
+            let kind =
+                delivery.headers.get("type").or_else(|| delivery.headers.get("JMSType")).unwrap_or(b"");
+            // A type is one segment, a destination as many as it has.
+            let destination = target::encoded(destination, |byte| b"/:@!$'()*,;=&+".contains(&byte));
+            let kind = target::encoded(kind, |byte| b":@!$'()*,;=&+".contains(&byte));
+            url = fill(&self.default_path, &destination, &kind).into();
+        }
+        if let Some(query) = query.filter(|query| !query.is_empty()) {
+            url = target::with_query(&url, &query);
+        }
+        match target::parse(&url)? {
+            Parsed::Target(target) => Ok(target),
+            Parsed::Destination { .. } => Err(InvalidTarget::Scheme),
+        }
+    }
+}
+
+struct Parts {
+    method: String,
+    target: Target,
+    fields: Fields,
+    host: Option<Bytes>,
+}
+
+/// Fills the template in one pass, so that what is filled in is not taken for a placeholder.
+fn fill(template: &str, destination: &str, kind: &str) -> String {
+    let mut filled = String::with_capacity(template.len() + destination.len() + kind.len());
+    let mut rest = template;
+    while let Some(at) = rest.find('{') {
+        filled.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let (text, taken) = if rest.starts_with("{destination}") {
+            (destination, "{destination}".len())
+        } else if rest.starts_with("{type}") {
+            (kind, "{type}".len())
+        } else {
+            ("{", 1)
+        };
+        filled.push_str(text);
+        rest = &rest[taken..];
+    }
+    filled + rest
+}
+
+fn method(metadata: &Metadata<'_>, delivery: &Delivery, body: bool) -> Result<String, Reason> {
+    /// The longest registered one has 17 characters (IANA HTTP Method Registry).
+    const LONGEST: usize = 32;
+    match metadata.method() {
+        Some(method) if method.len() <= LONGEST && is_token(method) => {
+            Ok(String::from_utf8_lossy(method).into_owned())
+        }
+        Some(_) => Err(Reason::Method),
+        None if delivery.one_way => Ok("NOTIFY".to_owned()),
+        None if body || !metadata.has_url() => Ok("POST".to_owned()),
+        None => Ok("GET".to_owned()),
+    }
+}
+
+/// `application/http; msgtype=request` (RFC 9112 section 10.2).
+fn is_structured(content_type: &[u8]) -> bool {
+    let mut parts = content_type.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+    let request = |parameter: &[u8]| {
+        let value = parameter.get(..8).filter(|name| name.eq_ignore_ascii_case(b"msgtype="));
+        value.is_some()
+            && matches!(parameter[8..].to_ascii_lowercase().as_slice(), b"request" | b"\"request\"")
+    };
+    parts.next().is_some_and(|media| media.eq_ignore_ascii_case(b"application/http")) && parts.any(request)
+}

@@ -1,0 +1,57 @@
+//! Messages that can be no request.
+use super::reply_to::ReplyToError;
+use super::{Delivery, InvalidTarget};
+
+/// A message that never reaches the application, why, and where it came from.
+///
+/// It is answered by [`reject`](super::reject) where [`can_answer`](Self::can_answer), and dead-lettered
+/// else: with nobody to tell, somebody has to look.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("message rejected: {reason}")]
+pub struct Rejected {
+    /// What is wrong with it.
+    #[source]
+    pub reason: Reason,
+    /// What is known of it; `one_way` and `reply_to` are right whatever else is wrong.
+    pub delivery: Box<Delivery>,
+    /// Whether the message may be answered at its reply-to.
+    pub(super) answerable: bool,
+}
+
+impl Rejected {
+    /// Whether there is a reply-to that an answer may be sent to.
+    pub fn can_answer(&self) -> bool {
+        self.answerable
+    }
+
+    /// The status of the answer: 400, or 415 where the message is of a kind that is not supported.
+    pub fn status(&self) -> u16 {
+        match self.reason {
+            Reason::StructuredMode => 415,
+            _ => 400,
+        }
+    }
+}
+
+/// Why a message can be no request. The text is fit for the requester: it holds no value of a header.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The method is no RFC 9110 token of at most 32 bytes.
+    #[error("the method is no HTTP token of 1 to 32 characters")]
+    Method,
+    /// The target cannot be one.
+    #[error("the request target is impossible: {0}")]
+    Target(#[from] InvalidTarget),
+    /// Two headers make the same `HTTP_` key, and [`Mapping::strict_headers`](super::Mapping) is set.
+    #[error("headers '{0}' and '{1}' are the same to an application")]
+    AmbiguousHeaders(String, String),
+    /// The reply-to is not one that may be answered.
+    #[error("reply-to refused: {0}")]
+    ReplyTo(#[from] ReplyToError),
+    /// The body is a whole HTTP message (`application/http; msgtype=request`).
+    #[error(
+        "application/http messages are not supported; send method, target and headers as message headers"
+    )]
+    StructuredMode,
+}

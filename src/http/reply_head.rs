@@ -1,0 +1,279 @@
+//! Status and headers of a response, as they leave.
+use std::borrow::Cow;
+
+use smallvec::SmallVec;
+
+use super::name::{HeaderNames, Short, has_prefix, same_key};
+use super::reserved::is_reserved_outwards;
+use super::{Fault, Head, Mapping, Status};
+
+/// A head whose names and values are fit for any broker.
+#[derive(Debug)]
+pub(super) struct ReplyHead<'a> {
+    pub(super) code: u16,
+    pub(super) reason: Cow<'a, [u8]>,
+    pub(super) content_type: Option<Cow<'a, [u8]>>,
+    /// No two of the same name.
+    pub(super) fields: SmallVec<[Field<'a>; 12]>,
+}
+
+#[derive(Debug)]
+pub(super) struct Field<'a> {
+    pub(super) name: Short,
+    pub(super) value: Cow<'a, [u8]>,
+}
+
+/// The most headers that [`Envelope`](super::envelope::Envelope) adds to those of the head.
+pub(super) const OURS: usize = 11;
+
+impl<'a> ReplyHead<'a> {
+    /// A status alone.
+    pub(super) fn bare(status: &'a Status) -> Self {
+        let reason = outward(&status.reason);
+        Self { code: status.code, reason, content_type: None, fields: SmallVec::new() }
+    }
+
+    /// A status with a text for people.
+    pub(super) fn plain(status: &'a Status) -> Self {
+        let content_type = Some(Cow::Borrowed(&b"text/plain; charset=utf-8"[..]));
+        Self { content_type, ..Self::bare(status) }
+    }
+
+    /// An application's head. `length` says whether its Content-Length goes along: only a reply to HEAD
+    /// cannot be counted by who gets it.
+    pub(super) fn new(head: &'a Head, mapping: &Mapping, length: bool) -> Result<Self, Fault> {
+        let names = mapping.reply_header_names;
+        let mut reply = Self::bare(&head.status);
+        let mut cookies = 0_usize;
+        let mut dropped = 0_usize;
+        for (name, value) in &head.headers {
+            if same_key(name, b"content-type") {
+                if reply.content_type.is_none() {
+                    reply.content_type = Some(outward(value));
+                } else {
+                    dropped += 1;
+                }
+                continue;
+            }
+            if same_key(name, b"content-length") {
+                let written = if length { names.write(b"Content-Length") } else { None };
+                if let Some(written) = written.filter(|written| !reply.has(written)) {
+                    reply.fields.push(Field { name: written, value: outward(value) });
+                }
+                continue;
+            }
+            let written = names.write(name).filter(|written| !is_reserved_outwards(written));
+            let Some(mut written) = written.filter(|written| !is_indexed_cookie(written)) else {
+                dropped += 1;
+                continue;
+            };
+            if is_cookie(&written, names) {
+                // A comma may be part of a cookie: joined, they could not be told apart (RFC 9110
+                // section 5.3).
+                cookies += 1;
+                if cookies > 1 {
+                    written.push(b'_');
+                    written.extend_from_slice(itoa::Buffer::new().format(cookies).as_bytes());
+                }
+            } else if let Some(known) = reply.find(&written) {
+                let joined = known.value.to_mut();
+                joined.extend_from_slice(b", ");
+                joined.extend_from_slice(&outward(value));
+                continue;
+            }
+            reply.fields.push(Field { name: written, value: outward(value) });
+        }
+        if dropped > 0 {
+            tracing::warn!(dropped, "response headers left out: brokers or STOMP claim their names");
+        }
+        reply.fits(mapping)
+    }
+
+    fn find(&mut self, name: &[u8]) -> Option<&mut Field<'a>> {
+        self.fields.iter_mut().find(|field| field.name.eq_ignore_ascii_case(name))
+    }
+
+    fn has(&self, name: &[u8]) -> bool {
+        self.fields.iter().any(|field| field.name.eq_ignore_ascii_case(name))
+    }
+
+    fn fits(self, mapping: &Mapping) -> Result<Self, Fault> {
+        let headers = self.fields.len() + OURS;
+        if headers > mapping.max_headers {
+            return Err(Fault::TooManyHeaders { headers });
+        }
+        let ours = [("http_reasonPhrase", Some(&self.reason)), ("content-type", self.content_type.as_ref())];
+        let ours = ours.iter().filter_map(|(name, value)| Some((name.as_bytes(), (*value)?)));
+        let fields = self.fields.iter().map(|field| (&field.name[..], &field.value));
+        for (name, value) in ours.chain(fields) {
+            if (name.len() + value.len()) * 2 + 2 <= mapping.max_header_line {
+                continue; // even if all of it had to be escaped
+            }
+            let octets = escaped_len(name) + escaped_len(value) + 2; // colon and line feed
+            if octets > mapping.max_header_line {
+                let name = String::from_utf8_lossy(&name[..name.len().min(60)]).into_owned();
+                return Err(Fault::HeaderLine { name, octets });
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// What a text takes up when it is escaped as in STOMP 1.2, where that is most.
+fn escaped_len(text: &[u8]) -> usize {
+    text.len() + text.iter().filter(|byte| matches!(byte, b':' | b'\\' | b'\n' | b'\r')).count()
+}
+
+fn is_cookie(written: &[u8], names: HeaderNames) -> bool {
+    match names {
+        HeaderNames::Camel => written.eq_ignore_ascii_case(b"Set_HYPHEN_Cookie"),
+        HeaderNames::Underscore => written.eq_ignore_ascii_case(b"Set_Cookie"),
+        HeaderNames::Train | HeaderNames::Raw => written.eq_ignore_ascii_case(b"Set-Cookie"),
+    }
+}
+
+/// Whether an application named a header as the second cookie would be.
+fn is_indexed_cookie(written: &[u8]) -> bool {
+    let cookies: [&[u8]; 3] = [b"Set-Cookie_", b"Set_Cookie_", b"Set_HYPHEN_Cookie_"];
+    if !has_prefix(written, b"set") {
+        return false;
+    }
+    cookies
+        .iter()
+        .any(|cookie| has_prefix(written, cookie) && written[cookie.len()..].iter().all(u8::is_ascii_digit))
+}
+
+/// A value as STOMP wants it: UTF-8 as it is, and anything else taken for latin-1. Control characters, which
+/// a checked [`Head`] has none of, become spaces.
+fn outward(value: &[u8]) -> Cow<'_, [u8]> {
+    let mut value = match std::str::from_utf8(value) {
+        Ok(_) => Cow::Borrowed(value),
+        Err(_) => Cow::Owned(value.iter().copied().map(char::from).collect::<String>().into_bytes()),
+    };
+    if value.iter().any(u8::is_ascii_control) {
+        for byte in value.to_mut().iter_mut().filter(|byte| byte.is_ascii_control()) {
+            *byte = b' ';
+        }
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendered(names: HeaderNames, headers: &[(&str, &[u8])]) -> Vec<(String, String)> {
+        let headers =
+            headers.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.to_vec())).collect();
+        let head = Head { status: Status::of(200), headers };
+        let mapping = Mapping { reply_header_names: names, ..Mapping::default() };
+        let reply = ReplyHead::new(&head, &mapping, false).expect("a small head fits");
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("what leaves is UTF-8");
+        reply.fields.iter().map(|field| (text(&field.name), text(&field.value))).collect()
+    }
+
+    fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
+        list.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    #[test]
+    fn names_are_canonical_and_repeats_joined() {
+        let headers: &[(&str, &[u8])] = &[
+            ("x-a", b"1"),
+            ("set-cookie", b"a=1"),
+            ("X-A", b"2"),
+            ("Set-Cookie", b"b=2, c"),
+            ("expires", b"Thu, 01 Jan 1970 00:00:00 GMT"),
+            ("SET-COOKIE", b"c=3"),
+            ("Content-Length", b"5"),
+        ];
+        let expected = [
+            ("X-A", "1, 2"),
+            ("Set-Cookie", "a=1"),
+            ("Set-Cookie_2", "b=2, c"),
+            ("Expires", "Thu, 01 Jan 1970 00:00:00 GMT"),
+            ("Set-Cookie_3", "c=3"),
+        ];
+        assert_eq!(rendered(HeaderNames::Train, headers), pairs(&expected));
+        let camel = rendered(HeaderNames::Camel, headers);
+        assert_eq!(camel[2], ("Set_HYPHEN_Cookie_2".to_owned(), "b=2, c".to_owned()));
+        let underscore = rendered(HeaderNames::Underscore, headers);
+        assert_eq!(underscore[2], ("Set_Cookie_2".to_owned(), "b=2, c".to_owned()));
+    }
+
+    #[test]
+    fn raw_names_lose_those_that_bite() {
+        let headers: &[(&str, &[u8])] = &[
+            ("eTag", b"1"),
+            ("expires", b"x"),
+            ("x-a", b"x"),
+            ("priority", b"u=1"),
+            ("X-A", b"y"),
+            ("etag", b"2"),
+        ];
+        assert_eq!(rendered(HeaderNames::Raw, headers), pairs(&[("eTag", "1, 2"), ("X-A", "y")]));
+    }
+
+    #[test]
+    fn claimed_names_are_dropped() {
+        for name in [
+            "JMSExpiration",
+            "jmsexpiration",
+            "AMQ_SCHEDULED_DELAY",
+            "_AMQ_X",
+            "amqp-message-id",
+            "http_statusCode",
+            "CamelHttpUri",
+            "Set-Cookie_2",
+            "Proxy",
+            "bad name",
+            "bad:name",
+            "",
+        ] {
+            assert_eq!(rendered(HeaderNames::Train, &[(name, b"5")]), [], "{name}");
+        }
+    }
+
+    #[test]
+    fn values_are_utf8_or_made_so() {
+        for (value, expected) in [
+            (&b"plain"[..], "plain"),
+            ("caf\u{e9} \u{20ac}".as_bytes(), "caf\u{e9} \u{20ac}"),
+            (b"caf\xe9", "caf\u{e9}"),
+            (b"a\r\nb\0\xff", "a  b \u{ff}"),
+        ] {
+            assert_eq!(rendered(HeaderNames::Train, &[("X-A", value)]), pairs(&[("X-A", expected)]));
+        }
+    }
+
+    #[test]
+    fn content_type_and_length_have_places_of_their_own() {
+        let mut head = Head::new(Status::of(200));
+        for (name, value) in [("content-TYPE", "a/b"), ("Content_Type", "x"), ("Content-Length", "9")] {
+            head.header(name.as_bytes(), value.as_bytes()).unwrap();
+        }
+        let mapping = Mapping { reply_header_names: HeaderNames::Raw, ..Mapping::default() };
+        let reply = ReplyHead::new(&head, &mapping, true).unwrap();
+        assert_eq!(reply.content_type.as_deref(), Some(&b"a/b"[..]));
+        assert_eq!(reply.fields.len(), 1);
+        assert_eq!(&reply.fields[0].name[..], b"Content-Length");
+    }
+
+    #[test]
+    fn what_a_broker_would_refuse_does_not_fit() {
+        let mapping = Mapping::default();
+        let with = |value: Vec<u8>| Head { status: Status::of(200), headers: vec![(b"x-a".to_vec(), value)] };
+        assert!(ReplyHead::new(&with(vec![b'x'; 10_240 - 5]), &mapping, false).is_ok());
+        let fault = ReplyHead::new(&with(vec![b'x'; 10_240 - 4]), &mapping, false).unwrap_err();
+        assert_eq!(fault, Fault::HeaderLine { name: "X-A".into(), octets: 10_241 });
+        let fault = ReplyHead::new(&with(vec![b':'; 5_200]), &mapping, false).unwrap_err();
+        assert!(matches!(fault, Fault::HeaderLine { octets: 10_405, .. }), "{fault:?}");
+
+        let mut head = Head::new(Status::of(200));
+        head.headers = (0..79).map(|n| (format!("x-{n}").into_bytes(), vec![])).collect();
+        assert!(ReplyHead::new(&head, &mapping, false).is_ok());
+        head.headers.push((b"x-last".to_vec(), vec![]));
+        let fault = ReplyHead::new(&head, &mapping, false).unwrap_err();
+        assert_eq!(fault, Fault::TooManyHeaders { headers: 91 });
+    }
+}

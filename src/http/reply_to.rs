@@ -1,0 +1,207 @@
+//! Where replies may go.
+//!
+//! A reply-to is a wish of the sender, carried out with our rights at the broker. Left unchecked, it lets
+//! anyone who can send a request send to any destination (a confused deputy), or make us answer ourselves
+//! for ever.
+
+/// Why a reply-to is not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplyToError {
+    /// It does not begin with anything on the allow-list.
+    #[error("the destination is not on the allow-list")]
+    NotAllowed,
+    /// We consume it: the reply would come back as a request.
+    #[error("the destination is one that this service consumes")]
+    Consumed,
+    /// It holds a control character, or is a pattern that stands for many destinations.
+    #[error("the destination is malformed, or a pattern")]
+    Malformed,
+}
+
+/// Checks a destination against the allow-list and against those that we consume.
+///
+/// ActiveMQ sends to each part of `a,b`, so each part must pass.
+pub(super) fn check(reply_to: &[u8], allowed: &[String], consumed: &[String]) -> Result<(), ReplyToError> {
+    if reply_to.iter().any(u8::is_ascii_control) {
+        return Err(ReplyToError::Malformed);
+    }
+    for part in reply_to.split(|&byte| byte == b',') {
+        let part = part.trim_ascii(); // as ActiveMQ does
+        let name = without_options(part);
+        // ActiveMQ and Artemis send to everything that matches.
+        if name.is_empty() || elements(name).any(|element| matches!(element, b"*" | b">" | b"#")) {
+            return Err(ReplyToError::Malformed);
+        }
+        if !allowed.iter().any(|prefix| allows(prefix.as_bytes(), name)) {
+            return Err(ReplyToError::NotAllowed);
+        }
+        let mut ours = consumed.iter().flat_map(|consumed| consumed.split(','));
+        if ours.any(|ours| covers(ours.trim().as_bytes(), name)) {
+            return Err(ReplyToError::Consumed);
+        }
+    }
+    Ok(())
+}
+
+fn allows(prefix: &[u8], name: &[u8]) -> bool {
+    if prefix == b"*" || name.starts_with(prefix) {
+        return true;
+    }
+    // A bare name is a queue to every broker (RabbitMQ, ActiveMQ), `topic://x` is not bare.
+    let bare = memchr::memchr(b'/', name).is_none();
+    match prefix.strip_prefix(b"/queue/") {
+        Some(rest) => bare && name.starts_with(rest),
+        None => false,
+    }
+}
+
+/// Whether `name` is the queue or topic that we subscribed to as `ours`, or one of those that it matches.
+fn covers(ours: &[u8], name: &[u8]) -> bool {
+    let (ours, name) = (canonical(ours), canonical(name));
+    if ours == name {
+        return true;
+    }
+    // Artemis: `address::queue`.
+    let address = |name: &[u8]| memchr::memmem::find(name, b"::");
+    if let Some(end) = address(&name) {
+        return covers(&ours, &name[..end]) || covers(&ours, &name[end + 2..]);
+    }
+    if let Some(end) = address(&ours) {
+        return covers(&ours[..end], &name) || covers(&ours[end + 2..], &name);
+    }
+    matches(&mut elements(&ours), &mut elements(&name))
+}
+
+/// Matches element by element: `*` is any one, `>` (ActiveMQ) and `#` (Artemis, RabbitMQ) any that follow.
+fn matches<'a>(
+    pattern: &mut dyn Iterator<Item = &'a [u8]>,
+    name: &mut dyn Iterator<Item = &'a [u8]>,
+) -> bool {
+    loop {
+        match (pattern.next(), name.next()) {
+            (None, None) | (Some(b">" | b"#"), _) => return true,
+            (Some(pattern), Some(name)) if pattern == b"*" || pattern == name => {}
+            _ => return false,
+        }
+    }
+}
+
+/// What dots and slashes separate.
+fn elements(name: &[u8]) -> impl Iterator<Item = &[u8]> {
+    name.split(|byte| matches!(byte, b'.' | b'/'))
+}
+
+/// One spelling for the many of a destination: without options, percent-decoded as RabbitMQ reads it, and
+/// for queues without a prefix.
+fn canonical(name: &[u8]) -> Vec<u8> {
+    let name = without_options(name);
+    let queues: [&[u8]; 4] = [b"/queue/", b"/amq/queue/", b"/reply-queue/", b"queue://"];
+    let bare = queues.iter().find_map(|prefix| name.strip_prefix(*prefix)).unwrap_or(name);
+    percent_encoding::percent_decode(bare).collect()
+}
+
+/// ActiveMQ takes `?consumer.x=y` off.
+fn without_options(name: &[u8]) -> &[u8] {
+    &name[..memchr::memchr(b'?', name).unwrap_or(name.len())]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ReplyToError::{Consumed, Malformed, NotAllowed};
+    use super::*;
+    use crate::http::Mapping;
+
+    fn strings(list: &[&str]) -> Vec<String> {
+        list.iter().map(|&entry| entry.to_owned()).collect()
+    }
+
+    #[test]
+    fn the_default_allows_queues_and_temporary_queues() {
+        let allowed = Mapping::default().allow_reply_to;
+        for (reply_to, expected) in [
+            ("/temp-queue/a", Ok(())),
+            ("/remote-temp-queue/ID:host-1:2:3", Ok(())),
+            ("/reply-queue/amq.gen-x", Ok(())),
+            ("/queue/replies", Ok(())),
+            ("/amq/queue/replies", Ok(())),
+            ("replies", Ok(())),
+            ("replies.of.me", Ok(())),
+            ("/queue/a,b", Ok(())),
+            ("/queue/a?x=1", Ok(())),
+            ("/topic/a", Err(NotAllowed)),
+            (" /topic/a", Err(NotAllowed)),
+            ("topic://a", Err(NotAllowed)),
+            ("/temp-topic/a", Err(NotAllowed)),
+            ("/exchange/e/k", Err(NotAllowed)),
+            ("/foo/bar", Err(NotAllowed)),
+            ("/QUEUE/a", Err(NotAllowed)),
+            ("queue/a", Err(NotAllowed)),
+            ("/queue/a,/topic/b", Err(NotAllowed)),
+            ("/queue/a,topic://b", Err(NotAllowed)),
+            ("http://evil", Err(NotAllowed)),
+            ("/queue/>", Err(Malformed)),
+            ("/queue/a.*", Err(Malformed)),
+            ("/queue/a\nx", Err(Malformed)),
+            ("/queue/a,", Err(Malformed)),
+            (",", Err(Malformed)),
+            ("?a", Err(Malformed)),
+        ] {
+            assert_eq!(check(reply_to.as_bytes(), &allowed, &[]), expected, "{reply_to:?}");
+        }
+    }
+
+    #[test]
+    fn entries_are_prefixes_or_a_star() {
+        for (entry, reply_to, allowed) in [
+            ("*", "/topic/a", true),
+            ("*", "anything/at all", true),
+            ("/queue/replies.", "/queue/replies.a", true),
+            ("/queue/replies.", "replies.a", true),
+            ("/queue/replies.", "/queue/other", false),
+            ("/queue/replies.", "other", false),
+            ("replies.", "replies.a", true),
+            ("/topic/", "/topic/a", true),
+            ("/topic/", "a", false),
+        ] {
+            let got = check(reply_to.as_bytes(), &strings(&[entry]), &[]).is_ok();
+            assert_eq!(got, allowed, "{entry} {reply_to}");
+        }
+        assert_eq!(check(b"/queue/a", &[], &[]), Err(NotAllowed));
+    }
+
+    #[test]
+    fn never_to_what_we_consume_however_it_is_spelt() {
+        let everything = strings(&["*"]);
+        for (ours, reply_to, loops) in [
+            ("/queue/orders", "/queue/orders", true),
+            ("/queue/orders", "orders", true),
+            ("orders", "/queue/orders", true),
+            ("/queue/orders", "/amq/queue/orders", true),
+            ("/amq/queue/orders", "/reply-queue/orders", true),
+            ("/queue/orders", "queue://orders", true),
+            ("/queue/orders", "/queue/or%64ers", true),
+            ("/queue/orders", "/queue/orders?x=1", true),
+            ("/queue/orders?consumer.prefetchSize=1", "/queue/orders", true),
+            ("/queue/orders", " /queue/orders ", true),
+            ("/queue/orders", "/queue/a,/queue/orders", true),
+            ("/queue/a, /queue/orders", "/queue/orders", true),
+            ("/queue/orders", "/queue/orders::orders", true),
+            ("a::orders", "/queue/orders", true),
+            ("/queue/orders.*", "/queue/orders.new", true),
+            ("/queue/orders.>", "/queue/orders.new.eu", true),
+            ("/topic/a.#", "/topic/a.b.c", true),
+            ("/queue/orders.*", "/queue/orders.new.eu", false),
+            ("/queue/orders", "/queue/orders2", false),
+            ("/queue/orders", "/topic/orders", false),
+            ("/topic/orders", "/topic/orders", true),
+        ] {
+            let expected = if loops { Err(Consumed) } else { Ok(()) };
+            assert_eq!(
+                check(reply_to.as_bytes(), &everything, &strings(&[ours])),
+                expected,
+                "{ours} {reply_to}"
+            );
+        }
+    }
+}

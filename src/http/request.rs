@@ -1,0 +1,123 @@
+//! One request, whatever it travelled in.
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+
+use crate::stomp::Headers;
+
+/// An HTTP request that came as a message.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// An RFC 9110 token, `GET`, `POST`, `NOTIFY`; case is kept.
+    pub method: String,
+    /// Path and query as they came, undecoded (`REQUEST_URI`); begins with `/` (or is `*`).
+    pub target: Bytes,
+    /// The path percent-decoded to bytes; begins with `/` (or is `*`). What is no valid escape stands for
+    /// itself, as with HTTP servers.
+    pub path: Vec<u8>,
+    /// What follows the first `?`, undecoded; empty where there is none.
+    pub query: Bytes,
+    /// `host[:port]` from an absolute target, or else from the `Host` header (RFC 9112 section 3.2.2).
+    pub host: Option<Bytes>,
+    /// Media type of the body (`CONTENT_TYPE`).
+    pub content_type: Option<Bytes>,
+    /// The other headers in order, names as sent (Camel's escapes decoded), no two of which fold to the same
+    /// `HTTP_` key; never content-type or content-length. `Host` is among them wherever `host` is set, and
+    /// says the same. Values hold no CR, LF or NUL.
+    pub headers: Vec<(Bytes, Bytes)>,
+    /// The body, whole.
+    pub body: Bytes,
+    /// What the broker knows of it.
+    pub delivery: Delivery,
+}
+
+/// What the broker knows of a message: `stomp.*` in the environ.
+///
+/// Bytes are as on the wire, unescaped; empty where the message has no such header.
+#[derive(Debug, Clone, Default)]
+pub struct Delivery {
+    /// Where it was sent to, such as `/queue/orders`.
+    pub destination: Bytes,
+    /// The id of the subscription that it came by.
+    pub subscription: Bytes,
+    /// STOMP's `message-id`. RabbitMQ makes a new one for each delivery.
+    pub message_id: Bytes,
+    /// The request's correlation-id, where it has one.
+    pub correlation_id: Option<Bytes>,
+    /// Where the sender wants the reply, unless it is empty. It may be anything: whether it is allowed is
+    /// checked by [`Mapping::request`](super::Mapping::request), for requests that are not one-way.
+    pub reply_to: Option<Bytes>,
+    /// The broker says that it delivered the message before.
+    pub redelivered: bool,
+    /// When the message is of no more use, in milliseconds since the epoch.
+    pub expires: Option<u64>,
+    /// Nobody waits for a reply (NOTIFY).
+    pub one_way: bool,
+    /// Whether the requester takes a streamed reply (`http_acceptStream`).
+    pub accept_stream: bool,
+    /// 1 for the first try.
+    pub attempt: u32,
+    /// `host:port` of the broker connection.
+    pub broker: Arc<str>,
+    /// All headers of the frame, raw, in order.
+    pub headers: Headers,
+}
+
+impl Delivery {
+    /// Reads what STOMP and the brokers say. `one_way` and `accept_stream` are the mapping's to add.
+    pub(super) fn new(headers: &Headers, broker: &Arc<str>, attempt: u32) -> Self {
+        Self {
+            destination: headers.bytes("destination").unwrap_or_default(),
+            subscription: headers.bytes("subscription").unwrap_or_default(),
+            message_id: headers.bytes("message-id").unwrap_or_default(),
+            correlation_id: headers.bytes("correlation-id"),
+            reply_to: headers.bytes("reply-to").filter(|reply_to| !reply_to.is_empty()),
+            redelivered: headers.get("redelivered") == Some(b"true"),
+            // 0 is JMS's "never"; what is no number is no broker's.
+            expires: headers.text("expires").and_then(|ms| ms.parse().ok()).filter(|&ms| ms != 0),
+            one_way: false,
+            accept_stream: false,
+            attempt,
+            broker: Arc::clone(broker),
+            headers: headers.clone(),
+        }
+    }
+
+    /// What a reply's correlation-id is: the request's own, or else its message's id: `amqp-message-id`
+    /// (the sender's, on RabbitMQ) before `message-id` (JMSMessageID, on ActiveMQ).
+    pub fn correlation(&self) -> Option<Bytes> {
+        self.correlation_id
+            .clone()
+            .or_else(|| self.headers.bytes("amqp-message-id"))
+            .or_else(|| (!self.message_id.is_empty()).then(|| self.message_id.clone()))
+    }
+
+    /// Whether the message has outlived itself, and must not reach an application.
+    pub fn is_expired(&self, now: SystemTime) -> bool {
+        match self.expires {
+            Some(expires) => epoch_ms(now) >= expires,
+            None => false,
+        }
+    }
+
+    /// Whether the request came as text: a JMS broker leaves content-length off a TextMessage. Its sender
+    /// wants text back.
+    pub(super) fn is_text(&self) -> bool {
+        self.headers.get("content-length").is_none()
+    }
+
+    /// Whether the message was published and not sent to a queue: many may have got it, so that nobody
+    /// can expect one reply.
+    pub(super) fn is_published(&self) -> bool {
+        const TOPICS: [&[u8]; 4] = [b"/topic/", b"/temp-topic/", b"/remote-temp-topic/", b"topic://"];
+        TOPICS.iter().any(|prefix| self.destination.starts_with(prefix))
+            || self.headers.get("destination-type") == Some(b"MULTICAST") // Artemis
+    }
+}
+
+/// Milliseconds since the epoch; 0 before it.
+pub(super) fn epoch_ms(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,253 @@
+//! Which headers belong to STOMP, JMS, the brokers and to us, and so are no HTTP headers.
+//!
+//! One table serves both directions. Inwards the names match as written here, in exactly this case:
+//! `expires` is the broker's, `Expires` is HTTP's. Outwards some prefixes match in any case, because
+//! what reads replies (Camel's header map, JMS clients) often ignores case.
+
+use super::name::has_prefix;
+
+/// Names of STOMP 1.0-1.2, of the brokers' STOMP extensions for JMS, and of AMQP properties, sorted.
+const NAMES: &[&str] = &[
+    "accept-version",
+    "ack",
+    "app-id",
+    "auto-delete",
+    "browser",
+    "cluster-id",
+    "content-length",
+    "content-type",
+    "correlation-id",
+    "delivery-mode",
+    "destination",
+    "destination-type",
+    "durable",
+    "exclusive",
+    "expiration",
+    "expires",
+    "heart-beat",
+    "id",
+    "login",
+    "message",
+    "message-failed",
+    "message-id",
+    "original-destination",
+    "original-timestamp",
+    "passcode",
+    "persistent",
+    "prefetch-count",
+    "priority",
+    "receipt",
+    "receipt-id",
+    "redelivered",
+    "reply-to",
+    "selector",
+    "server",
+    "session",
+    "subscription",
+    "subscription-type",
+    "timestamp",
+    "transaction",
+    "transformation",
+    "transformation-error",
+    "type",
+    "user-id",
+    "version",
+];
+
+/// What begins so is reserved, in exactly this case.
+const PREFIXES: &[&str] = &[
+    "JMS",
+    "http_",
+    "AMQ",
+    "_AMQ",
+    "amqp-",
+    "activemq.",
+    // Callers' metadata: read by us, or of no use to an application.
+    "CamelHttp",
+    "org.apache.cxf.",
+    "SOAPJMS_",
+    // RabbitMQ's own, on messages that were dead-lettered, redelivered or routed by the broker.
+    "x-death",
+    "x-first-death-",
+    "x-last-death-",
+    "x-delivery-count",
+    "x-acquired-count",
+    "x-received-from",
+];
+
+/// Metadata that is read, or claimed, in exactly this spelling.
+const METADATA: &[&str] = &["OnewayRequest", "contentType"];
+
+/// Outwards dropped in any case: brokers act on them, or callers trust them to be their framework's.
+/// (`Camel*`: a reply that sets `camelhttpuri` would steer a Camel route's next call.)
+const PREFIXES_OUTWARDS: &[&str] =
+    &["JMS", "AMQ", "_AMQ", "amqp-", "http_", "Camel", "org.apache.", "SOAPJMS_"];
+
+/// Whether a header of a message is no HTTP header: STOMP's, the broker's, JMS's, or metadata of the
+/// request. `Proxy` counts, in any case: as `HTTP_PROXY` it would redirect what CGI libraries fetch
+/// (httpoxy, CVE-2016-5385).
+///
+/// `name` has no Camel escapes left.
+pub(crate) fn is_reserved(name: &[u8]) -> bool {
+    let Some(first) = name.first() else { return false };
+    // HTTP's names mostly begin upper-case, and none of the table does.
+    (first.is_ascii_lowercase() && NAMES.binary_search_by(|reserved| reserved.as_bytes().cmp(name)).is_ok())
+        || PREFIXES.iter().any(|prefix| prefix.as_bytes()[0] == *first && name.starts_with(prefix.as_bytes()))
+        || METADATA.iter().any(|metadata| metadata.as_bytes() == name)
+        || name.eq_ignore_ascii_case(b"proxy")
+}
+
+/// Whether a response's header must not leave under `written`, the name that it would have on the wire.
+pub(super) fn is_reserved_outwards(written: &[u8]) -> bool {
+    is_reserved(written)
+        // RabbitMQ takes lower-case `x-...` of a SEND for arguments of a queue.
+        || written.starts_with(b"x-")
+        || PREFIXES_OUTWARDS.iter().any(|prefix| has_prefix(written, prefix.as_bytes()))
+}
+
+/// Whether a header of a message must not be sent again with it, when it is dead-lettered: the first
+/// broker set it for that delivery, or the second would act on it.
+pub(super) fn is_of_one_delivery(name: &[u8]) -> bool {
+    const KEPT: &[&[u8]] = &[
+        b"reply-to",
+        b"correlation-id",
+        b"content-type",
+        b"type",
+        b"app-id",
+        b"amqp-message-id",
+        b"JMSType",
+        b"contentType",
+        b"OnewayRequest",
+    ];
+    if KEPT.contains(&name) {
+        return false;
+    }
+    let metadata: [&[u8]; 4] = [b"http_", b"CamelHttp", b"org.apache.cxf.", b"SOAPJMS_"];
+    if metadata.iter().any(|prefix| name.starts_with(prefix)) {
+        return false;
+    }
+    let broker = is_reserved(name) && !name.eq_ignore_ascii_case(b"proxy");
+    // Arguments with which RabbitMQ would declare the dead-letter queue.
+    let arguments: [&[u8]; 8] = [
+        b"x-dead-letter-",
+        b"x-expires",
+        b"x-max-",
+        b"x-message-ttl",
+        b"x-overflow",
+        b"x-queue-",
+        b"x-single-active-consumer",
+        b"x-stream-",
+    ];
+    broker || arguments.iter().any(|prefix| name.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_sorted() {
+        assert!(NAMES.is_sorted(), "binary search needs it");
+        assert!(NAMES.iter().all(|name| name.as_bytes()[0].is_ascii_lowercase()), "so does its guard");
+    }
+
+    #[test]
+    fn inwards_case_tells_the_broker_from_http() {
+        for (name, reserved) in [
+            ("expires", true),
+            ("Expires", false),
+            ("priority", true),
+            ("Priority", false),
+            ("content-length", true),
+            ("destination", true),
+            ("Destination", false), // WebDAV's
+            ("timestamp", true),
+            ("user-id", true),
+            ("JMSType", true),
+            ("JMSXGroupID", true),
+            ("Jms-Like", false),
+            ("http_requestMethod", true),
+            ("http_anything", true),
+            ("Http_x", false),
+            ("HTTP2-Settings", false),
+            ("AMQ_SCHEDULED_DELAY", true),
+            ("_AMQ_DUPL_ID", true),
+            ("amqp-message-id", true),
+            ("Amqp-Thing", false),
+            ("x-death", true),
+            ("X-Death", false),
+            ("x-first-death-queue", true),
+            ("x-last-death-reason", true),
+            ("x-delivery-count", true),
+            ("x-tenant", false),
+            ("Proxy", true),
+            ("proxy", true),
+            ("PROXY", true),
+            ("Proxy-Authorization", false),
+            ("CamelHttpUri", true),
+            ("CamelHttpResponseCode", true),
+            ("CamelFileName", false),
+            ("org.apache.cxf.request.uri", true),
+            ("SOAPJMS_requestURI", true),
+            ("OnewayRequest", true),
+            ("contentType", true),
+            ("host", false),
+            ("content-encoding", false),
+            ("Authorization", false),
+            ("", false),
+        ] {
+            assert_eq!(is_reserved(name.as_bytes()), reserved, "{name}");
+        }
+    }
+
+    #[test]
+    fn outwards_prefixes_match_in_any_case() {
+        for (written, reserved) in [
+            ("Expires", false),
+            ("expires", true),
+            ("X-Tenant", false),
+            ("x-tenant", true),
+            ("Jmsexpiration", true),
+            ("Amq_scheduled_delay", true),
+            ("_amq_dupl_id", true),
+            ("Amqp-Message-Id", true),
+            ("Http_statuscode", true),
+            ("Camelhttpuri", true),
+            ("Soapjms_isfault", true),
+            ("Set-Cookie", false),
+            ("Proxy", true),
+            ("Persistent", false),
+        ] {
+            assert_eq!(is_reserved_outwards(written.as_bytes()), reserved, "{written}");
+        }
+    }
+
+    #[test]
+    fn dead_letters_keep_what_the_sender_said() {
+        for (name, dropped) in [
+            ("reply-to", false),
+            ("correlation-id", false),
+            ("content-type", false),
+            ("http_requestUrl", false),
+            ("CamelHttpMethod", false),
+            ("X-Tenant", false),
+            ("x-tenant", false),
+            ("Proxy", false),
+            ("destination", true),
+            ("message-id", true),
+            ("ack", true),
+            ("receipt", true),
+            ("transaction", true),
+            ("redelivered", true),
+            ("expires", true),
+            ("persistent", true),
+            ("user-id", true),
+            ("x-death", true),
+            ("x-max-priority", true),
+            ("JMSExpiration", true),
+            ("AMQ_SCHEDULED_DELAY", true),
+        ] {
+            assert_eq!(is_of_one_delivery(name.as_bytes()), dropped, "{name}");
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! From an application's answer to messages.
+use std::fmt;
+
+use super::envelope::{Envelope, Part};
+use super::reply_head::ReplyHead;
+use super::{Head, Mapping, Request, Status};
+use crate::app::{AppError, Flow, Reply};
+use crate::stomp::Version;
+
+/// Encodes one reply, while the application gives it.
+///
+/// By default the whole reply is one SEND, which [`finish`](Self::finish) returns: JMS callers take exactly
+/// one message. Where the request has `http_acceptStream=true`, each block leaves at once as a message of
+/// its own, numbered by `http_chunkSeq`; what [`finish`](Self::finish) returns ends the stream
+/// (`http_moreContent=false`), and is empty-bodied unless it is the only one. Status and headers are on
+/// number 0.
+///
+/// A one-way request gets no message at all; its application runs to the end, for what it does.
+///
+/// | request | response | on the wire |
+/// |---|---|---|
+/// | HEAD | any | no body; the application's Content-Length goes along |
+/// | any | 1xx, 204, 304 | no body |
+/// | any | more than Content-Length | cut there |
+/// | any | less than Content-Length | `http_isError=true` |
+/// | any | failed, nothing sent | 500 |
+/// | stream | failed, something sent | `http_isError=true`, `http_moreContent=false` |
+pub struct Responder<'a> {
+    envelope: Envelope<'a>,
+    mapping: &'a Mapping,
+    receipt: &'a str,
+    more: &'a mut dyn FnMut(Vec<u8>),
+    mode: Mode,
+    /// The request's method is HEAD.
+    is_head: bool,
+    head: Option<Head>,
+    /// Bytes of body that may come: Content-Length, or 0 where there is no body.
+    limit: Option<u64>,
+    /// Bytes of body so far.
+    taken: u64,
+    /// What waits for the end, unless it is a stream.
+    body: Vec<u8>,
+    /// Messages that have left.
+    sent: u64,
+    fault: Option<Fault>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    OneWay,
+    Whole,
+    Stream,
+}
+
+/// What became of a reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Finished {
+    /// The last message of the reply, encoded. Empty for a one-way request.
+    pub bytes: Vec<u8>,
+    /// What the requester was told, or for a one-way request what decides the message's fate. 500 where the
+    /// application failed before anything was sent.
+    pub status: u16,
+    /// What was sent is less than a whole response, and says so.
+    pub broken: bool,
+    /// Bytes of body that were sent, in all messages; for a one-way request, those that were not.
+    pub body_len: u64,
+    /// Messages that were sent, the last included.
+    pub messages: u64,
+    /// What went wrong, if anything.
+    pub fault: Option<Fault>,
+}
+
+/// Why a reply is not what the application meant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The application failed.
+    #[error("the application failed")]
+    Failed,
+    /// The application ended, or gave a block, before status and headers.
+    #[error("the application gave no status")]
+    NotStarted,
+    /// A message's body would be larger than [`Mapping::max_reply`].
+    #[error("the reply is larger than {limit} bytes (option max_reply)")]
+    TooLarge {
+        /// The most that is allowed, in bytes.
+        limit: usize,
+    },
+    /// A header is longer than [`Mapping::max_header_line`].
+    #[error("header {name} of the reply takes {octets} bytes, more than brokers accept")]
+    HeaderLine {
+        /// Its name as sent.
+        name: String,
+        /// The length of the line.
+        octets: usize,
+    },
+    /// There are more headers than [`Mapping::max_headers`].
+    #[error("the reply has {headers} headers, more than brokers accept")]
+    TooManyHeaders {
+        /// How many, ours included.
+        headers: usize,
+    },
+    /// The body is shorter than its Content-Length.
+    #[error("the body is {missing} bytes shorter than its Content-Length")]
+    Short {
+        /// Bytes that never came.
+        missing: u64,
+    },
+}
+
+impl<'a> Responder<'a> {
+    /// A reply to `request`. `receipt` is asked for with the last message, unless it is empty; `more` takes
+    /// those before, in order. They ask for `receipt/0`, `receipt/1` and so on: without it, the ERROR about a
+    /// requester that left in the middle of a stream could not be told from one about the connection.
+    pub fn new(
+        version: Version,
+        mapping: &'a Mapping,
+        request: &'a Request,
+        receipt: &'a str,
+        more: &'a mut dyn FnMut(Vec<u8>),
+    ) -> Self {
+        let delivery = &request.delivery;
+        let mode = match (delivery.one_way || delivery.reply_to.is_none(), delivery.accept_stream) {
+            (true, _) => Mode::OneWay,
+            (false, true) => Mode::Stream,
+            (false, false) => Mode::Whole,
+        };
+        Self {
+            envelope: Envelope::new(version, mapping, delivery),
+            mapping,
+            receipt,
+            more,
+            mode,
+            is_head: request.method == "HEAD",
+            head: None,
+            limit: None,
+            taken: 0,
+            body: Vec::new(),
+            sent: 0,
+            fault: None,
+        }
+    }
+
+    /// Ends the reply. `result` is the application's own.
+    pub fn finish(mut self, result: Result<(), AppError>) -> Finished {
+        if result.is_err() {
+            self.fault.get_or_insert(Fault::Failed);
+        } else if self.head.is_none() {
+            self.fault.get_or_insert(Fault::NotStarted);
+        }
+        let finished = match self.mode {
+            Mode::OneWay => self.unanswered(),
+            _ if self.sent > 0 => self.last(),
+            _ => self.only(),
+        };
+        if let Some(fault) = &finished.fault {
+            tracing::error!(status = finished.status, broken = finished.broken, %fault, "bad reply");
+        }
+        finished
+    }
+
+    fn unanswered(self) -> Finished {
+        let status = match (&self.fault, &self.head) {
+            (None, Some(head)) => head.status.code,
+            _ => 500,
+        };
+        let Self { taken, fault, .. } = self;
+        Finished { bytes: Vec::new(), status, broken: false, body_len: taken, messages: 0, fault }
+    }
+
+    /// The end of a stream.
+    fn last(mut self) -> Finished {
+        self.note_shortness();
+        let broken = self.fault.is_some();
+        let bytes = self.envelope.encode(&Part {
+            head: None,
+            number: self.sent,
+            more: false,
+            broken,
+            receipt: self.receipt,
+            body: b"",
+        });
+        let status = self.head.as_ref().map_or(500, |head| head.status.code);
+        Finished { bytes, status, broken, body_len: self.taken, messages: self.sent + 1, fault: self.fault }
+    }
+
+    /// A reply in one message.
+    fn only(mut self) -> Finished {
+        if self.fault.is_none() {
+            self.note_shortness();
+            let broken = self.fault.is_some();
+            // Never absent: that would be a fault.
+            let encoded = self.head.as_ref().ok_or(Fault::NotStarted).and_then(|head| {
+                let reply = ReplyHead::new(head, self.mapping, self.is_head)?;
+                let part = Part::whole(&reply, &self.body, broken, self.receipt);
+                Ok((self.envelope.encode(&part), reply.code))
+            });
+            match encoded {
+                Ok((bytes, status)) => {
+                    let Self { taken, fault, .. } = self;
+                    return Finished { bytes, status, broken, body_len: taken, messages: 1, fault };
+                }
+                Err(fault) => self.fault = Some(fault),
+            }
+        }
+        let status = Status::of(500);
+        let body: &[u8] = if self.is_head { b"" } else { b"Internal Server Error\n" };
+        let reply = ReplyHead::plain(&status);
+        Finished {
+            bytes: self.envelope.encode(&Part::whole(&reply, body, false, self.receipt)),
+            status: status.code,
+            broken: false,
+            body_len: body.len() as u64,
+            messages: 1,
+            fault: self.fault,
+        }
+    }
+
+    fn note_shortness(&mut self) {
+        match self.limit {
+            Some(limit) if limit > self.taken => {
+                self.fault.get_or_insert(Fault::Short { missing: limit - self.taken });
+            }
+            _ => {}
+        }
+    }
+
+    /// Sends one block of a stream.
+    fn send(&mut self, head: &Head, block: &[u8]) -> Result<(), Fault> {
+        let first = match self.sent {
+            0 => Some(ReplyHead::new(head, self.mapping, self.is_head)?),
+            _ => None,
+        };
+        let receipt = match self.receipt {
+            "" => String::new(),
+            receipt => format!("{receipt}/{}", self.sent),
+        };
+        let bytes = self.envelope.encode(&Part {
+            head: first.as_ref(),
+            number: self.sent,
+            more: true,
+            broken: false,
+            receipt: &receipt,
+            body: block,
+        });
+        (self.more)(bytes);
+        self.sent += 1;
+        Ok(())
+    }
+
+    /// Takes a block that is not empty, and not more than may come.
+    fn take(&mut self, block: &[u8]) -> Result<(), Fault> {
+        let head = self.head.take().ok_or(Fault::NotStarted)?;
+        let too_large = Fault::TooLarge { limit: self.mapping.max_reply };
+        let taken = match self.mode {
+            Mode::OneWay => Ok(()),
+            Mode::Stream if block.len() > self.mapping.max_reply => Err(too_large),
+            Mode::Stream => self.send(&head, block),
+            Mode::Whole if self.mapping.max_reply - self.body.len() < block.len() => Err(too_large),
+            Mode::Whole => {
+                if let (true, Some(limit)) = (self.body.is_empty(), self.limit) {
+                    // The length is known: no growing, which would copy.
+                    let room = usize::try_from(limit).unwrap_or(usize::MAX).min(self.mapping.max_reply);
+                    self.body.reserve_exact(room.clamp(block.len(), AHEAD.max(block.len())));
+                }
+                self.body.extend_from_slice(block);
+                Ok(())
+            }
+        };
+        self.head = Some(head);
+        if taken.is_ok() {
+            self.taken += block.len() as u64;
+        }
+        taken
+    }
+}
+
+/// The most memory that a mere promise of Content-Length gets, in bytes.
+const AHEAD: usize = 16 << 20;
+
+impl Reply for Responder<'_> {
+    /// A second head replaces the first, unless something was sent or kept of the body by then.
+    fn start(&mut self, head: Head) {
+        if self.taken > 0 || self.sent > 0 {
+            tracing::error!("an application started its reply again, after the first block");
+            return;
+        }
+        let bodiless = self.is_head || !head.status.has_body();
+        self.limit = if bodiless { Some(0) } else { head.content_length() };
+        self.head = Some(head);
+    }
+
+    fn block(&mut self, block: &[u8]) -> Flow {
+        if self.fault.is_some() {
+            return Flow::Enough;
+        }
+        let left = self.limit.map_or(u64::MAX, |limit| limit - self.taken);
+        let fits = usize::try_from(left).map_or(block.len(), |left| left.min(block.len()));
+        if fits < block.len() && !self.is_head && self.mode != Mode::OneWay {
+            tracing::warn!(
+                surplus = block.len() - fits,
+                "a body is longer than its Content-Length, and is cut"
+            );
+        }
+        let block = &block[..fits];
+        if !block.is_empty() {
+            if let Err(fault) = self.take(block) {
+                // Nobody will want it: do not keep 100 MiB until the application ends.
+                self.body = Vec::new();
+                self.fault = Some(fault);
+                return Flow::Enough;
+            }
+        }
+        // A one-way application works for its effects, and may work while it is iterated.
+        let done = self.limit.is_some_and(|limit| limit == self.taken) && self.mode != Mode::OneWay;
+        if done { Flow::Enough } else { Flow::Continue }
+    }
+}
+
+impl fmt::Debug for Responder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Responder")
+            .field("mode", &self.mode)
+            .field("status", &self.head.as_ref().map(|head| head.status.code))
+            .field("taken", &self.taken)
+            .field("sent", &self.sent)
+            .field("fault", &self.fault)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,131 @@
+//! Answers and dead letters that no application wrote.
+use super::*;
+
+#[test]
+fn rejected_messages_are_told_why() {
+    let mapping = Mapping::default();
+    let rejected =
+        map(&mapping, &call(&[("http_requestUrl", "/a b"), ("correlation-id", "c")], "")).unwrap_err();
+    let frame = one_frame(Version::V1_2, &reject(Version::V1_2, &mapping, &rejected, "r-9"));
+    for (name, value) in [
+        ("destination", "/temp-queue/me"),
+        ("correlation-id", "c"),
+        ("http_statusCode", "400"),
+        ("http_reasonPhrase", "Bad Request"),
+        ("http_isError", "true"),
+        ("content-type", "text/plain; charset=utf-8"),
+        ("receipt", "r-9"),
+    ] {
+        assert_eq!(frame.headers.text(name), Some(value), "{name}");
+    }
+    let text = std::str::from_utf8(&frame.body).unwrap();
+    assert!(text.starts_with("the request target is impossible") && !text.contains("/a b"), "{text}");
+}
+
+#[test]
+fn nobody_is_told_where_nobody_may_be() {
+    let mapping = Mapping::default();
+    for frame in [
+        message(&[("http_requestUrl", "/a b")], ""),
+        message(&[("reply-to", "/topic/x")], ""),
+        call(&[("http_requestMethod", "NOTIFY"), ("http_requestUrl", "/a b")], ""),
+    ] {
+        let rejected = map(&mapping, &frame).unwrap_err();
+        assert_eq!(reject(Version::V1_2, &mapping, &rejected, "r"), b"");
+    }
+}
+
+#[test]
+fn answers_are_in_kind() {
+    let mapping = Mapping::default();
+    let request = request(&call(&[("http_acceptStream", "true")], ""));
+    let bytes = answer(Version::V1_2, &mapping, &request.delivery, &Status::of(503), "Draining\n", "");
+    let frame = one_frame(Version::V1_2, &bytes);
+    assert_eq!(frame.headers.text("http_statusCode"), Some("503"));
+    assert_eq!(frame.headers.text("http_moreContent"), Some("false"));
+    assert!(!has(&frame, "receipt"));
+    assert_eq!(frame.body, "Draining\n");
+    let one_way = super::request(&message(&[], ""));
+    assert_eq!(answer(Version::V1_2, &mapping, &one_way.delivery, &Status::of(503), "x", ""), b"");
+}
+
+#[test]
+fn dead_letters_keep_the_message_and_lose_the_delivery() {
+    let frame = message(
+        &[
+            ("ack", "a-1"),
+            ("reply-to", "/queue/r"),
+            ("correlation-id", "c"),
+            ("content-type", "a/b"),
+            ("http_requestUrl", "/x"),
+            ("X-Tenant", "acme"),
+            ("X-Tenant", "evil"),
+            ("priority", "4"),
+            ("expires", "1"),
+            ("timestamp", "1"),
+            ("redelivered", "true"),
+            ("persistent", "false"),
+            ("receipt", "leaked"),
+            ("transaction", "leaked"),
+            ("message-failed", "earlier"),
+            ("JMSXDeliveryCount", "2"),
+            ("AMQ_SCHEDULED_DELAY", "100000"),
+            ("transformation", "jms-xml"),
+            ("x-death", "1"),
+            ("user-id", "root"),
+        ],
+        "body",
+    );
+    let bytes = dead_letter(Version::V1_2, &frame, "/queue/DLQ.in", "status 404\nfrom the app", "r-2");
+    let letter = one_frame(Version::V1_2, &bytes);
+    let headers: Vec<_> = letter
+        .headers
+        .iter()
+        .map(|(name, value)| (std::str::from_utf8(name).unwrap(), std::str::from_utf8(value).unwrap()))
+        .collect();
+    let expected = [
+        ("destination", "/queue/DLQ.in"),
+        ("persistent", "true"),
+        ("message-failed", "status 404 from the app"),
+        ("reply-to", "/queue/r"),
+        ("correlation-id", "c"),
+        ("content-type", "a/b"),
+        ("http_requestUrl", "/x"),
+        ("X-Tenant", "acme"),
+        ("priority", "4"),
+        ("receipt", "r-2"),
+    ];
+    assert_eq!(headers, expected);
+    assert_eq!(letter.body, "body");
+}
+
+#[test]
+fn dead_letters_keep_their_type() {
+    for (given, body, length) in [
+        (&[][..], "text", None),
+        (&[("content-length", "4")], "text", Some("4")),
+        (&[("content-length", "0")], "", Some("0")),
+    ] {
+        let letter =
+            one_frame(Version::V1_2, &dead_letter(Version::V1_2, &message(given, body), "d", "r", ""));
+        assert_eq!(letter.headers.text("content-length"), length);
+        assert_eq!(letter.body, body);
+        assert!(!has(&letter, "receipt"));
+    }
+}
+
+#[test]
+fn dead_letters_lose_priorities_that_kill() {
+    for (priority, kept) in [("9", true), ("u=1", false), ("", false), ("10", false), ("-1", false)] {
+        let frame = message(&[("priority", priority)], "");
+        let letter = one_frame(Version::V1_2, &dead_letter(Version::V1_2, &frame, "d", "r", ""));
+        assert_eq!(has(&letter, "priority"), kept, "{priority}");
+    }
+}
+
+#[test]
+fn names_that_a_version_cannot_carry_stay_behind() {
+    let frame = message(&[("transaction ", "t"), ("transaction\n", "t"), (" X", "1"), ("X:Y", "1")], "");
+    let letter = one_frame(Version::V1_0, &dead_letter(Version::V1_0, &frame, "d", "r", ""));
+    assert_eq!(letter.headers.len(), 3, "{letter:?}");
+}

@@ -1,0 +1,360 @@
+//! One connection after another: failover, backoff, session and outbox.
+
+use std::{
+    collections::VecDeque,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use reactors::{Action, Input};
+
+use super::{Dialect, Outbox};
+use crate::{
+    stomp::{self, Frame, HeartBeatOffer, Limits, Session, SessionConfig, SessionError, Version},
+    uri::{Address, Brokers},
+};
+
+/// How to connect.
+#[derive(Debug, Clone)]
+pub(crate) struct ConnectionConfig {
+    pub(crate) brokers: Brokers,
+    /// For resolving, connecting and CONNECTED, each.
+    pub(crate) timeout: Duration,
+    pub(crate) heart_beat: HeartBeatOffer,
+    pub(crate) limits: Limits,
+    /// Of the jitter and the shuffle.
+    pub(crate) seed: u64,
+}
+
+/// What a connection tells the link that it belongs to.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// Ready for frames.
+    Up,
+    Message(Frame),
+    Receipt(Bytes),
+    Error(Frame),
+    /// There was a connection, or an attempt at one, and now there is none.
+    Down(Down),
+}
+
+/// Why a connection ended, and what follows.
+#[derive(Debug)]
+pub(crate) struct Down {
+    pub(crate) why: String,
+    /// The broker would not have us: trying again will not help.
+    pub(crate) refused: bool,
+    /// When the next attempt begins; `None` after the last.
+    pub(crate) retry_in: Option<Duration>,
+}
+
+enum State {
+    /// No socket; the next attempt begins then (`None`: at once).
+    Idle(Option<Instant>),
+    /// Asked for a socket.
+    Connecting,
+    /// A socket, and a session on it that may not be up yet.
+    Open(Box<Session>),
+    /// Asked to drop the socket, for this reason; `bool`: refused.
+    Closing(String, bool),
+    /// No socket, and no wish for one.
+    Over,
+}
+
+/// A connection that reconnects by itself.
+pub(crate) struct Connection {
+    config: ConnectionConfig,
+    state: State,
+    /// The next thing to tell the reactor.
+    pending: Option<Action>,
+    outbox: Outbox,
+    events: VecDeque<Event>,
+    random: fastrand::Rng,
+    /// Which address is next; the list is walked once per round.
+    next: usize,
+    round: u32,
+    delay: Duration,
+    ever_up: bool,
+    /// Counts sockets that came up: what was delivered on an earlier one is the broker's again.
+    epoch: u64,
+    dialect: Dialect,
+    peer: Arc<str>,
+    paused: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(mut config: ConnectionConfig) -> Self {
+        let mut random = fastrand::Rng::with_seed(config.seed);
+        if config.brokers.backoff.randomize {
+            random.shuffle(&mut config.brokers.addresses);
+        }
+        let delay = config.brokers.backoff.initial;
+        let mut connection = Self {
+            config,
+            state: State::Idle(None),
+            pending: None,
+            outbox: Outbox::default(),
+            events: VecDeque::new(),
+            random,
+            next: 0,
+            round: 0,
+            delay,
+            ever_up: false,
+            epoch: 0,
+            dialect: Dialect::default(),
+            peer: "".into(),
+            paused: false,
+        };
+        connection.attempt();
+        connection
+    }
+
+    /// Takes note of a connection's input: everything but `Output` and `Stop`.
+    pub(crate) fn handle(&mut self, now: Instant, input: Input<'_>) {
+        match input {
+            Input::Connected => {
+                if matches!(self.state, State::Connecting) {
+                    let config = self.session_config();
+                    let session = Session::connect(&config, now, self.outbox.tail());
+                    self.state = State::Open(Box::new(session));
+                }
+            }
+            Input::Received(bytes) => {
+                if let State::Open(session) = &mut self.state {
+                    session.received(now, bytes);
+                    self.drain_session();
+                }
+            }
+            Input::Sent(count) => {
+                self.outbox.take(count);
+                if let State::Open(session) = &mut self.state {
+                    session.sent(now);
+                }
+            }
+            Input::Closed(result) => self.closed(now, result),
+            Input::Timer => self.timer(now),
+            _ => {}
+        }
+    }
+
+    /// What happened, in order, until `None`.
+    pub(crate) fn next_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// What the reactor is to do for the connection, if anything.
+    pub(crate) fn action(&mut self) -> Option<Action> {
+        self.pending.take()
+    }
+
+    /// When [`Input::Timer`] is due.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match &self.state {
+            State::Idle(at) => *at,
+            State::Open(session) => session.deadline(),
+            _ => None,
+        }
+    }
+
+    /// Where frames go while the connection is up.
+    pub(crate) fn out(&mut self) -> &mut Vec<u8> {
+        self.outbox.tail()
+    }
+
+    pub(crate) fn push(&mut self, frames: Vec<u8>) {
+        self.outbox.push(frames);
+    }
+
+    pub(crate) fn outbox(&self) -> &[u8] {
+        self.outbox.pending()
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        matches!(&self.state, State::Open(session) if session.is_connected())
+    }
+
+    /// Whether there is a socket, or will be one without any further input.
+    pub(crate) fn has_socket(&self) -> bool {
+        matches!(self.state, State::Connecting | State::Open(_) | State::Closing(..))
+    }
+
+    pub(crate) fn version(&self) -> Version {
+        match &self.state {
+            State::Open(session) => session.version(),
+            _ => Version::V1_2,
+        }
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// `host:port` of the broker in use.
+    pub(crate) fn peer(&self) -> &Arc<str> {
+        &self.peer
+    }
+
+    /// While we do not read, the peer cannot be found silent.
+    pub(crate) fn pause(&mut self, now: Instant, paused: bool) {
+        if self.paused && !paused {
+            if let State::Open(session) = &mut self.state {
+                session.received(now, &[]);
+            }
+        }
+        self.paused = paused;
+    }
+
+    /// Gives the connection up because of what the peer did, and tries the next.
+    pub(crate) fn fail(&mut self, why: String) {
+        self.close(why, false);
+    }
+
+    /// Ends for good, without trying again.
+    pub(crate) fn end(&mut self) {
+        if self.has_socket() && !matches!(self.state, State::Closing(..)) {
+            self.pending = Some(Action::Close);
+        }
+        self.outbox.clear();
+        self.state = State::Over;
+    }
+
+    fn close(&mut self, why: String, refused: bool) {
+        if matches!(self.state, State::Open(_)) {
+            self.state = State::Closing(why, refused);
+            self.outbox.clear();
+            self.pending = Some(Action::Close);
+        }
+    }
+
+    fn address(&self) -> &Address {
+        &self.config.brokers.addresses[self.next % self.config.brokers.addresses.len()]
+    }
+
+    fn attempt(&mut self) {
+        let Address { host, port, .. } = self.address().clone();
+        self.peer = self.address().to_string().into();
+        tracing::debug!(broker = %self.peer, "connecting");
+        self.state = State::Connecting;
+        self.pending = Some(Action::Connect { host, port, timeout: self.config.timeout });
+    }
+
+    fn session_config(&self) -> SessionConfig {
+        let address = self.address();
+        SessionConfig {
+            // RabbitMQ takes the host for its virtual host and knows "/" always; ActiveMQ ignores it.
+            host: "/".to_owned(),
+            login: address.login.clone(),
+            passcode: address.passcode.clone(),
+            client_id: None,
+            versions: vec![Version::V1_0, Version::V1_1, Version::V1_2],
+            heart_beat: self.config.heart_beat,
+            limits: self.config.limits,
+            connect_timeout: self.config.timeout,
+            // A message with a bad escape must not cut the connection each time it is delivered.
+            lenient_escapes: true,
+        }
+    }
+
+    fn drain_session(&mut self) {
+        while let State::Open(session) = &mut self.state {
+            match session.next_event() {
+                Ok(None) => return,
+                Ok(Some(stomp::Event::Connected(connected))) => {
+                    self.dialect = Dialect::of(connected.server.as_deref());
+                    self.epoch += 1;
+                    self.ever_up = true;
+                    self.round = 0;
+                    self.delay = self.config.brokers.backoff.initial;
+                    self.events.push_back(Event::Up);
+                }
+                Ok(Some(stomp::Event::Message(frame))) => self.events.push_back(Event::Message(frame)),
+                Ok(Some(stomp::Event::Receipt(id))) => self.events.push_back(Event::Receipt(id)),
+                Ok(Some(stomp::Event::Error(frame))) => self.events.push_back(Event::Error(frame)),
+                Err(error) => {
+                    let refused = matches!(error, SessionError::Refused { .. });
+                    return self.close(error.to_string(), refused);
+                }
+            }
+        }
+    }
+
+    fn timer(&mut self, now: Instant) {
+        match &mut self.state {
+            State::Idle(Some(at)) if *at <= now => self.attempt(),
+            State::Open(session) => {
+                if self.paused {
+                    session.received(now, &[]);
+                }
+                if let Err(error) = session.timer(now, self.outbox.tail()) {
+                    self.close(error.to_string(), false);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn closed(&mut self, now: Instant, result: io::Result<()>) {
+        self.outbox.clear();
+        let peer = Arc::clone(&self.peer);
+        let (why, refused) = match std::mem::replace(&mut self.state, State::Over) {
+            State::Over => return,
+            State::Closing(why, refused) => (why, refused),
+            State::Connecting => match result {
+                Err(error) => (format!("cannot connect to {peer}: {}", explain(&error)), false),
+                Ok(()) => (format!("the connection to {peer} was not made"), false),
+            },
+            State::Open(session) if !session.is_connected() => {
+                (format!("{peer} closed the connection before CONNECTED: is it a STOMP port?"), false)
+            }
+            State::Open(_) | State::Idle(_) => match result {
+                Err(error) => (format!("the connection to {peer} broke: {error}"), false),
+                Ok(()) => (format!("{peer} closed the connection"), false),
+            },
+        };
+        let retry_in = self.next_attempt();
+        self.state = match retry_in {
+            Some(delay) => State::Idle(Some(now + delay)),
+            None => State::Over,
+        };
+        if retry_in == Some(Duration::ZERO) {
+            self.attempt();
+        }
+        self.events.push_back(Event::Down(Down { why, refused, retry_in }));
+    }
+
+    /// The delay until the next attempt: none within a round over the list, then a growing one.
+    fn next_attempt(&mut self) -> Option<Duration> {
+        self.next += 1;
+        if self.next % self.config.brokers.addresses.len() != 0 {
+            return Some(Duration::ZERO);
+        }
+        let backoff = &self.config.brokers.backoff;
+        self.round += 1;
+        let limit =
+            if self.ever_up { backoff.attempts } else { backoff.startup_attempts.or(backoff.attempts) };
+        if limit.is_some_and(|limit| self.round >= limit) {
+            return None;
+        }
+        // Jitter downwards, so that a cluster's clients do not all come back at once.
+        let delay = self.delay.mul_f64(0.5 + self.random.f64() / 2.0);
+        self.delay = self.delay.mul_f64(backoff.multiplier).min(backoff.max);
+        Some(delay.max(Duration::from_millis(1)))
+    }
+}
+
+/// An error of connecting, with what to do about it.
+fn explain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => {
+            "connection refused (is the broker running, and is this its STOMP port?)".into()
+        }
+        io::ErrorKind::TimedOut => "it does not answer (host, port, firewall?)".into(),
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,23 @@
+//! Links to a broker: state machines that a reactor drives.
+//!
+//! - [`Connection`]: failover, backoff, session and outbox; what every link is made of.
+//! - [`Worker`]: takes requests from queues, has them served, and settles them.
+//! - [`Ledger`]: what a worker was given and has not yet acknowledged.
+//! - [`Dialect`]: where brokers differ.
+//!
+//! Nothing here has a socket, a clock or a thread.
+
+mod connection;
+mod dialect;
+mod ledger;
+mod outbox;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use connection::{Connection, ConnectionConfig, Event};
+pub use dialect::Dialect;
+pub(crate) use ledger::Ledger;
+pub(crate) use outbox::Outbox;
+pub use worker::{Fatal, Worker, WorkerConfig};

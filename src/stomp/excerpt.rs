@@ -1,0 +1,40 @@
+//! What a peer sent, made fit to be shown to people.
+
+/// The beginning of `octets`, at most `max` of them, in printable ASCII, with a mark where it was cut.
+pub(super) fn excerpt(octets: &[u8], max: usize) -> String {
+    let mut text = octets[..octets.len().min(max)].escape_ascii().to_string();
+    if octets.len() > max {
+        text.push_str("...");
+    }
+    text
+}
+
+/// The same for a line where a command was expected. Only what stands before a colon is shown: where a
+/// boundary between frames was lost, what follows may be a secret.
+pub(super) fn excerpt_of_line(line: &[u8]) -> String {
+    cut_at(line, |octet| octet == b':')
+}
+
+/// The same for a header line without a colon: its first word, since the second may be a secret.
+pub(super) fn excerpt_of_word(line: &[u8]) -> String {
+    cut_at(line, |octet| matches!(octet, b' ' | b'\t' | b'='))
+}
+
+fn cut_at(line: &[u8], end: impl Fn(u8) -> bool) -> String {
+    match line.iter().take(32).position(|&octet| end(octet)) {
+        Some(at) => format!("{}...", excerpt(&line[..at], 32)),
+        None => excerpt(line, 32),
+    }
+}
+
+/// The beginning of a text, about `max` octets, as it is but for control characters, which become spaces:
+/// they could play tricks on the terminal of whoever reads a log. Line ends and tabs stay.
+pub(super) fn printable(text: &[u8], max: usize) -> String {
+    let harmless = |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { ' ' } else { c };
+    let mut shown: String =
+        String::from_utf8_lossy(&text[..text.len().min(max)]).chars().map(harmless).collect();
+    if text.len() > max {
+        shown.push_str("...");
+    }
+    shown
+}

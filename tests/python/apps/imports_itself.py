@@ -1,0 +1,1 @@
+import apps.missing  # noqa: F401
