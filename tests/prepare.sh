@@ -87,7 +87,7 @@ pip_install() {
     stamp=$venv/.installed-$(cat "$1" examples/requirements.txt | cksum | tr -d ' ')-$(basename "$(dirname "$1")")
     [ -e "$stamp" ] && return 0
     say "pip install -r $1"
-    $venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$1"
+    $venv/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 -r "$1"
     touch "$stamp"
 }
 
@@ -111,7 +111,8 @@ prepare_brokers() {
     missing=
     [ -d /usr/share/activemq/lib ] && command -v java >/dev/null || missing="activemq"
     [ -d /usr/lib/rabbitmq/lib ] && command -v epmd >/dev/null || missing="$missing rabbitmq-server"
-    for package in $missing; do
+    # shellcheck disable=SC2086 # a list
+    [ -z "$missing" ] || apt_install $missing || for package in $missing; do
         apt_install "$package" || leave_out "tests against $package: not installed; as root: apt-get install $package"
     done
 }
