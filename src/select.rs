@@ -29,7 +29,7 @@ pub const MODELS: [Model; 4] = [
     Model {
         name: "tokio",
         feature: "reactor-tokio",
-        summary: "tokio's multi-threaded runtime; the application runs on its blocking pool",
+        summary: "tokio's multi-threaded runtime; the application runs on its blocking threads",
         built: cfg!(feature = "reactor-tokio"),
     },
     Model {
@@ -41,7 +41,7 @@ pub const MODELS: [Model; 4] = [
     Model {
         name: "async-std",
         feature: "reactor-async-std",
-        summary: "async-std's runtime (no longer maintained); the application runs on its blocking pool",
+        summary: "async-std's runtime (no longer maintained); the application runs on threads of its own",
         built: cfg!(feature = "reactor-async-std"),
     },
 ];

@@ -327,11 +327,15 @@ fn extras_software_input_terminated_and_file_wrapper() {
 }
 
 #[test]
-fn empty_server_name_is_refused() {
+fn configurations_that_pep_3333_forbids() {
     harness::python();
     pyo3::Python::attach(|py| {
         let app = py.eval(c"print", None, None).unwrap();
         let error = stomp_wsgi::app::wsgi::Wsgi::new(app, &Config::default().server_name("")).unwrap_err();
         assert!(error.to_string().contains("SERVER_NAME is empty"), "{error}");
+        let app = py.eval(c"print", None, None).unwrap();
+        let error =
+            stomp_wsgi::app::wsgi::Wsgi::new(app, &Config::default().url_scheme("stomp")).unwrap_err();
+        assert!(error.to_string().contains("not http or https"), "{error}");
     });
 }

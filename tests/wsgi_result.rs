@@ -195,6 +195,18 @@ fn r6_less_than_content_length_is_logged() {
 }
 
 #[test]
+fn r6_r9_without_a_body_content_length_is_no_promise() {
+    for (method, status) in [("HEAD", "200 OK"), ("GET", "304 Not Modified")] {
+        let source = format!(
+            "def application(environ, sr):\n    sr('{status}', [('Content-Length', '5')])\n    return []\n"
+        );
+        let request = Request { method: method.into(), ..get("/") };
+        let outcome = serve(&app(&source), &request).ok();
+        assert_eq!((outcome.header("Content-Length").as_deref(), &*outcome.log), (Some("5"), ""), "{method}");
+    }
+}
+
+#[test]
 fn r7_r8_each_block_is_sent_before_the_next_is_asked_for() {
     // The reply is out of the application's reach; but what it has before an error shows the order.
     for request in [get("/"), streamed(get("/"))] {

@@ -31,6 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// One thread does everything, the jobs included: nothing to hand over and nothing to lock, but a job holds
 /// up everything else until it ends or emits.
 ///
+/// Each job's outputs are written before the next job begins, which nobody could interrupt to write them: one
+/// system call per job, where the other models write what several jobs have made at once.
+///
 /// Names are looked up on threads of their own. One that the link has given up on may outlive
 /// [`run`](Reactor::run); its result is dropped.
 #[derive(Debug, Clone, Default)]

@@ -7,7 +7,7 @@ use std::{
     num::NonZeroUsize,
     ops::ControlFlow,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         mpsc::{Receiver, Sender, channel},
     },
     task::{Context, Wake, Waker},
@@ -138,6 +138,9 @@ struct Connection {
     buffers: Vec<Vec<u8>>,
     /// What was read and not yet asked for.
     arrived: VecDeque<(io::Result<usize>, Vec<u8>)>,
+    /// How many reads the reader has sent, and how many of them are here.
+    reads: Arc<Mutex<u64>>,
+    seen: u64,
     writer: Option<Sender<Vec<u8>>>,
     /// The writer's buffer, unless the writer has it.
     chunk: Option<Vec<u8>>,
@@ -167,16 +170,21 @@ impl Connection {
         let (sender, events) = channel();
         let (leave, buffers) = channel::<Vec<u8>>();
         let post = Post(sender, thread::current());
+        let reads = Arc::new(Mutex::new(0));
         let reader = spawn("stomp-wsgi-reader", {
-            let post = post.clone();
+            let (post, reads) = (post.clone(), Arc::clone(&reads));
             move || match connect(&host, port, timeout) {
                 Err(error) => post.send(Event::Connected(Err(error))),
                 Ok(socket) => {
                     let socket = Arc::new(socket);
                     post.send(Event::Connected(Ok(Arc::clone(&socket))));
                     for mut buffer in buffers {
-                        let result = retry(|| (&*socket).read(&mut buffer));
+                        let ready = retry(|| socket.peek(&mut [0]));
+                        // To the owner, bytes are either in the socket or on their way; see `unread`.
+                        let mut reads = reads.lock().unwrap_or_else(PoisonError::into_inner);
+                        let result = ready.and_then(|_| retry(|| (&*socket).read(&mut buffer)));
                         post.send(Event::Read(result, buffer));
+                        *reads += 1;
                     }
                 }
             }
@@ -191,6 +199,8 @@ impl Connection {
             // The second lets the reader go on while the link looks at the first.
             buffers: vec![vec![0; READ_BUFFER]; 2],
             arrived: VecDeque::new(),
+            reads,
+            seen: 0,
             writer: None,
             chunk: Some(Vec::new()),
             threads: vec![reader],
@@ -211,7 +221,10 @@ impl Connection {
                 Event::Connected(Err(error)) | Event::Wrote(Err(error), _) => {
                     return ControlFlow::Break(Err(error));
                 }
-                Event::Read(result, buffer) => self.arrived.push_back((result, buffer)),
+                Event::Read(result, buffer) => {
+                    self.seen += 1;
+                    self.arrived.push_back((result, buffer));
+                }
                 Event::Wrote(Ok(n), chunk) => {
                     self.chunk = Some(chunk);
                     if let Some(socket) = &self.socket {
@@ -296,13 +309,15 @@ impl Connection {
         self.deadline.filter(|_| self.socket.is_none())
     }
 
-    /// Whether bytes wait in the socket. The threads' calls that begin just now are answered `WouldBlock`,
-    /// and repeated.
+    /// Whether the reader has, or is about to have, something for us. The threads' calls that begin just now
+    /// are answered `WouldBlock`, and repeated.
     fn unread(&self) -> bool {
-        self.socket.as_deref().is_some_and(|socket| {
-            let unread = socket.set_nonblocking(true).and_then(|()| socket.peek(&mut [0]));
-            socket.set_nonblocking(false).is_ok() && unread.is_ok()
-        })
+        let reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        *reads != self.seen
+            || self.socket.as_deref().is_some_and(|socket| {
+                let unread = socket.set_nonblocking(true).and_then(|()| socket.peek(&mut [0]));
+                socket.set_nonblocking(false).is_ok() && unread.is_ok()
+            })
     }
 }
 

@@ -1,20 +1,16 @@
 //! What each frame of a client does.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use super::{
     Broker, ConnId, Now,
     connection::{Connection, Stage},
-    destination::{Address, QueueId},
+    destination::Address,
     id::number,
     liveness::Liveness,
-    message::{Message, ReplyTo},
     refusal::Refusal,
     selector::Selector,
     subscription::{AckMode, Key, Source, Subscription},
-    transaction::{Target, Transaction},
 };
 use crate::stomp::{Command, Frame, Headers, HeartBeatOffer, Version};
 
@@ -80,7 +76,7 @@ impl Broker {
         }
     }
 
-    fn connection_mut(&mut self, id: ConnId) -> &mut Connection {
+    pub(super) fn connection_mut(&mut self, id: ConnId) -> &mut Connection {
         self.connections.get_mut(&id).expect("frames are processed of connections that exist")
     }
 
@@ -121,95 +117,6 @@ impl Broker {
         self.schedule(id);
         self.mark_changed(id);
         Ok(())
-    }
-
-    fn send(&mut self, id: ConnId, frame: Frame, now: Now) -> Result<(), Refusal> {
-        let name = required(&frame, "destination")?;
-        let transaction = frame.headers.bytes("transaction");
-        if let Some(transaction) = &transaction {
-            self.open_transaction(id, transaction)?;
-        }
-        let target = self.target(id, Address::parse(&name)?)?;
-        let reply_to = self.reply_to(id, &frame.headers)?;
-        let message = Message::new(frame, self.next_message, reply_to, now)?;
-        self.next_message += 1;
-        self.admit(id, message.size())?;
-        match transaction {
-            None => self.route(target, message, now),
-            Some(transaction) => {
-                self.memory += message.size();
-                self.open_transaction(id, &transaction)?.sends.push((target, message));
-            }
-        }
-        Ok(())
-    }
-
-    fn route(&mut self, target: Target, message: Arc<Message>, now: Now) {
-        match target {
-            Target::Queue(name) => {
-                let queue = self.destinations.open_queue(&name);
-                self.enqueue(queue, message, now);
-            }
-            Target::Temporary(queue) => self.enqueue(queue, message, now),
-            Target::Topic(name) => self.publish(&name, &message),
-        }
-    }
-
-    /// Where a SEND goes, if it may.
-    fn target(&mut self, id: ConnId, address: Address<'_>) -> Result<Target, Refusal> {
-        Ok(match address {
-            Address::Topic(name) => Target::Topic(name.into_owned().into()),
-            Address::Temporary(local) => Target::Temporary(self.temporary(id, &local)?),
-            Address::RemoteTemporary(name) => {
-                Target::Temporary(self.destinations.queue_id(&name).ok_or_else(|| Refusal::gone(&name))?)
-            }
-            Address::Queue(name) => {
-                if self.destinations.queue_id(&name).is_none() {
-                    self.destination_allowed()?;
-                }
-                Target::Queue(name.into_owned().into())
-            }
-        })
-    }
-
-    fn destination_allowed(&self) -> Result<(), Refusal> {
-        let limit = self.config.destinations;
-        if self.destinations.len() < limit { Ok(()) } else { Err(Refusal::too_many("destinations", limit)) }
-    }
-
-    /// A connection's own temporary queue, made when it is first named.
-    fn temporary(&mut self, id: ConnId, local: &[u8]) -> Result<QueueId, Refusal> {
-        let connection = &self.connections[&id];
-        if let Some(queue) = connection.temporary.get(local) {
-            return Ok(*queue);
-        }
-        let limit = self.config.temporary_queues;
-        if connection.temporary.len() >= limit {
-            return Err(Refusal::too_many("temporary queues", limit));
-        }
-        self.destination_allowed()?;
-        let name = connection.session.temporary(connection.temporary.len() + 1);
-        let queue = self.destinations.open_temporary(id, local, &name);
-        self.connection_mut(id).temporary.insert(Bytes::copy_from_slice(local), queue);
-        Ok(queue)
-    }
-
-    /// What `reply-to` means: a temporary queue has one name for its owner and another for everyone else.
-    fn reply_to(&mut self, id: ConnId, headers: &Headers) -> Result<Option<ReplyTo>, Refusal> {
-        let Some(text) = headers.bytes("reply-to") else { return Ok(None) };
-        let queue = match Address::parse(&text) {
-            Ok(Address::Temporary(local)) => Some(self.temporary(id, &local)?),
-            Ok(Address::RemoteTemporary(name)) => self.destinations.queue_id(&name),
-            // It is not this broker's business what else an answer is sent to.
-            _ => None,
-        };
-        let queue = queue.and_then(|queue| self.destinations.queue(queue));
-        Ok(Some(match queue.and_then(|queue| Some((queue, queue.owner()?))) {
-            None => ReplyTo::Verbatim(text),
-            Some((queue, owner)) => {
-                ReplyTo::Temporary { owner, local: queue.shown().clone(), remote: queue.name().clone() }
-            }
-        }))
     }
 
     fn subscribe(&mut self, id: ConnId, headers: &Headers) -> Result<(), Refusal> {
@@ -336,102 +243,4 @@ impl Broker {
         self.end_subscription(Key { connection: id, number });
         Ok(())
     }
-
-    fn acknowledge(&mut self, id: ConnId, headers: &Headers, nack: bool, now: Now) -> Result<(), Refusal> {
-        let connection = &self.connections[&id];
-        if nack && connection.version == Version::V1_0 {
-            return Err(Refusal::new("NACK in STOMP 1.0", "NACK exists since STOMP 1.1."));
-        }
-        let acknowledged = connection.acknowledged(headers, nack, &self.ids)?;
-        let key = Key { connection: id, number: acknowledged.subscription };
-        let Some(transaction) = headers.bytes("transaction") else {
-            self.finish(key, &acknowledged.deliveries, nack, now);
-            return Ok(());
-        };
-        if nack {
-            return Err(Refusal::unsupported(
-                "NACK in a transaction is",
-                "ActiveMQ refuses it too. Send NACK outside of the transaction.",
-            ));
-        }
-        let transaction = self.open_transaction(id, &transaction)?;
-        transaction.acks.extend(acknowledged.deliveries.iter().map(|delivery| (key.number, *delivery)));
-        self.claim(key, &acknowledged.deliveries, true);
-        Ok(())
-    }
-
-    /// Puts deliveries into a transaction, which opens the prefetch window, or takes them out.
-    fn claim(&mut self, key: Key, deliveries: &[u64], claimed: bool) {
-        let Some(subscription) = self.connection_mut(key.connection).subscriptions.get_mut(&key.number)
-        else {
-            return;
-        };
-        deliveries.iter().for_each(|delivery| subscription.claim(*delivery, claimed));
-        match subscription.source {
-            Source::Queue(queue) | Source::Browser { queue, .. } => self.list_queue(queue),
-            Source::Topic { .. } => self.due_subscriptions.push_back(key),
-        }
-    }
-
-    fn open_transaction(&mut self, id: ConnId, name: &[u8]) -> Result<&mut Transaction, Refusal> {
-        self.connection_mut(id).transactions.get_mut(name).ok_or_else(|| {
-            Refusal::new(
-                "no such transaction",
-                "Open it with BEGIN on this connection, and use it before COMMIT or ABORT.",
-            )
-        })
-    }
-
-    fn begin(&mut self, id: ConnId, headers: &Headers) -> Result<(), Refusal> {
-        let name = headers.bytes("transaction").ok_or_else(|| Refusal::missing("BEGIN", "transaction"))?;
-        let limit = self.config.transactions;
-        let transactions = &mut self.connection_mut(id).transactions;
-        if transactions.contains_key(&name) {
-            return Err(Refusal::new(
-                "this transaction is open already",
-                "End it with COMMIT or ABORT before the next BEGIN.",
-            ));
-        }
-        if transactions.len() >= limit {
-            return Err(Refusal::too_many("transactions", limit));
-        }
-        transactions.insert(name, Transaction::default());
-        Ok(())
-    }
-
-    fn end_transaction(
-        &mut self,
-        id: ConnId,
-        command: &str,
-        headers: &Headers,
-    ) -> Result<Transaction, Refusal> {
-        let name = headers.get("transaction").ok_or_else(|| Refusal::missing(command, "transaction"))?;
-        self.open_transaction(id, name)?;
-        let transaction = self.connection_mut(id).transactions.remove(name).expect("it was found just now");
-        self.memory -= transaction.size();
-        Ok(transaction)
-    }
-
-    fn commit(&mut self, id: ConnId, headers: &Headers, now: Now) -> Result<(), Refusal> {
-        let transaction = self.end_transaction(id, "COMMIT", headers)?;
-        for (number, delivery) in transaction.acks {
-            self.finish(Key { connection: id, number }, &[delivery], false, now);
-        }
-        for (target, message) in transaction.sends {
-            self.route(target, message, now);
-        }
-        Ok(())
-    }
-
-    fn abort(&mut self, id: ConnId, headers: &Headers) -> Result<(), Refusal> {
-        let transaction = self.end_transaction(id, "ABORT", headers)?;
-        for (number, delivery) in transaction.acks {
-            self.claim(Key { connection: id, number }, &[delivery], false);
-        }
-        Ok(())
-    }
-}
-
-fn required(frame: &Frame, header: &str) -> Result<Bytes, Refusal> {
-    frame.headers.bytes(header).ok_or_else(|| Refusal::missing(frame.command.as_str(), header))
 }

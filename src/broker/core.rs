@@ -264,10 +264,7 @@ impl Broker {
                     }
                     break;
                 }
-                Err(error) => {
-                    let advice = "These bytes are no STOMP frame that this broker takes.";
-                    self.refuse(id, &Refusal::new(error.to_string(), advice), None, now);
-                }
+                Err(error) => self.refuse(id, &Refusal::unreadable(&error), None, now),
             }
         }
     }
@@ -281,7 +278,8 @@ impl Broker {
     /// Answers with an ERROR, and gives the connection up unless it survives this one.
     pub(super) fn refuse(&mut self, id: ConnId, refusal: &Refusal, receipt: Option<&[u8]>, now: Now) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        tracing::debug!(connection = id.0, reason = %refusal.message, "refused");
+        let reason = if refusal.quotes { "unreadable" } else { &refusal.message };
+        tracing::debug!(connection = id.0, reason, "refused");
         connection.error(refusal, receipt);
         if refusal.survivable {
             self.mark_changed(id);

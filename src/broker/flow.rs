@@ -39,8 +39,10 @@ impl Broker {
     fn pause(&mut self, id: ConnId) {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.paused = true;
+            if self.paused.is_empty() {
+                tracing::warn!(limit = self.config.memory, "memory is full: producers wait for consumers");
+            }
             self.paused.insert(id);
-            tracing::debug!(connection = id.0, "not read until there is memory");
             self.mark_changed(id);
         }
     }

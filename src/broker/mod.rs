@@ -26,12 +26,13 @@
 //! | file | what |
 //! |---|---|
 //! | `core` | [`Broker`]: what happens from outside |
-//! | `commands` | what each frame does |
+//! | `commands`, `sends`, `acks` | what each frame does |
 //! | `delivery` | from queues and topics to consumers, and back |
 //! | `flow` | bounded memory: who waits, who is refused |
 //! | `connection`, `subscription`, `queue`, `topic`, `transaction`, `message` | the things themselves |
 //! | `net`, `sockets` | [`BrokerServer`]: sockets, clock and thread |
 
+mod acks;
 mod commands;
 mod config;
 mod connection;
@@ -47,6 +48,7 @@ mod outbox;
 mod queue;
 mod refusal;
 mod selector;
+mod sends;
 mod sockets;
 mod subscription;
 mod topic;

@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, fmt};
 
+use crate::stomp::ParseError;
+
 /// What becomes an ERROR frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
@@ -12,11 +14,19 @@ pub(super) struct Refusal {
     /// Whether the connection lives on. STOMP says that it does not; ActiveMQ keeps it where the
     /// requester's temporary queue is gone, so that one dead requester does not cost all the others.
     pub(super) survivable: bool,
+    /// Whether the message quotes what came, which belongs into no log.
+    pub(super) quotes: bool,
 }
 
 impl Refusal {
     pub(super) fn new(message: impl Into<Cow<'static, str>>, advice: impl Into<Cow<'static, str>>) -> Self {
-        Self { message: message.into(), advice: advice.into(), survivable: false }
+        Self { message: message.into(), advice: advice.into(), survivable: false, quotes: false }
+    }
+
+    /// Bytes that are no frame, or too large a one.
+    pub(super) fn unreadable(error: &ParseError) -> Self {
+        let advice = "These bytes are no STOMP frame that this broker takes.";
+        Self { quotes: true, ..Self::new(error.to_string(), advice) }
     }
 
     /// A header that the command cannot do without.
@@ -66,6 +76,7 @@ impl Refusal {
                      Nothing was sent; this connection stays open."
                     .into(),
             survivable: true,
+            quotes: false,
         }
     }
 }

@@ -146,7 +146,7 @@ impl Sockets {
             socket.writable = true;
             self.changed.push_back(id);
         }
-        if event.is_readable() || event.is_error() {
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
             socket.readable = true;
             if !std::mem::replace(&mut socket.listed, true) {
                 self.ready.push_back(id);

@@ -125,6 +125,10 @@ impl Connection {
                 if let State::Open(session) = &mut self.state {
                     session.received(now, bytes);
                     self.drain_session();
+                    // A link that is never idle gets no Timer, but its beats are due all the same.
+                    if self.deadline().is_some_and(|at| at <= now) {
+                        self.timer(now);
+                    }
                 }
             }
             Input::Sent(count) => {
@@ -269,12 +273,16 @@ impl Connection {
                     self.dialect = Dialect::of(connected.server.as_deref());
                     self.epoch += 1;
                     self.ever_up = true;
-                    self.round = 0;
-                    self.delay = self.config.brokers.backoff.initial;
                     self.events.push_back(Event::Up);
                 }
                 Ok(Some(stomp::Event::Message(frame))) => self.events.push_back(Event::Message(frame)),
-                Ok(Some(stomp::Event::Receipt(id))) => self.events.push_back(Event::Receipt(id)),
+                Ok(Some(stomp::Event::Receipt(id))) => {
+                    // Only now: a broker that lets us in and then refuses what we ask for is not to be
+                    // asked again and again without a pause.
+                    self.round = 0;
+                    self.delay = self.config.brokers.backoff.initial;
+                    self.events.push_back(Event::Receipt(id));
+                }
                 Ok(Some(stomp::Event::Error(frame))) => self.events.push_back(Event::Error(frame)),
                 Err(error) => {
                     let refused = matches!(error, SessionError::Refused { .. });

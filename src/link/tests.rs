@@ -317,10 +317,24 @@ fn backs_off_with_jitter_and_recovers() {
         let full = SECOND * full;
         assert!((full / 2..=full).contains(delay), "{delays:?}");
     }
-    // A connection that came up starts anew.
+    // A connection that works starts anew.
     bench.come_up();
+    bench.receipt("subscribe-0");
     bench.lose();
     assert!(bench.until.unwrap() - bench.now <= SECOND);
+}
+
+#[test]
+fn a_broker_that_refuses_the_subscription_is_not_asked_in_a_hot_loop() {
+    let mut bench = Bench::new("failover:(stomp://a)?initialReconnectDelay=1000&maxReconnectDelay=8000");
+    let mut delays = Vec::new();
+    for _ in 0..4 {
+        bench.come_up();
+        bench.bytes(b"ERROR\nreceipt-id:subscribe-0\nmessage:no access\n\n\0");
+        delays.push(bench.until.unwrap() - bench.now);
+        bench.pass(*delays.last().unwrap());
+    }
+    assert!(delays[3] >= 4 * SECOND, "{delays:?}");
 }
 
 #[test]
@@ -378,6 +392,17 @@ fn beats_while_jobs_run_and_finds_a_silent_broker() {
     assert!(bench.socket && bench.connects.len() == 1);
     bench.pass(12 * SECOND);
     assert_eq!(bench.connects.len(), 2, "no beat in over 20 s: the broker is dead");
+}
+
+#[test]
+fn beats_though_bytes_never_stop_coming_in() {
+    let mut bench = Bench::up("stomp://h");
+    bench.bytes(b"MESSAGE\nsubscription:0\nmessage-id:m\nack:a\ncontent-length:100\n\n");
+    for _ in 0..6 {
+        bench.now += SECOND;
+        bench.bytes(b"x");
+    }
+    assert_eq!(bench.link.outbox(), b"\n", "no Timer is delivered to a link that is never idle");
 }
 
 #[test]

@@ -309,16 +309,13 @@ impl Link for Worker {
             Input::Output(output) => self.output(now, output),
             Input::Stop => self.stop(now),
             input => {
-                let timer = matches!(input, Input::Timer);
                 self.connection.handle(now, input);
                 while let Some(event) = self.connection.next_event() {
                     self.event(event);
                 }
-                if timer {
-                    self.retry_due(now);
-                }
             }
         }
+        self.retry_due(now);
         self.connection.pause(now, !self.reads());
         self.drain(now);
     }

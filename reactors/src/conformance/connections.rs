@@ -2,26 +2,18 @@
 
 use std::{
     io::{ErrorKind, Write},
-    net::{Ipv4Addr, SocketAddr, TcpStream},
+    net::TcpStream,
     sync::mpsc::channel,
     time::{Duration, Instant},
 };
 
-use socket2::{Domain, Socket, Type};
+use socket2::Socket;
 
 use super::{
     Make,
-    toy::{Peer, WITHIN, expect, expect_end, gate, link, link_to, next, say, start, start_with, tell},
+    toy::{Peer, WITHIN, bound, expect, expect_end, gate, link, link_to, next, say, start, start_with, tell},
 };
 use crate::{Input, Stop};
-
-/// A port of our own on which nobody listens yet.
-fn bound() -> (Socket, SocketAddr) {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a free port");
-    let address = socket.local_addr().expect("bound").as_socket().expect("an address");
-    (socket, address)
-}
 
 /// A port that does not answer: its backlog is full.
 struct Silent {

@@ -76,6 +76,7 @@ pub fn bytes_come_before_the_clock(make: Make) {
         let inline = make(some(1)).inline();
         let (open, wait) = gate();
         let (seen, news) = channel();
+        let mut heard = 0;
         let running = start(
             make,
             1,
@@ -85,7 +86,7 @@ pub fn bytes_come_before_the_clock(make: Make) {
                         toy.until = Some(toy.now + SOON);
                         let (wait, seen) = (wait.clone(), seen.clone());
                         let hold = move || {
-                            tell(&seen, "held");
+                            tell(&seen, ("held", 0));
                             wait();
                         };
                         if job {
@@ -97,8 +98,11 @@ pub fn bytes_come_before_the_clock(make: Make) {
                             hold();
                         }
                     }
-                    Input::Received(_) => tell(&seen, "bytes"),
-                    Input::Timer => tell(&seen, "timer"),
+                    Input::Received(bytes) => {
+                        heard += bytes.len();
+                        tell(&seen, ("bytes", heard));
+                    }
+                    Input::Timer => tell(&seen, ("timer", heard)),
                     _ => {}
                 }
                 toy.drain();
@@ -106,19 +110,26 @@ pub fn bytes_come_before_the_clock(make: Make) {
         );
         let mut socket = peer.accept();
         say(&mut socket, b"hold");
-        assert_eq!(next(&news, "hold"), "held");
+        assert_eq!(next(&news, "hold").0, "held");
         if job && !inline {
-            assert_eq!(next(&news, "timer while the job runs"), "timer");
+            assert_eq!(next(&news, "timer while the job runs"), ("timer", 0));
             say(&mut socket, b"beat");
-            assert_eq!(next(&news, "bytes while the job runs"), "bytes");
+            assert_eq!(next(&news, "bytes while the job runs").0, "bytes");
             drop(open);
         } else {
-            say(&mut socket, b"beat");
-            // Time itself: the timer is overdue when the link can hear again.
-            thread::sleep(2 * SOON);
+            // Time itself: the timer is overdue when the link can hear again. In small pieces, so that no
+            // reader has taken them all.
+            for _ in 0..10 {
+                say(&mut socket, b"beat");
+                thread::sleep(SOON / 5);
+            }
             drop(open);
-            assert_eq!(next(&news, "bytes"), "bytes");
-            assert_eq!(next(&news, "timer"), "timer");
+            let heard = loop {
+                if let ("timer", heard) = next(&news, "timer") {
+                    break heard;
+                }
+            };
+            assert_eq!(heard, 40, "bytes heard before the timer");
         }
         running.stop();
     }

@@ -11,6 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use socket2::{Domain, Socket, Type};
+
 use super::Make;
 use crate::{Action, Input, Job, Link, Stop};
 
@@ -148,6 +150,14 @@ impl Link for Scripted {
     }
 }
 
+/// A port of our own on which nobody listens yet.
+pub(super) fn bound() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a free port");
+    let address = socket.local_addr().expect("bound").as_socket().expect("an address");
+    (socket, address)
+}
+
 /// Something that listens on a port of its own.
 pub(super) struct Peer {
     address: SocketAddr,
@@ -156,7 +166,10 @@ pub(super) struct Peer {
 
 impl Peer {
     pub(super) fn new() -> Self {
-        Self::on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port"))
+        let (socket, _) = bound();
+        // Many links connect at the same time.
+        socket.listen(1024).expect("a listener");
+        Self::on(socket.into())
     }
 
     pub(super) fn on(listener: TcpListener) -> Self {

@@ -1,6 +1,7 @@
 //! What a deployment tells its application through environ.
 
 use pyo3::PyResult;
+use pyo3::exceptions::PyValueError;
 
 /// What goes into every environ, and cannot be known from a message.
 ///
@@ -13,7 +14,7 @@ use pyo3::PyResult;
 #[derive(Debug, Clone)]
 pub struct Config {
     pub(super) server_name: String,
-    pub(super) server_port: String,
+    pub(super) server_port: Option<u16>,
     pub(super) url_scheme: String,
     pub(super) script_name: String,
     pub(super) multithread: bool,
@@ -26,7 +27,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             server_name: "localhost".into(),
-            server_port: "80".into(),
+            server_port: None,
             url_scheme: "http".into(),
             script_name: String::new(),
             multithread: false,
@@ -46,20 +47,17 @@ impl Config {
         self
     }
 
-    /// `SERVER_PORT` of requests that name no host; 80 unless set.
+    /// `SERVER_PORT` of requests that name no host; that of the scheme (80, 443) unless set.
     #[must_use]
     pub fn server_port(mut self, port: u16) -> Self {
-        self.server_port = port.to_string();
+        self.server_port = Some(port);
         self
     }
 
-    /// `wsgi.url_scheme`: `http` unless set. Where it is `https`, and no port was set, `SERVER_PORT` is 443.
+    /// `wsgi.url_scheme`: `http` unless set, or `https`, whatever the messages travelled on.
     #[must_use]
     pub fn url_scheme(mut self, scheme: impl Into<String>) -> Self {
         self.url_scheme = scheme.into();
-        if self.server_port == "80" && self.url_scheme == "https" {
-            self.server_port = "443".into();
-        }
         self
     }
 
@@ -110,12 +108,13 @@ impl Config {
 
     /// What PEP 3333 forbids.
     pub(super) fn check(&self) -> PyResult<()> {
-        let empty = [("SERVER_NAME", &self.server_name), ("wsgi.url_scheme", &self.url_scheme)]
-            .into_iter()
-            .find(|(_, value)| value.is_empty());
-        match empty {
-            Some((name, _)) => Err(pyo3::exceptions::PyValueError::new_err(format!("{name} is empty"))),
-            None => Ok(()),
+        if self.server_name.is_empty() {
+            return Err(PyValueError::new_err("SERVER_NAME is empty"));
         }
+        if !matches!(&*self.url_scheme, "http" | "https") {
+            let message = format!("wsgi.url_scheme is {:?}, not http or https", self.url_scheme);
+            return Err(PyValueError::new_err(message));
+        }
+        Ok(())
     }
 }

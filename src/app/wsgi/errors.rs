@@ -60,7 +60,7 @@ impl Errors {
 
 /// Logs the line that was begun on this thread, if there is one.
 pub(super) fn flush() {
-    LINE.with_borrow_mut(|line| {
+    with_line(|line| {
         if !line.is_empty() {
             log(line);
             line.clear();
@@ -69,7 +69,7 @@ pub(super) fn flush() {
 }
 
 fn append(text: &str) {
-    LINE.with_borrow_mut(|line| {
+    with_line(|line| {
         line.push_str(text);
         let end =
             if line.len() > LONGEST_LINE { Some(line.len()) } else { line.rfind('\n').map(|at| at + 1) };
@@ -78,6 +78,11 @@ fn append(text: &str) {
             line.drain(..end);
         }
     });
+}
+
+fn with_line(work: impl Fn(&mut String)) {
+    // What a thread's last Python objects write when it ends finds no line to add to.
+    LINE.try_with(|line| work(&mut line.borrow_mut())).unwrap_or_else(|_| work(&mut String::new()));
 }
 
 fn log(text: &str) {

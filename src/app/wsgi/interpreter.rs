@@ -71,20 +71,38 @@ impl Setup {
     /// # Errors
     /// [`StartError`] where the virtual environment cannot be used, or CPython does not start.
     pub fn start(&self) -> Result<Interpreter, StartError> {
-        let directory = match &self.directory {
-            Some(directory) => std::path::absolute(directory),
-            None => env::current_dir(),
-        }
-        .map_err(|source| StartError::Directory { directory: self.directory.clone(), source })?;
+        let directory = self.absolute_directory()?;
         let program = match self.find_venv(&directory)? {
             Some(venv) => Some(venv.python()?),
             None => Some(PathBuf::from(BUILD_PYTHON)).filter(|python| python.exists()),
         };
         initialize(program.as_deref())?;
         let interpreter = Interpreter { main_thread: PhantomData };
-        Python::attach(|py| prepare(py, &directory, &self.python_path))
-            .map_err(|error| StartError::Python(error.to_string()))?;
+        self.prepare()?;
         Ok(interpreter)
+    }
+
+    /// Makes a Python that runs already ready to import an application, as [`start`](Self::start) does the
+    /// one that it starts: `sys.path`, and what frameworks must know before they are imported. For a program
+    /// that is itself a Python extension.
+    ///
+    /// # Errors
+    /// [`StartError`], where it is a peculiar Python.
+    ///
+    /// # Panics
+    /// If no interpreter runs.
+    pub fn prepare(&self) -> Result<(), StartError> {
+        let directory = self.absolute_directory()?;
+        Python::attach(|py| prepare(py, &directory, &self.python_path))
+            .map_err(|error| StartError::Python(error.to_string()))
+    }
+
+    fn absolute_directory(&self) -> Result<PathBuf, StartError> {
+        match &self.directory {
+            Some(directory) => std::path::absolute(directory),
+            None => env::current_dir(),
+        }
+        .map_err(|source| StartError::Directory { directory: self.directory.clone(), source })
     }
 
     fn find_venv(&self, directory: &Path) -> Result<Option<Venv>, StartError> {
@@ -198,8 +216,19 @@ impl Interpreter {
     /// The interpreter's memory is left to the system: a handler that never came back may still run in it.
     pub fn finalize(self) {}
 
-    /// Ends this process at once, with nothing cleaned up in Python or elsewhere; for when a handler does not
-    /// come back. What Python has buffered for standard output and error is lost.
+    /// What was started, for a report: version, `sys.prefix` and `sys.executable`.
+    pub fn describe(&self) -> String {
+        let describe = |py: Python<'_>| -> PyResult<String> {
+            let names = PyDict::new(py);
+            names.set_item("sys", py.import("sys")?)?;
+            let code = c"f'Python {sys.version.split()[0]}, prefix {sys.prefix}, program {sys.executable}'";
+            py.eval(code, None, Some(&names))?.extract()
+        };
+        Python::attach(|py| describe(py).unwrap_or_else(|error| error.to_string()))
+    }
+
+    /// Gives it up without any of this, for when a handler does not come back and the process is to end at
+    /// once. What Python has buffered for standard output and error is lost.
     pub fn abandon(self) {
         std::mem::forget(self);
     }
@@ -222,9 +251,7 @@ impl Drop for Interpreter {
     }
 }
 
-/// Makes a running interpreter ready to import an application: `sys.path`, and what frameworks must know
-/// before they are imported.
-pub(super) fn prepare(py: Python<'_>, directory: &Path, python_path: &[PathBuf]) -> PyResult<()> {
+fn prepare(py: Python<'_>, directory: &Path, python_path: &[PathBuf]) -> PyResult<()> {
     // The thread that imports threading first is taken for the main thread.
     py.import("threading")?;
     let path = py.import("sys")?.getattr("path")?.cast_into::<PyList>()?;
@@ -332,20 +359,6 @@ fn initialize(program: Option<&Path>) -> Result<(), StartError> {
 fn c_path(path: &Path) -> Result<CString, StartError> {
     let bytes = OsString::from(path).into_encoded_bytes();
     CString::new(bytes).map_err(|_| StartError::Python(format!("{} contains a NUL", path.display())))
-}
-
-/// What `sys` says of the interpreter, for a report of what was started.
-impl Interpreter {
-    /// `sys.version`, `sys.prefix` and `sys.executable`.
-    pub fn describe(&self) -> String {
-        let describe = |py: Python<'_>| -> PyResult<String> {
-            let names = PyDict::new(py);
-            names.set_item("sys", py.import("sys")?)?;
-            let code = c"f'Python {sys.version.split()[0]}, prefix {sys.prefix}, program {sys.executable}'";
-            py.eval(code, None, Some(&names))?.extract()
-        };
-        Python::attach(|py| describe(py).unwrap_or_else(|error| error.to_string()))
-    }
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ use std::ffi::CString;
 use pyo3::prelude::*;
 
 pub use config::Config;
-pub use interpreter::{Interpreter, Setup, StartError};
+pub use interpreter::{FoundBy, Interpreter, Setup, StartError};
 pub use load::LoadError;
 
 use super::{AppError, Application, Reply};
@@ -143,8 +143,8 @@ impl Application for Wsgi {
 impl Wsgi {
     fn serve(&self, py: Python<'_>, request: &Request, ticket: wire::Ticket) -> PyResult<()> {
         let environ = self.environ.of(py, request)?;
-        let start = Bound::new(py, StartResponse::new(ticket, request.delivery.accept_stream))?;
-        let outcome = respond::respond(self.app.bind(py), environ, &start, request.method == "HEAD");
+        let start = Bound::new(py, StartResponse::new(ticket, request))?;
+        let outcome = respond::respond(self.app.bind(py), environ, &start);
         start.get().close(py);
         outcome
     }

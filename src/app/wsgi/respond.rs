@@ -11,24 +11,21 @@ use crate::app::Flow;
 
 /// One call of the application, to its end. The error is whatever it raised, `SystemExit` and the like
 /// included, or what it did wrong.
-///
-/// `head_only`: it is a HEAD request, and the length of the body is all that anybody will see of it.
 pub(super) fn respond(
     app: &Bound<'_, PyAny>,
     environ: Bound<'_, PyDict>,
     start: &Bound<'_, StartResponse>,
-    head_only: bool,
 ) -> PyResult<()> {
     let py = app.py();
     let result = app.call1((environ, start))?;
     let start = start.get();
     // Exactly these types: a subclass may well iterate its own way, or have a close().
     let short = if let Ok(blocks) = result.cast_exact::<PyList>() {
-        listed(start, head_only, || blocks.len(), |index| blocks.get_item(index), py)?
+        listed(start, || blocks.len(), |index| blocks.get_item(index), py)?
     } else if let Ok(blocks) = result.cast_exact::<PyTuple>() {
-        listed(start, head_only, || blocks.len(), |index| blocks.get_item(index), py)?
+        listed(start, || blocks.len(), |index| blocks.get_item(index), py)?
     } else {
-        let outcome = iterated(start, &result, head_only);
+        let outcome = iterated(start, &result);
         close(&result);
         outcome?
     };
@@ -41,12 +38,11 @@ pub(super) fn respond(
 /// A list or a tuple, without an iterator. A list may change while it is being sent.
 fn listed<'py>(
     start: &StartResponse,
-    head_only: bool,
     length: impl Fn() -> usize,
     get: impl Fn(usize) -> PyResult<Bound<'py, PyAny>>,
     py: Python<'py>,
 ) -> PyResult<u64> {
-    let sole = head_only && length() == 1;
+    let sole = start.head_only() && length() == 1;
     let mut index = 0;
     while index < length() {
         let block = get(index)?;
@@ -58,9 +54,9 @@ fn listed<'py>(
     start.end(py, sole.then_some(0))
 }
 
-fn iterated(start: &StartResponse, result: &Bound<'_, PyAny>, head_only: bool) -> PyResult<u64> {
+fn iterated(start: &StartResponse, result: &Bound<'_, PyAny>) -> PyResult<u64> {
     let py = result.py();
-    let sole = head_only && result.len().is_ok_and(|length| length == 1);
+    let sole = start.head_only() && result.len().is_ok_and(|length| length == 1);
     for block in result.try_iter().map_err(|error| not_iterable(result, error))? {
         let block = block?;
         if start.block(py, bytes(&block)?, sole)? == Flow::Enough {

@@ -23,7 +23,7 @@ use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use super::text;
 use super::wire::{self, Ticket};
 use crate::app::Flow;
-use crate::http::{Head, Status};
+use crate::http::{Head, Request, Status};
 
 /// The callable of one request.
 #[pyclass(frozen, module = "stomp_wsgi", name = "StartResponse")]
@@ -31,6 +31,8 @@ pub(super) struct StartResponse {
     ticket: Ticket,
     /// Sending may wait for the broker, which others should not wait for.
     streamed: bool,
+    /// A HEAD request: the body has no room, whatever length it would have.
+    head_only: bool,
     state: Mutex<State>,
 }
 
@@ -109,8 +111,19 @@ impl StartResponse {
 }
 
 impl StartResponse {
-    pub(super) fn new(ticket: Ticket, streamed: bool) -> Self {
-        Self { ticket, streamed, state: Mutex::new(State { phase: Phase::Idle, room: None, enough: false }) }
+    pub(super) fn new(ticket: Ticket, request: &Request) -> Self {
+        let state = State { phase: Phase::Idle, room: None, enough: false };
+        Self {
+            ticket,
+            streamed: request.delivery.accept_stream,
+            head_only: request.method == "HEAD",
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Whether nobody sees the body, so that its length is worth a look.
+    pub(super) fn head_only(&self) -> bool {
+        self.head_only
     }
 
     /// A block of the application's iterable. `sole` where it is known to be the only one.
@@ -206,8 +219,9 @@ impl StartResponse {
             let length = itoa::Buffer::new().format(length).to_owned();
             head.header(b"Content-Length", length.as_bytes()).map_err(invalid)?;
         }
-        let room = head.content_length();
-        self.lock(py).room = room;
+        // Without a body, Content-Length is about another response (RFC 9110 section 8.6).
+        let has_body = head.status.has_body() && !self.head_only;
+        self.lock(py).room = head.content_length().filter(|_| has_body);
         wire::with(self.ticket, |reply| reply.start(head)).ok_or_else(elsewhere)
     }
 

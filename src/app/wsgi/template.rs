@@ -75,7 +75,8 @@ fn template<'py>(py: Python<'py>, config: &Config) -> PyResult<Bound<'py, PyDict
     text("REQUEST_URI", "")?;
     text("RAW_URI", "")?;
     text("SERVER_NAME", &config.server_name)?;
-    text("SERVER_PORT", &config.server_port)?;
+    let port = config.server_port.map(|port| port.to_string());
+    text("SERVER_PORT", port.as_deref().unwrap_or(config.default_port()))?;
     text("SERVER_PROTOCOL", "HTTP/1.1")?;
     text("SERVER_SOFTWARE", concat!("stomp-wsgi/", env!("CARGO_PKG_VERSION")))?;
     text("REMOTE_ADDR", "")?;

@@ -1,0 +1,109 @@
+//! SEND: where a message goes, and where its answer will.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{
+    Broker, ConnId, Now,
+    destination::{Address, QueueId},
+    message::{Message, ReplyTo},
+    refusal::Refusal,
+    transaction::Target,
+};
+use crate::stomp::{Frame, Headers};
+
+impl Broker {
+    pub(super) fn send(&mut self, id: ConnId, frame: Frame, now: Now) -> Result<(), Refusal> {
+        let name = required(&frame, "destination")?;
+        let transaction = frame.headers.bytes("transaction");
+        if let Some(transaction) = &transaction {
+            self.open_transaction(id, transaction)?;
+        }
+        let target = self.target(id, Address::parse(&name)?)?;
+        let reply_to = self.reply_to(id, &frame.headers)?;
+        let message = Message::new(frame, self.next_message, reply_to, now)?;
+        self.next_message += 1;
+        self.admit(id, message.size())?;
+        match transaction {
+            None => self.route(target, message, now),
+            Some(transaction) => {
+                self.memory += message.size();
+                self.open_transaction(id, &transaction)?.sends.push((target, message));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn route(&mut self, target: Target, message: Arc<Message>, now: Now) {
+        match target {
+            Target::Queue(name) => {
+                let queue = self.destinations.open_queue(&name);
+                self.enqueue(queue, message, now);
+            }
+            Target::Temporary(queue) => self.enqueue(queue, message, now),
+            Target::Topic(name) => self.publish(&name, &message),
+        }
+    }
+
+    /// Where a SEND goes, if it may.
+    fn target(&mut self, id: ConnId, address: Address<'_>) -> Result<Target, Refusal> {
+        Ok(match address {
+            Address::Topic(name) => Target::Topic(name.into_owned().into()),
+            Address::Temporary(local) => Target::Temporary(self.temporary(id, &local)?),
+            Address::RemoteTemporary(name) => {
+                Target::Temporary(self.destinations.queue_id(&name).ok_or_else(|| Refusal::gone(&name))?)
+            }
+            Address::Queue(name) => {
+                if self.destinations.queue_id(&name).is_none() {
+                    self.destination_allowed()?;
+                }
+                Target::Queue(name.into_owned().into())
+            }
+        })
+    }
+
+    pub(super) fn destination_allowed(&self) -> Result<(), Refusal> {
+        let limit = self.config.destinations;
+        if self.destinations.len() < limit { Ok(()) } else { Err(Refusal::too_many("destinations", limit)) }
+    }
+
+    /// A connection's own temporary queue, made when it is first named.
+    pub(super) fn temporary(&mut self, id: ConnId, local: &[u8]) -> Result<QueueId, Refusal> {
+        let connection = &self.connections[&id];
+        if let Some(queue) = connection.temporary.get(local) {
+            return Ok(*queue);
+        }
+        let limit = self.config.temporary_queues;
+        if connection.temporary.len() >= limit {
+            return Err(Refusal::too_many("temporary queues", limit));
+        }
+        self.destination_allowed()?;
+        let name = connection.session.temporary(connection.temporary.len() + 1);
+        let queue = self.destinations.open_temporary(id, local, &name);
+        self.connection_mut(id).temporary.insert(Bytes::copy_from_slice(local), queue);
+        Ok(queue)
+    }
+
+    /// What `reply-to` means: a temporary queue has one name for its owner and another for everyone else.
+    fn reply_to(&mut self, id: ConnId, headers: &Headers) -> Result<Option<ReplyTo>, Refusal> {
+        let Some(text) = headers.bytes("reply-to") else { return Ok(None) };
+        let queue = match Address::parse(&text) {
+            Ok(Address::Temporary(local)) => Some(self.temporary(id, &local)?),
+            Ok(Address::RemoteTemporary(name)) => self.destinations.queue_id(&name),
+            // It is not this broker's business what else an answer is sent to.
+            _ => None,
+        };
+        let queue = queue.and_then(|queue| self.destinations.queue(queue));
+        Ok(Some(match queue.and_then(|queue| Some((queue, queue.owner()?))) {
+            None => ReplyTo::Verbatim(text),
+            Some((queue, owner)) => {
+                ReplyTo::Temporary { owner, local: queue.shown().clone(), remote: queue.name().clone() }
+            }
+        }))
+    }
+}
+
+fn required(frame: &Frame, header: &str) -> Result<Bytes, Refusal> {
+    frame.headers.bytes(header).ok_or_else(|| Refusal::missing(frame.command.as_str(), header))
+}

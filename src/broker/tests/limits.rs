@@ -1,0 +1,223 @@
+use super::*;
+
+fn small(memory: usize) -> Bed {
+    Bed::with(BrokerConfig::default().with_memory(memory))
+}
+
+const KIB: usize = 1024;
+
+/// F11
+#[test]
+fn frames_are_bounded() {
+    let limits = Limits { header_line: 100, headers: 10, head: 500, body: 1000 };
+    for text in [
+        format!("SEND\ndestination:/queue/{}\n\n\0", "x".repeat(100)),
+        format!("SEND\ndestination:a\n{}\n\0", "a:b\n".repeat(10)),
+        "SEND\ndestination:a\ncontent-length:1001\n\n".to_owned(),
+        format!("SEND\ndestination:a\n\n{}", "x".repeat(1001)),
+        "x".repeat(600),
+    ] {
+        let mut bed = Bed::with(BrokerConfig::default().with_frame(limits));
+        let client = bed.connect("1.2");
+        bed.refused(client, &text);
+        assert_eq!(bed.broker.memory(), 0);
+    }
+}
+
+#[test]
+fn connections_are_bounded() {
+    let mut bed = Bed::with(BrokerConfig { connections: 2, ..Default::default() });
+    let one = bed.connect("1.2");
+    bed.connect("1.2");
+    let third = bed.accept();
+    assert_eq!(message(&bed.fatal(third)), "too many connections");
+    bed.closed(third);
+    bed.closed(one);
+    bed.connect("1.2");
+}
+
+#[test]
+fn everything_else_is_bounded() {
+    let config = BrokerConfig {
+        destinations: 2,
+        subscriptions: 1,
+        transactions: 1,
+        temporary_queues: 1,
+        ..Default::default()
+    };
+    for (text, what) in [
+        (
+            "SEND\ndestination:a\n\n\0SEND\ndestination:b\n\n\0SEND\ndestination:c\n\n\0",
+            "too many destinations",
+        ),
+        (
+            "SUBSCRIBE\nid:1\ndestination:a\n\n\0SUBSCRIBE\nid:2\ndestination:a\n\n\0",
+            "too many subscriptions",
+        ),
+        ("BEGIN\ntransaction:1\n\n\0BEGIN\ntransaction:2\n\n\0", "too many transactions"),
+        (
+            "SEND\ndestination:/temp-queue/a\n\n\0SEND\ndestination:/temp-queue/b\n\n\0",
+            "too many temporary queues",
+        ),
+    ] {
+        let mut bed = Bed::with(config.clone());
+        let client = bed.connect("1.2");
+        assert_eq!(message(&bed.refused(client, text)), what);
+    }
+}
+
+#[test]
+fn empty_queues_are_forgotten() {
+    let mut bed = Bed::with(BrokerConfig { destinations: 1, ..Default::default() });
+    let client = bed.connect("1.2");
+    for n in 0..10 {
+        let queue = format!("/queue/{n}");
+        bed.send(client, &queue, "x");
+        bed.subscribe(client, "1", &queue, "auto");
+        assert_eq!(bed.bodies(client), ["x"]);
+        bed.put(client, "UNSUBSCRIBE\nid:1\n\n\0");
+    }
+}
+
+#[test]
+fn a_full_broker_refuses_where_nobody_consumes() {
+    let mut bed = small(100 * KIB);
+    let client = bed.connect("1.2");
+    let body = "x".repeat(10 * KIB);
+    while bed.broker.status(client) == Status::Open {
+        bed.send(client, "/queue/a", &body);
+        assert!(bed.broker.memory() <= 100 * KIB);
+    }
+    assert_eq!(message(&bed.fatal(client)), "the broker's memory is full");
+    assert_eq!(bed.waiting("/queue/a"), 9);
+}
+
+#[test]
+fn a_full_broker_does_not_read_producers_while_somebody_consumes() {
+    let mut bed = small(100 * KIB);
+    let (producer, consumer) = (bed.connect("1.2"), bed.connect("1.2"));
+    bed.put(consumer, "SUBSCRIBE\nid:1\ndestination:/queue/a\nack:client-individual\nprefetch-count:1\n\n\0");
+    let body = "x".repeat(10 * KIB);
+    for _ in 0..20 {
+        bed.send(producer, "/queue/a", &body);
+    }
+    assert!(!bed.broker.wants_read(producer) && bed.broker.wants_read(consumer));
+    assert!(bed.broker.memory() < 120 * KIB);
+    // All of them arrive, in the end.
+    let mut got = 0;
+    while let Some(frame) = bed.take(consumer).first() {
+        got += 1;
+        bed.put(consumer, &ack("1.2", frame));
+    }
+    assert_eq!((got, bed.broker.memory()), (20, 0));
+    assert!(bed.broker.wants_read(producer));
+}
+
+#[test]
+fn a_paused_producer_is_refused_when_the_last_consumer_leaves() {
+    let mut bed = small(100 * KIB);
+    let (producer, consumer) = (bed.connect("1.2"), bed.connect("1.2"));
+    bed.put(consumer, "SUBSCRIBE\nid:1\ndestination:/queue/a\nack:client-individual\nprefetch-count:1\n\n\0");
+    for _ in 0..20 {
+        bed.send(producer, "/queue/a", &"x".repeat(10 * KIB));
+    }
+    assert!(!bed.broker.wants_read(producer));
+    bed.closed(consumer);
+    assert_eq!(message(&bed.fatal(producer)), "the broker's memory is full");
+}
+
+/// A worker that is not read could not acknowledge, and so nothing would ever drain.
+#[test]
+fn a_client_with_messages_to_acknowledge_is_read_on() {
+    let mut bed = small(100 * KIB);
+    let (producer, worker) = (bed.connect("1.2"), bed.connect("1.2"));
+    bed.put(worker, "SUBSCRIBE\nid:1\ndestination:/queue/a\nack:client-individual\nprefetch-count:2\n\n\0");
+    for _ in 0..20 {
+        bed.send(producer, "/queue/a", &"x".repeat(10 * KIB));
+    }
+    let frames = bed.take(worker);
+    bed.send(worker, "/queue/replies", &"y".repeat(10 * KIB));
+    assert!(bed.broker.wants_read(worker));
+    bed.put(worker, &ack("1.2", &frames[0]));
+    assert_eq!(bed.waiting("/queue/replies"), 1);
+    // But not without end.
+    while bed.broker.status(worker) == Status::Open {
+        bed.send(worker, "/queue/replies", &"y".repeat(10 * KIB));
+        assert!(bed.broker.memory() <= 200 * KIB);
+    }
+}
+
+/// A client that the broker itself does not read cannot be blamed for its silence.
+#[test]
+fn a_paused_producer_is_not_taken_for_dead() {
+    let mut bed = small(100 * KIB);
+    let (producer, consumer) = (bed.accept(), bed.connect("1.2"));
+    bed.put(producer, "CONNECT\naccept-version:1.2\nhost:/\nheart-beat:1000,0\n\n\0");
+    bed.put(consumer, "SUBSCRIBE\nid:1\ndestination:/queue/a\nack:client-individual\nprefetch-count:1\n\n\0");
+    for _ in 0..20 {
+        bed.send(producer, "/queue/a", &"x".repeat(10 * KIB));
+    }
+    bed.advance(60_000);
+    assert_eq!(bed.broker.status(producer), Status::Open);
+    while let Some(frame) = bed.take(consumer).first() {
+        bed.put(consumer, &ack("1.2", frame));
+    }
+    bed.advance(2_000);
+    assert_eq!(bed.broker.status(producer), Status::Open);
+    bed.advance(1_000);
+    assert_eq!(bed.broker.status(producer), Status::Closing);
+}
+
+/// Half a frame takes memory as a whole one does.
+#[test]
+fn uploads_count() {
+    let mut bed = small(300 * KIB);
+    let clients = [bed.connect("1.2"), bed.connect("1.2")];
+    for client in clients {
+        bed.put(client, "SEND\ndestination:/queue/a\ncontent-length:1000000\n\n");
+    }
+    for _ in 0..5 {
+        for client in clients {
+            bed.put(client, &"x".repeat(60 * KIB));
+        }
+    }
+    assert!(clients.iter().any(|client| bed.broker.status(*client) == Status::Closing));
+    assert!(bed.broker.memory() <= 300 * KIB);
+    for client in clients {
+        bed.closed(client);
+    }
+    assert_eq!(bed.broker.memory(), 0);
+}
+
+/// A consumer that does not read its socket gets no more than its outbox holds.
+#[test]
+fn outboxes_are_bounded() {
+    let mut bed = Bed::new();
+    let (producer, slow, other) = (bed.connect("1.2"), bed.connect("1.2"), bed.connect("1.2"));
+    bed.subscribe(slow, "1", "/queue/a", "auto");
+    for _ in 0..1000 {
+        bed.send(producer, "/queue/a", &"x".repeat(KIB));
+    }
+    let held = bed.broker.outbox(slow).len();
+    assert!((256 * KIB..260 * KIB).contains(&held), "{held}");
+    bed.subscribe(other, "1", "/queue/a", "auto");
+    let got = bed.bodies(other).len();
+    assert_eq!(got + bed.bodies(slow).len(), 1000);
+    assert_eq!(bed.broker.memory(), 0);
+}
+
+/// One that asks and never takes the answers is not read any more.
+#[test]
+fn receipts_nobody_reads_are_bounded() {
+    let mut bed = Bed::new();
+    let client = bed.connect("1.2");
+    let receipts = "SEND\ndestination:/topic/nobody\nreceipt:0123456789\n\n\0".repeat(1000);
+    let mut turns = 0;
+    while bed.broker.wants_read(client) {
+        bed.put(client, &receipts);
+        turns += 1;
+    }
+    assert!(turns < 50);
+    assert_eq!(bed.take(client).len(), turns * 1000);
+    assert!(bed.broker.wants_read(client));
+}
