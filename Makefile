@@ -1,11 +1,11 @@
 # Two commands are all one needs: `make demo` and `make test`. Both bring along what is missing.
 
 VENV := $(CURDIR)/.venv
-PYTHON_IN := $(VENV)/bin/python
-PYTEST := $(PYTHON_IN) -m pytest
+PYTEST := $(VENV)/bin/python -m pytest
 
-# The interpreter that the binary embeds, for every build the same: another one means another build.
-export PYO3_PYTHON := $(PYTHON_IN)
+# The interpreter that the binary embeds, for every build the same: another one means another build. It
+# is the one that .venv was made of; the environment itself is found when the binary starts.
+export PYO3_PYTHON = $(shell cat .cache/python 2>/dev/null)
 export VIRTUAL_ENV := $(VENV)
 
 .NOTPARALLEL:

@@ -4,8 +4,8 @@ set -eu
 cd "$(dirname "$0")/.."
 
 # A documentation example is linked without our search path for libpython, which need not be a system's.
-python=${PYO3_PYTHON:-.venv/bin/python}
-libdir=$("$python" -c 'import sysconfig; print(sysconfig.get_config_var("LIBDIR"))')
+export PYO3_PYTHON="${PYO3_PYTHON:-$(cat .cache/python)}"
+libdir=$("$PYO3_PYTHON" -c 'import sysconfig; print(sysconfig.get_config_var("LIBDIR"))')
 export LD_LIBRARY_PATH="$libdir${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 
 cargo() {

@@ -80,6 +80,7 @@ prepare_venv() {
         rm -rf $venv
         "$python" -m venv $venv
     fi
+    $venv/bin/python -c 'import sys; print(sys._base_executable)' >.cache/python
 }
 
 # Installs the requirements in $1, once for each state of the files.

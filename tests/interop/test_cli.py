@@ -69,7 +69,7 @@ def test_bad_uri(uri):
 
 @pytest.mark.parametrize("threads", ["0", "-1", "many"])
 def test_bad_threads(threads):
-    done = serve("--threads", threads)
+    done = serve(f"--threads={threads}")
     assert done.returncode == 2
     says(done, "threads")
 
@@ -86,7 +86,7 @@ def test_bad_destination():
         ("broken:app", "a_module_that_does_not_exist"),
         ("no_such_module:app", "no_such_module"),
         ("probe:no_such_app", "no_such_app"),
-        ("probe:VIEWS", "callable"),
+        ("probe:VIEWS", "called"),
     ],
 )
 def test_an_application_that_cannot_be_loaded(app, word):
