@@ -120,6 +120,7 @@ mod with_python {
             // Everything that can be wrong is found before the application is imported, and the
             // broker is started only once there is something to serve.
             let brokers = self.broker.named()?;
+            self.check_dead_letter()?;
             let reactor = select::reactor(name, self.threads)?;
             let interpreter = self.interpreter()?;
             let app = self.load(&reactor)?;
@@ -181,7 +182,7 @@ mod with_python {
             config.heart_beat = self.heart_beat;
             config.drain_timeout = self.drain_timeout;
             config.policy.max_attempts = self.max_attempts.get();
-            config.policy.dead_letter = self.dead_letter()?;
+            config.policy.dead_letter.clone_from(&self.dead_letter);
             config.mapping.default_path.clone_from(&self.default_path);
             config.mapping.strict_headers = self.strict_headers;
             config.mapping.reply_ttl = self.reply_ttl;
@@ -193,8 +194,8 @@ mod with_python {
             Ok(config)
         }
 
-        /// A destination for every queue that we serve, and none of these.
-        fn dead_letter(&self) -> anyhow::Result<String> {
+        /// Dead letters need a destination for every queue that we serve, and it must be none of these.
+        fn check_dead_letter(&self) -> anyhow::Result<()> {
             let wrong = |why| Failed::new(Exit::Usage, format!("--dead-letter: {why}"));
             for served in &self.destinations {
                 let queue = served.rsplit('/').next().unwrap_or_default();
@@ -206,7 +207,7 @@ mod with_python {
                     );
                 }
             }
-            Ok(self.dead_letter.clone())
+            Ok(())
         }
 
         #[cfg(not(feature = "broker"))]
