@@ -9,7 +9,7 @@
 //!
 //! - [`reactors`] (a crate of its own): connects, moves bytes, keeps time, runs jobs; four models.
 //! - [`dispatcher`]: joins a [`config`], an [`app`] and a reactor; [`select`] finds a reactor by name.
-//! - [`stomp`]: bytes to frames and back. [`link`]: what a connection does with frames.
+//! - [`stomp`]: bytes to frames and back. `link`: what a connection does with frames.
 //! - [`http`]: messages to requests, responses to messages. [`service`]: one message, answered.
 //! - [`client`]: the other side, a requester. [`uri`]: where brokers are.
 //! - `broker` (feature `broker`): the development broker. `cli` (feature `cli`): the command.
@@ -23,7 +23,7 @@ pub mod client;
 pub mod config;
 pub mod dispatcher;
 pub mod http;
-pub mod link;
+mod link;
 pub mod select;
 pub mod service;
 pub mod stomp;

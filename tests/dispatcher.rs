@@ -1,5 +1,13 @@
 //! The whole pipeline over sockets, without Python: broker, link, service, each reactor, and the caller.
-#![cfg(feature = "broker")]
+#![cfg(all(
+    feature = "broker",
+    any(
+        feature = "reactor-thread-pool",
+        feature = "reactor-tokio",
+        feature = "reactor-mio",
+        feature = "reactor-async-std"
+    )
+))]
 
 use std::{
     collections::BTreeMap,

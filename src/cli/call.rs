@@ -119,7 +119,7 @@ impl Message {
     }
 
     fn send(&self, call: client::Call, timeout: Duration, printer: Printer) -> anyhow::Result<()> {
-        let config = CallerConfig { timeout, ..CallerConfig::new(self.broker.or_local(), &self.to) };
+        let config = CallerConfig { timeout, ..CallerConfig::new(self.broker.or_local()?, &self.to) };
         carry(call, config, move |part| printer.print(part))
     }
 }

@@ -14,7 +14,7 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::uri::{Address, Brokers, DEFAULT_PORT};
+use crate::uri::{Brokers, DEFAULT_PORT};
 
 /// Serves Python WSGI applications from a STOMP message broker.
 #[derive(Debug, Parser)]
@@ -42,7 +42,7 @@ enum Command {
     Demo(demo::Demo),
 }
 
-/// What the command's exit says. 2 is clap's own, for bad arguments.
+/// What the command's exit says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum Exit {
@@ -50,7 +50,10 @@ enum Exit {
     Success = 0,
     /// Something failed; a message said what.
     Failure = 1,
+    /// Bad arguments; clap's own code for them.
+    Usage = 2,
     /// The application could not be loaded.
+    #[cfg(feature = "python")]
     Application = 3,
     /// The broker cannot be reached, or would not have us (as curl's 7).
     Broker = 7,
@@ -116,27 +119,29 @@ fn chain(error: &anyhow::Error) -> String {
 #[derive(Debug, Args)]
 struct BrokerArgs {
     /// Where the broker is: stomp://[user:password@]host[:port], tcp://..., failover:(uri,uri)?options
+    // Not parsed by clap, whose complaint about a bad value would show the password in it.
     #[arg(long, value_name = "URI", env = "STOMP_WSGI_BROKER", hide_env_values = true)]
-    broker: Option<Brokers>,
+    broker: Option<String>,
 }
 
 impl BrokerArgs {
-    /// The broker that was named, or the development broker's usual place.
-    fn or_local(&self) -> Brokers {
-        let brokers = self.broker.clone().unwrap_or_else(|| Brokers {
-            addresses: vec![Address {
-                host: "127.0.0.1".to_owned(),
-                port: DEFAULT_PORT,
-                login: None,
-                passcode: None,
-            }],
-            backoff: Default::default(),
-            ignored: Vec::new(),
-        });
+    /// The broker that was named, if any was.
+    fn named(&self) -> anyhow::Result<Option<Brokers>> {
+        let Some(uri) = self.broker.as_deref().filter(|uri| !uri.is_empty()) else { return Ok(None) };
+        let brokers: Brokers =
+            uri.parse().map_err(|error| Failed::new(Exit::Usage, format!("--broker: {error}")))?;
         for option in &brokers.ignored {
             tracing::warn!(%option, "this option of the broker URI means nothing here and is ignored");
         }
-        brokers
+        Ok(Some(brokers))
+    }
+
+    /// The broker that was named, or the development broker's usual place.
+    fn or_local(&self) -> anyhow::Result<Brokers> {
+        Ok(match self.named()? {
+            Some(brokers) => brokers,
+            None => format!("stomp://127.0.0.1:{DEFAULT_PORT}").parse()?,
+        })
     }
 }
 

@@ -119,19 +119,26 @@ mod with_python {
             };
             // Everything that can be wrong is found before the application is imported, and the
             // broker is started only once there is something to serve.
+            let brokers = self.broker.named()?;
             let reactor = select::reactor(name, self.threads)?;
             let interpreter = self.interpreter()?;
             let app = self.load(&reactor)?;
             let stop = Stop::new();
             stop_on_signals(&stop)?;
-            let result = self.serve(app, reactor, &stop);
+            let result = self.serve(app, brokers, reactor, &stop);
             interpreter.finalize();
             result
         }
 
-        fn serve(&self, app: Wsgi, reactor: Box<dyn Reactor + Send>, stop: &Stop) -> anyhow::Result<()> {
-            let (brokers, _broker) = match &self.broker.broker {
-                Some(_) => (self.broker.or_local(), None),
+        fn serve(
+            &self,
+            app: Wsgi,
+            brokers: Option<Brokers>,
+            reactor: Box<dyn Reactor + Send>,
+            stop: &Stop,
+        ) -> anyhow::Result<()> {
+            let (brokers, _broker) = match brokers {
+                Some(brokers) => (brokers, None),
                 None => {
                     let (brokers, broker) = self.start_broker()?;
                     (brokers, Some(broker))
@@ -220,6 +227,7 @@ fn parse_header_names(text: &str) -> Result<HeaderNames, &'static str> {
 }
 
 /// Has SIGINT, SIGTERM and SIGHUP stop everything in good order; a second one ends the process at once.
+#[cfg(any(feature = "python", feature = "broker"))]
 pub(super) fn stop_on_signals(stop: &reactors::Stop) -> anyhow::Result<()> {
     use signal_hook::{
         consts::{SIGHUP, SIGINT, SIGTERM},

@@ -3,7 +3,7 @@
 /// What kind of broker is at the other end, by CONNECTED's `server` header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub enum Dialect {
+pub(crate) enum Dialect {
     /// ActiveMQ Classic, and whatever says nothing of itself; the development broker follows it.
     #[default]
     ActiveMq,
@@ -15,7 +15,7 @@ pub enum Dialect {
 
 impl Dialect {
     /// Reads CONNECTED's `server` header: `ActiveMQ/5.17.2`, `RabbitMQ/3.10.8`, `ActiveMQ-Artemis/2.31.0`.
-    pub fn of(server: Option<&str>) -> Self {
+    pub(crate) fn of(server: Option<&str>) -> Self {
         match server.and_then(|server| server.split(['/', ' ']).next()) {
             Some("RabbitMQ") => Self::RabbitMq,
             Some("ActiveMQ-Artemis" | "Artemis") => Self::Artemis,
@@ -24,7 +24,7 @@ impl Dialect {
     }
 
     /// The headers by which SUBSCRIBE asks for a window of `messages` unacknowledged messages.
-    pub fn prefetch(self, messages: u32) -> (&'static str, u64) {
+    pub(crate) fn prefetch(self, messages: u32) -> (&'static str, u64) {
         match self {
             Self::ActiveMq => ("activemq.prefetchSize", messages.into()),
             Self::RabbitMq => ("prefetch-count", messages.into()),
@@ -34,12 +34,12 @@ impl Dialect {
     }
 
     /// Whether a requester subscribes to its temporary queue itself, or the broker does at its first `reply-to`.
-    pub fn subscribes_to_temporary_queues(self) -> bool {
+    pub(crate) fn subscribes_to_temporary_queues(self) -> bool {
         !matches!(self, Self::RabbitMq)
     }
 
     /// Whether the connection goes on after an ERROR that names one frame's receipt.
-    pub fn survives_error(self) -> bool {
+    pub(crate) fn survives_error(self) -> bool {
         matches!(self, Self::ActiveMq)
     }
 }

@@ -17,7 +17,7 @@ mod worker;
 mod tests;
 
 pub(crate) use connection::{Connection, ConnectionConfig, Event};
-pub use dialect::Dialect;
+pub(crate) use dialect::Dialect;
 pub(crate) use ledger::Ledger;
 pub(crate) use outbox::Outbox;
-pub use worker::{Fatal, Worker, WorkerConfig};
+pub(crate) use worker::{Fatal, Worker, WorkerConfig};

@@ -16,7 +16,7 @@ use crate::{
 
 /// What a worker link serves, and how.
 #[derive(Debug, Clone)]
-pub struct WorkerConfig {
+pub(crate) struct WorkerConfig {
     pub(crate) connection: ConnectionConfig,
     /// Queues and topics to subscribe to.
     pub(crate) destinations: Vec<String>,
@@ -29,10 +29,10 @@ pub struct WorkerConfig {
 }
 
 /// Why a link ended although nobody asked it to.
-pub type Fatal = Arc<Mutex<Option<String>>>;
+pub(crate) type Fatal = Arc<Mutex<Option<String>>>;
 
 /// A worker link: one connection to the broker, reconnecting by itself.
-pub struct Worker {
+pub(crate) struct Worker {
     config: WorkerConfig,
     service: Arc<Service>,
     connection: Connection,
@@ -65,7 +65,7 @@ const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
 
 impl Worker {
     /// A link that will have `service` answer what comes. What ends it before its time is left in `fatal`.
-    pub fn new(config: WorkerConfig, service: Arc<Service>, fatal: Fatal) -> Self {
+    pub(crate) fn new(config: WorkerConfig, service: Arc<Service>, fatal: Fatal) -> Self {
         let span = tracing::info_span!("link", broker = %config.connection.brokers);
         Self {
             connection: Connection::new(config.connection.clone()),
