@@ -112,15 +112,15 @@ def directory(scratch: Path) -> Path:
 
 @pytest.fixture
 def serve(directory: Path, queue: str):
-    """Starts servers on a broker; kills them at the end of the test."""
+    """Starts servers on a broker and waits until they answer; kills them at the end of the test."""
     started: list[server.Server] = []
 
     def start(broker: brokers.Broker, reactor: str, **options: object) -> server.Server:
         options = {"destination": queue} | options
-        one = server.Server(directory, broker.port, reactor, **options).start()
+        one = server.Server(directory, broker.port, reactor, **options)
         started.append(one)
         _logs.append(one.log)
-        return one
+        return one.start().wait_ready()
 
     yield start
     for one in started:

@@ -14,7 +14,7 @@ def jobs() -> list[Request]:
 
 
 def test_killed(broker, reactor, serve):
-    server = serve(broker, reactor).wait_ready()
+    server = serve(broker, reactor)
 
     def at(answered: int) -> None:
         if answered == MANY // 3:
@@ -33,7 +33,7 @@ def test_killed(broker, reactor, serve):
 
 
 def test_terminated(broker, reactor, serve):
-    server = serve(broker, reactor).wait_ready()
+    server = serve(broker, reactor)
     statuses = []
 
     def at(answered: int) -> None:

@@ -19,7 +19,7 @@ def echo(n: int) -> Request:
 
 
 def test_every_request_comes_back(broker, reactor, serve, record_property):
-    server = serve(broker, reactor).wait_ready()
+    server = serve(broker, reactor)
     with server.requester() as caller:
         load = caller.load((echo(n) for n in range(MANY)), in_flight=32)
         print(f"{broker.kind} {reactor}: {load}")

@@ -6,7 +6,7 @@ BLOCKS = 5
 
 
 def test_blocks_arrive_in_order_before_the_end(broker, reactor, serve):
-    server = serve(broker, reactor).wait_ready()
+    server = serve(broker, reactor)
     with server.requester() as caller:
         stream = caller.stream("GET", f"/gated/a?blocks={BLOCKS}", headers={"http_acceptStream": "true"})
         replies = []

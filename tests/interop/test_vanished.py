@@ -8,7 +8,7 @@ from stomp_client import Request
 
 
 def test_a_vanished_requester_does_not_end_the_connection(broker, reactor, serve):
-    server = serve(broker, reactor).wait_ready()
+    server = serve(broker, reactor)
     # One waits for a whole reply, one is in the middle of a stream.
     with server.requester() as first, server.requester() as second:
         first.send(first.frame(Request("GET", "/work/a?ms=300"), first.next_id()))
