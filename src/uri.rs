@@ -61,34 +61,45 @@ impl Default for Backoff {
     }
 }
 
-/// What is wrong with a broker URI.
+/// A broker URI that cannot be one. It is shown whole, or not at all where a password may be in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("bad broker URI{}: {fault}", shown(uri))]
+pub struct UriError {
+    uri: String,
+    /// What is wrong with it.
+    pub fault: UriFault,
+}
+
+fn shown(uri: &str) -> String {
+    // Options may hold one, too (`jms.password`).
+    let secret = uri.contains('@') || uri.to_ascii_lowercase().contains("pass");
+    if secret { " (not shown, for the password in it)".to_owned() } else { format!(" \"{uri}\"") }
+}
+
+/// What is wrong with a broker URI.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum UriError {
+pub enum UriFault {
     /// No scheme, or not one of ours.
-    #[error(
-        "\"{0}\" is no broker URI: use stomp://[user:password@]host[:port], tcp://host[:port] or failover:(uri,uri)?option=value"
-    )]
-    Scheme(String),
+    #[error("use stomp://[user:password@]host[:port], tcp://host[:port] or failover:(uri,uri)?option=value")]
+    Scheme,
     /// A scheme that needs TLS.
-    #[error("\"{0}://\" needs TLS, which this version does not have yet: use stomp://")]
-    Tls(String),
+    #[error("it needs TLS, which this version does not have yet: use stomp://")]
+    Tls,
     /// There is no host.
-    #[error("the broker URI \"{0}\" names no host: stomp://host[:port]")]
-    Host(String),
-    /// Not a port. What stands there is not shown: it may be a piece of a password.
-    #[error("what follows the last colon of a broker URI is its port, a number from 1 to 65535")]
+    #[error("it names no host: stomp://host[:port]")]
+    Host,
+    /// Not a port.
+    #[error("what follows the last colon is the port, a number from 1 to 65535")]
     Port,
-    /// Something follows the address. It is not shown, either.
-    #[error(
-        "a broker URI ends with its port: the destination goes in --destination (or --to), a password before the host"
-    )]
+    /// Something follows the address.
+    #[error("nothing belongs behind the port: the destination goes in --destination (or --to)")]
     Path,
     /// `failover:` without its list.
-    #[error("a failover URI lists its brokers in parentheses: failover:(stomp://a:61613,stomp://b:61613)")]
+    #[error("failover lists its brokers in parentheses: failover:(stomp://a:61613,stomp://b:61613)")]
     Failover,
     /// An option that does not parse.
-    #[error("the failover option {0} takes {1}")]
+    #[error("the option {0} takes {1}")]
     Option(&'static str, &'static str),
 }
 
@@ -96,14 +107,19 @@ impl FromStr for Brokers {
     type Err = UriError;
 
     fn from_str(uri: &str) -> Result<Self, UriError> {
-        let uri = uri.trim();
+        Self::parse(uri.trim()).map_err(|fault| UriError { uri: uri.to_owned(), fault })
+    }
+}
+
+impl Brokers {
+    fn parse(uri: &str) -> Result<Self, UriFault> {
         let Some(rest) = uri.strip_prefix("failover:") else {
-            let address = uri.parse()?;
+            let address = Address::parse(uri)?;
             return Ok(Self { addresses: vec![address], backoff: Backoff::default(), ignored: Vec::new() });
         };
         let rest = rest.strip_prefix("//").unwrap_or(rest);
         let (list, options) = match rest.strip_prefix('(') {
-            Some(rest) => rest.split_once(')').ok_or(UriError::Failover)?,
+            Some(rest) => rest.split_once(')').ok_or(UriFault::Failover)?,
             // ActiveMQ takes a list without parentheses too, where there are no options.
             None => (rest, ""),
         };
@@ -111,10 +127,10 @@ impl FromStr for Brokers {
             .split(',')
             .map(str::trim)
             .filter(|uri| !uri.is_empty())
-            .map(Address::from_str)
+            .map(Address::parse)
             .collect::<Result<Vec<_>, _>>()?;
         if addresses.is_empty() {
-            return Err(UriError::Failover);
+            return Err(UriFault::Failover);
         }
         // ActiveMQ's default is to shuffle.
         let mut backoff = Backoff { randomize: true, ..Backoff::default() };
@@ -131,16 +147,16 @@ impl FromStr for Brokers {
 
 impl Backoff {
     /// Takes one `name=value`; whether the name means anything.
-    fn set(&mut self, option: &str) -> Result<bool, UriError> {
+    fn set(&mut self, option: &str) -> Result<bool, UriFault> {
         let (name, value) = option.split_once('=').unwrap_or((option, ""));
         let millis = |name| {
-            let error = UriError::Option(name, "milliseconds");
+            let error = UriFault::Option(name, "milliseconds");
             value.parse().map(Duration::from_millis).map_err(|_| error)
         };
-        let flag = |name| value.parse::<bool>().map_err(|_| UriError::Option(name, "true or false"));
+        let flag = |name| value.parse::<bool>().map_err(|_| UriFault::Option(name, "true or false"));
         // ActiveMQ: -1 is for ever. Zero means for ever in 5.6 and later, too.
         let count = |name| {
-            let error = UriError::Option(name, "a number, -1 for no limit");
+            let error = UriFault::Option(name, "a number, -1 for no limit");
             value.parse::<i64>().map(|n| u32::try_from(n).ok().filter(|n| *n > 0)).map_err(|_| error)
         };
         match name {
@@ -159,7 +175,7 @@ impl Backoff {
                     .parse()
                     .ok()
                     .filter(|factor| (1.0..=100.0).contains(factor))
-                    .ok_or(UriError::Option("backOffMultiplier", "a factor from 1 to 100"))?;
+                    .ok_or(UriFault::Option("backOffMultiplier", "a factor from 1 to 100"))?;
             }
             _ => return Ok(false),
         }
@@ -167,19 +183,15 @@ impl Backoff {
     }
 }
 
-impl FromStr for Address {
-    type Err = UriError;
-
-    fn from_str(uri: &str) -> Result<Self, UriError> {
-        // What is shown of a bad URI must not hold its password.
-        let shown = || uri.rsplit_once('@').map_or(uri, |(_, rest)| rest).to_owned();
-        let (scheme, rest) = uri.split_once("://").ok_or_else(|| UriError::Scheme(shown()))?;
+impl Address {
+    fn parse(uri: &str) -> Result<Self, UriFault> {
+        let (scheme, rest) = uri.split_once("://").ok_or(UriFault::Scheme)?;
         match scheme {
             "stomp" | "tcp" | "stomp+nio" | "nio" => {}
             "ssl" | "stomp+ssl" | "stomp+nio+ssl" | "nio+ssl" | "tls" | "stomps" => {
-                return Err(UriError::Tls(scheme.to_owned()));
+                return Err(UriFault::Tls);
             }
-            _ => return Err(UriError::Scheme(shown())),
+            _ => return Err(UriFault::Scheme),
         }
         let (user, rest) = match rest.rsplit_once('@') {
             Some((user, rest)) => (Some(user), rest),
@@ -190,10 +202,10 @@ impl FromStr for Address {
             None => (rest, ""),
         };
         if !matches!(extra, "" | "/") {
-            return Err(UriError::Path);
+            return Err(UriFault::Path);
         }
         let (host, port) = if let Some(rest) = place.strip_prefix('[') {
-            let (host, port) = rest.split_once(']').ok_or_else(|| UriError::Host(shown()))?;
+            let (host, port) = rest.split_once(']').ok_or(UriFault::Host)?;
             (host, port.strip_prefix(':'))
         } else {
             match place.rsplit_once(':') {
@@ -202,11 +214,11 @@ impl FromStr for Address {
             }
         };
         if host.is_empty() {
-            return Err(UriError::Host(shown()));
+            return Err(UriFault::Host);
         }
         let port = match port {
             None => DEFAULT_PORT,
-            Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or(UriError::Port)?,
+            Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or(UriFault::Port)?,
         };
         let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let (login, passcode) = match user.map(|user| user.split_once(':').unwrap_or((user, ""))) {
@@ -248,7 +260,7 @@ mod tests {
     use super::*;
 
     fn address(uri: &str) -> Address {
-        uri.parse().unwrap()
+        Address::parse(uri).unwrap()
     }
 
     #[test]
@@ -280,17 +292,20 @@ mod tests {
     #[test]
     fn bad_uris_say_what_is_wrong_and_never_the_password() {
         for (uri, part) in [
-            ("localhost:61613", "is no broker URI"),
-            ("http://x", "is no broker URI"),
-            ("stomp://", "names no host"),
+            ("localhost:61613", "use stomp://"),
+            ("http://x", "use stomp://"),
+            ("stomp://", "bad broker URI \"stomp://\": it names no host"),
             ("stomp://h:0", "a number from 1 to 65535"),
             ("stomp://h:http", "a number from 1 to 65535"),
             ("stomp://h/queue/x", "--destination"),
             ("ssl://h", "needs TLS"),
             ("failover:()", "in parentheses"),
             ("failover:(tcp://a)?randomize=maybe", "true or false"),
-            ("http://bob:secret@h", "is no broker URI"),
-            ("bob:secret@h", "is no broker URI"),
+            ("http://bob:secret@h", "use stomp://"),
+            ("bob:secret@h", "use stomp://"),
+            ("stomp://bob:secret@h:99999", "1 to 65535"),
+            ("failover:(stomp://bob:se,secret@h)", "1 to 65535"),
+            ("failover:(stomp://h)?jms.password=secret&randomize=7", "true or false"),
         ] {
             let error = uri.parse::<Brokers>().unwrap_err().to_string();
             assert!(error.contains(part), "{uri}: {error}");

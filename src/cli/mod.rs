@@ -136,7 +136,7 @@ struct BrokerArgs {
 impl BrokerArgs {
     /// The broker that was named, if any was.
     fn named(&self) -> anyhow::Result<Option<Brokers>> {
-        let Some(uri) = self.broker.as_deref().filter(|uri| !uri.is_empty()) else { return Ok(None) };
+        let Some(uri) = self.broker.as_deref() else { return Ok(None) };
         let brokers: Brokers =
             uri.parse().map_err(|error| Failed::new(Exit::Usage, format!("--broker: {error}")))?;
         for option in &brokers.ignored {

@@ -121,7 +121,8 @@ mod with_python {
             // broker is started only once there is something to serve.
             let brokers = self.broker.named()?;
             self.check_dead_letter()?;
-            let reactor = select::reactor(name, self.threads)?;
+            let reactor =
+                select::reactor(name, self.threads).map_err(|error| Failed::new(Exit::Usage, error))?;
             let interpreter = self.interpreter()?;
             let app = self.load(&reactor)?;
             let stop = Stop::new();
