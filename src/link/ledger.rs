@@ -62,7 +62,12 @@ pub(crate) struct Ledger {
     /// Entries that are Running or Orphaned.
     running: usize,
     waiting: usize,
+    /// How often the broker ended the connection over what we sent, while this message's answer was under way.
+    suspects: HashMap<Bytes, u32>,
 }
+
+/// Suspects that are remembered; beyond them we begin anew.
+const SUSPECTS: usize = 1000;
 
 impl Ledger {
     /// Takes a message in, and numbers it.
@@ -122,6 +127,33 @@ impl Ledger {
         self.waiting = 0;
     }
 
+    /// The broker complains, and does not say of what: it may be any answer that it has not confirmed.
+    pub(crate) fn suspect(&mut self) {
+        if self.suspects.len() > SUSPECTS {
+            self.suspects.clear();
+        }
+        for entry in self.entries.values().filter(|entry| entry.state == State::Replied) {
+            if let Some(id) = entry.identity() {
+                *self.suspects.entry(id).or_default() += 1;
+            }
+        }
+    }
+
+    /// How often that happened while this message was being answered.
+    pub(crate) fn suspicion(&self, job: u64) -> u32 {
+        let id = if self.suspects.is_empty() { None } else { self.get(job).and_then(Entry::identity) };
+        id.and_then(|id| self.suspects.get(&id).copied()).unwrap_or(0)
+    }
+
+    /// An answer was confirmed: it was not this one.
+    pub(crate) fn clear_suspicion(&mut self, entry: &Entry) {
+        if !self.suspects.is_empty() {
+            if let Some(id) = entry.identity() {
+                self.suspects.remove(&id);
+            }
+        }
+    }
+
     /// Jobs that have not ended.
     pub(crate) fn running(&self) -> usize {
         self.running
@@ -164,6 +196,12 @@ impl State {
 }
 
 impl Entry {
+    /// What stays the same when a message is delivered again. RabbitMQ's message-id does not.
+    fn identity(&self) -> Option<Bytes> {
+        let header = |name| self.message.headers.bytes(name);
+        header("amqp-message-id").or_else(|| header("correlation-id")).or_else(|| header("message-id"))
+    }
+
     pub(crate) fn is_of(&self, epoch: u64) -> bool {
         self.epoch == epoch && self.state != State::Orphaned
     }

@@ -65,6 +65,10 @@ enum Phase {
 /// How long DISCONNECT waits for its RECEIPT.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 const GOODBYE: &str = "goodbye";
+/// A message is dead-lettered when the connection ended over its reply so often, and given up when even that
+/// ends it.
+const SUSPICIOUS: u32 = 3;
+const HOPELESS: u32 = 6;
 /// No retry waits longer than this.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
 
@@ -121,7 +125,16 @@ impl Worker {
         // Draining: unacknowledged, it goes back to the broker when we leave.
         if self.phase == Phase::Serving {
             let job = self.ledger.deliver(message, self.connection.epoch());
-            self.ready.push_back(job);
+            match self.ledger.suspicion(job) {
+                0..SUSPICIOUS => self.ready.push_back(job),
+                SUSPICIOUS..HOPELESS => self.bury(job, "its reply ended the connection each time"),
+                _ => {
+                    tracing::error!(
+                        "dropped a message: its reply, and its dead letter, ended the connection each time"
+                    );
+                    self.settle(job);
+                }
+            }
         }
     }
 
@@ -176,12 +189,17 @@ impl Worker {
             tracing::warn!(attempt, ?delay, "a message failed and will be tried again");
             self.retry_at(job, now + delay);
         } else {
-            let (version, message) = (self.connection.version(), entry.message.clone());
-            let reason = format!("failed {attempt} times");
-            let frame = self.service.dead_letter(version, &message, &reason, Receipt(job));
-            self.connection.push(frame);
-            self.ledger.set(job, State::Replied);
+            self.bury(job, &format!("failed {attempt} times"));
         }
+    }
+
+    /// Sends a message to the dead letters.
+    fn bury(&mut self, job: u64, reason: &str) {
+        let Some(entry) = self.ledger.get(job) else { return };
+        let version = self.connection.version();
+        let frame = self.service.dead_letter(version, &entry.message, reason, Receipt(job));
+        self.connection.push(frame);
+        self.ledger.set(job, State::Replied);
     }
 
     fn retry_at(&mut self, job: u64, at: Instant) {
@@ -192,6 +210,7 @@ impl Worker {
     /// Acknowledges.
     fn settle(&mut self, job: u64) {
         if let Some(entry) = self.ledger.remove(job) {
+            self.ledger.clear_suspicion(&entry);
             let version = self.connection.version();
             entry.ack(version, self.connection.out());
         }
@@ -230,6 +249,7 @@ impl Worker {
             }
             return;
         }
+        self.ledger.suspect();
         self.connection.fail(format!("the broker reported an error: {said}"));
     }
 

@@ -109,10 +109,10 @@ fn what_failed_to_connect_is_said_with_what_to_do() {
 fn a_message_that_ends_each_connection_does_not_make_a_hot_loop() {
     let mut bench = Bench::new("failover:(stomp://a)?initialReconnectDelay=100");
     let mut delays = Vec::new();
-    for _ in 0..10 {
+    for n in 0..10 {
         bench.come_up();
         bench.receipt("subscribe-0");
-        bench.message("poison");
+        bench.message(&format!("poison {n}"));
         bench.reply();
         bench.sent();
         bench.bytes(b"ERROR\nmessage:access_refused\n\n\0");

@@ -70,3 +70,28 @@ fn a_failed_message_is_tried_again_later_and_then_buried() {
     bench.receipt(&format!("job-{job}/dead"));
     assert_eq!(bench.commands(), [Command::Ack]);
 }
+
+#[test]
+fn a_message_whose_reply_ends_each_connection_is_buried_and_others_are_not() {
+    let mut bench = Bench::up("stomp://h");
+    for _ in 0..3 {
+        bench.message("good");
+        bench.message("poison");
+        assert_eq!(bench.jobs.len(), 2);
+        let good = bench.reply();
+        bench.sent();
+        bench.receipt(&format!("job-{good}"));
+        bench.reply();
+        bench.sent();
+        bench.bytes(b"ERROR\nmessage:access_refused\n\n\0");
+        bench.pass(60 * SECOND);
+        bench.come_up();
+    }
+    bench.message("good");
+    bench.message("poison");
+    assert_eq!(bench.jobs.len(), 1, "the poison is not served again");
+    let dead = &bench.sent()[0];
+    assert_eq!(dead.headers.text("destination"), Some("/queue/DLQ.a"));
+    bench.receipt(dead.headers.text("receipt").unwrap());
+    assert_eq!(bench.sent()[0].headers.text("id"), Some("ack:poison"));
+}
