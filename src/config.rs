@@ -30,7 +30,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Before a failed message is tried again; doubles each time, up to 60 s: 1 s.
     pub retry_delay: Duration,
-    /// Bounds on what the broker may send.
+    /// Bounds on what the broker may send: a header of 1 MiB, 10,000 headers, 16 MiB of headers, 100 MiB of body.
+    /// Wider than what brokers take, for a message beyond them ends the connection each time it is delivered.
     pub limits: Limits,
     /// How messages become requests, and replies messages.
     pub mapping: Mapping,
@@ -49,7 +50,7 @@ impl Config {
             connect_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(30),
             retry_delay: Duration::from_secs(1),
-            limits: Limits::default(),
+            limits: Limits { header_line: 1 << 20, headers: 10_000, head: 16 << 20, ..Limits::default() },
             mapping: Mapping::default(),
             policy: Policy::default(),
         }

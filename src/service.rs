@@ -51,6 +51,8 @@ pub(crate) struct Delivered {
     pub(crate) receipt: Receipt,
     /// Nobody waits any more.
     pub(crate) cancelled: Arc<AtomicBool>,
+    /// The server stops: what has not begun is left to the broker.
+    pub(crate) stopping: Arc<AtomicBool>,
 }
 
 /// Which receipts a job's frames ask for.
@@ -98,6 +100,9 @@ impl Service {
     /// Answers one message. `Some` is what settles it (nothing to send: only the ACK), `None` asks for
     /// another try.
     pub(crate) fn serve(&self, delivered: &Delivered, more: &mut dyn FnMut(Vec<u8>)) -> Option<Vec<u8>> {
+        if delivered.cancelled.load(Ordering::Relaxed) || delivered.stopping.load(Ordering::Relaxed) {
+            return None;
+        }
         let begun = Instant::now();
         let Delivered { message, version, .. } = delivered;
         let receipt = delivered.receipt.to_string();
@@ -166,9 +171,11 @@ impl Service {
     ) -> Vec<u8> {
         let from = message.headers.text("destination").unwrap_or_default();
         let queue = from.strip_prefix("/queue/").or(from.strip_prefix("/topic/")).unwrap_or(from);
-        let destination = self.policy.dead_letter.replace("{queue}", queue.trim_start_matches('/'));
+        // RabbitMQ takes no slash within a name.
+        let queue = queue.trim_start_matches('/').replace('/', ".");
+        let destination = self.policy.dead_letter.replace("{queue}", &queue);
         tracing::warn!(%destination, %reason, "dead letter");
-        http::dead_letter(version, message, &destination, reason, &format!("{receipt}/dead"))
+        http::dead_letter(version, &self.mapping, message, &destination, reason, &format!("{receipt}/dead"))
     }
 }
 

@@ -14,7 +14,7 @@ pub struct Brokers {
     pub addresses: Vec<Address>,
     /// Delays between attempts.
     pub backoff: Backoff,
-    /// Options of a failover URI that mean nothing here; worth a warning.
+    /// Names of options of a failover URI that mean nothing here; worth a warning.
     pub ignored: Vec<String>,
 }
 
@@ -76,12 +76,14 @@ pub enum UriError {
     /// There is no host.
     #[error("the broker URI \"{0}\" names no host: stomp://host[:port]")]
     Host(String),
-    /// Not a port.
-    #[error("\"{0}\" is no port: a number from 1 to 65535")]
-    Port(String),
-    /// Something follows the address.
-    #[error("\"{0}\" does not belong in a broker URI: the destination goes in --destination (or --to)")]
-    Path(String),
+    /// Not a port. What stands there is not shown: it may be a piece of a password.
+    #[error("what follows the last colon of a broker URI is its port, a number from 1 to 65535")]
+    Port,
+    /// Something follows the address. It is not shown, either.
+    #[error(
+        "a broker URI ends with its port: the destination goes in --destination (or --to), a password before the host"
+    )]
+    Path,
     /// `failover:` without its list.
     #[error("a failover URI lists its brokers in parentheses: failover:(stomp://a:61613,stomp://b:61613)")]
     Failover,
@@ -119,7 +121,8 @@ impl FromStr for Brokers {
         let mut ignored = Vec::new();
         for option in options.trim_start_matches('?').split(['&', ',']).filter(|option| !option.is_empty()) {
             if !backoff.set(option)? {
-                ignored.push(option.to_owned());
+                // The name alone: a value may be a password.
+                ignored.push(option.split('=').next().unwrap_or_default().to_owned());
             }
         }
         Ok(Self { addresses, backoff, ignored })
@@ -187,7 +190,7 @@ impl FromStr for Address {
             None => (rest, ""),
         };
         if !matches!(extra, "" | "/") {
-            return Err(UriError::Path(extra.to_owned()));
+            return Err(UriError::Path);
         }
         let (host, port) = if let Some(rest) = place.strip_prefix('[') {
             let (host, port) = rest.split_once(']').ok_or_else(|| UriError::Host(shown()))?;
@@ -203,9 +206,7 @@ impl FromStr for Address {
         }
         let port = match port {
             None => DEFAULT_PORT,
-            Some(port) => {
-                port.parse().ok().filter(|port| *port != 0).ok_or_else(|| UriError::Port(port.to_owned()))?
-            }
+            Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or(UriError::Port)?,
         };
         let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let (login, passcode) = match user.map(|user| user.split_once(':').unwrap_or((user, ""))) {
@@ -271,7 +272,7 @@ mod tests {
         assert_eq!(brokers.backoff.initial, Duration::from_millis(10));
         assert_eq!(brokers.backoff.max, Duration::from_millis(500));
         assert_eq!((brokers.backoff.randomize, brokers.backoff.attempts), (false, None));
-        assert_eq!(brokers.ignored, ["timeout=3000"]);
+        assert_eq!(brokers.ignored, ["timeout"]);
         let bare: Brokers = "failover:tcp://a,tcp://b:2".parse().unwrap();
         assert_eq!(bare.to_string(), "a:61613, b:2");
     }
@@ -282,8 +283,8 @@ mod tests {
             ("localhost:61613", "is no broker URI"),
             ("http://x", "is no broker URI"),
             ("stomp://", "names no host"),
-            ("stomp://h:0", "is no port"),
-            ("stomp://h:http", "is no port"),
+            ("stomp://h:0", "a number from 1 to 65535"),
+            ("stomp://h:http", "a number from 1 to 65535"),
             ("stomp://h/queue/x", "--destination"),
             ("ssl://h", "needs TLS"),
             ("failover:()", "in parentheses"),

@@ -1,6 +1,6 @@
 //! `stomp-wsgi broker`: the development broker alone.
 
-use clap::Args;
+use clap::{Args, builder::FalseyValueParser};
 
 #[derive(Debug, Args)]
 pub(super) struct Broker {
@@ -15,7 +15,7 @@ pub(super) struct Listen {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:61613", env = "STOMP_WSGI_LISTEN")]
     pub(super) listen: String,
     /// Let the development broker listen on an address that others can reach
-    #[arg(long, env = "STOMP_WSGI_ALLOW_REMOTE")]
+    #[arg(long, env = "STOMP_WSGI_ALLOW_REMOTE", value_parser = FalseyValueParser::new())]
     pub(super) allow_remote: bool,
 }
 
@@ -43,7 +43,7 @@ mod with_broker {
         pub(in crate::cli) fn run(&self) -> anyhow::Result<()> {
             let server = self.listen.bind()?;
             let stop = Stop::new();
-            stop_on_signals(&stop)?;
+            stop_on_signals(&stop, None)?;
             server.run(&stop).context("the development broker failed")
         }
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use clap::Args;
+use clap::{Args, builder::FalseyValueParser};
 use reactors::Stop;
 
 use super::{BrokerArgs, Exit, Failed, parse_destination};
@@ -59,7 +59,7 @@ struct Message {
     #[arg(short, long, value_name = "DATA|@FILE|-", allow_hyphen_values = true)]
     data: Option<String>,
     /// Have the broker keep the message over a restart
-    #[arg(long, env = "STOMP_WSGI_PERSISTENT")]
+    #[arg(long, env = "STOMP_WSGI_PERSISTENT", value_parser = FalseyValueParser::new())]
     persistent: bool,
 }
 
@@ -142,11 +142,12 @@ where
     F: FnMut(&Part) -> io::Result<()> + Send + 'static,
 {
     let outcome = Arc::new(Mutex::new(Ok(())));
-    let once = Once { call: Some(call), take, outcome: Arc::clone(&outcome) };
+    let stop = Stop::new();
+    let once = Once { call: Some(call), take, outcome: Arc::clone(&outcome), stop: stop.clone() };
     let model = select::default_model().context("this build has no reactor to connect with")?;
     let reactor = select::reactor(model.name, NonZeroUsize::MIN)?;
     let link = Caller::new(config, once, (Instant::now(), SystemTime::now()));
-    reactor.run(vec![Box::new(link)], &Stop::new())?;
+    reactor.run(vec![Box::new(link)], &stop)?;
     std::mem::replace(&mut *outcome.lock().unwrap_or_else(PoisonError::into_inner), Ok(()))
 }
 
@@ -155,6 +156,8 @@ struct Once<F> {
     call: Option<client::Call>,
     take: F,
     outcome: Arc<Mutex<anyhow::Result<()>>>,
+    /// Set where nobody takes what comes.
+    stop: Stop,
 }
 
 impl<F> Once<F> {
@@ -177,6 +180,8 @@ impl<F: FnMut(&Part) -> io::Result<()> + Send> Workload for Once<F> {
             if error.kind() != io::ErrorKind::BrokenPipe {
                 self.fail(anyhow::Error::new(error).context("cannot write the reply"));
             }
+            self.stop.stop();
+            return;
         }
         if part.is_error && !part.more && part.status.is_none_or(|(code, _)| code < 400) {
             self.fail(anyhow::anyhow!("the reply broke off: the application failed in the middle of it"));
@@ -184,7 +189,7 @@ impl<F: FnMut(&Part) -> io::Result<()> + Send> Workload for Once<F> {
     }
 
     fn done(&mut self, _: u64, result: Result<(), CallError>) {
-        if let Err(error) = result {
+        if let (Err(error), false) = (result, self.stop.is_stopped()) {
             let exit = match error {
                 CallError::Timeout(_) => Exit::Timeout,
                 CallError::Broker(_) => Exit::Broker,
@@ -224,11 +229,14 @@ fn parse_header(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// Far beyond any use, and far from what clocks and brokers cannot count.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
 /// Seconds, with a fraction if need be.
 pub(super) fn parse_seconds(text: &str) -> Result<Duration, String> {
     text.parse()
         .ok()
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .filter(|time| !time.is_zero())
-        .ok_or_else(|| "a time is a number of seconds above 0, as in 1.5".to_owned())
+        .filter(|time| !time.is_zero() && *time <= LONGEST)
+        .ok_or_else(|| "a time is a number of seconds above 0, as in 1.5, and at most a year".to_owned())
 }

@@ -12,7 +12,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::uri::{Brokers, DEFAULT_PORT};
 
@@ -83,7 +83,8 @@ impl From<Exit> for ExitCode {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = without_empty_variables(Cli::command()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let serves = matches!(cli.command, Command::Serve(_) | Command::Broker(_));
     cli.logging.init(if serves { "info" } else { "warn" });
     let result = match cli.command {
@@ -102,6 +103,14 @@ pub fn main() -> ExitCode {
             error.downcast_ref::<Failed>().map_or(Exit::Failure, |failed| failed.exit).into()
         }
     }
+}
+
+/// An environment variable that is set to nothing is not set, as in a compose file that passes it on.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty =
+        |arg: &clap::Arg| arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+    let reset = |arg: clap::Arg| if is_empty(&arg) { arg.env(clap::builder::Resettable::Reset) } else { arg };
+    command.mut_args(reset).mut_subcommands(without_empty_variables)
 }
 
 /// An error and its causes, where a cause is not in the message already.

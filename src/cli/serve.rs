@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use clap::Args;
+use clap::{Args, builder::FalseyValueParser};
 
 use super::{BrokerArgs, broker::Listen, call::parse_seconds, parse_destination};
 use crate::{config::DEFAULT_DESTINATION, http::HeaderNames, stomp::HeartBeatOffer};
@@ -50,7 +50,7 @@ pub(super) struct Serve {
     #[arg(long, value_name = "PATH", default_value = "/", env = "STOMP_WSGI_DEFAULT_PATH")]
     default_path: String,
     /// Reject messages with two spellings of one header, rather than drop the lesser one
-    #[arg(long, env = "STOMP_WSGI_STRICT_HEADERS")]
+    #[arg(long, env = "STOMP_WSGI_STRICT_HEADERS", value_parser = FalseyValueParser::new())]
     strict_headers: bool,
     /// Where replies may go: a prefix of destinations, or *; may be repeated [default: any queue]
     #[arg(long, value_name = "PREFIX", env = "STOMP_WSGI_ALLOW_REPLY_TO", value_delimiter = ',')]
@@ -100,11 +100,11 @@ mod with_python {
     use anyhow::Context;
     use reactors::{Reactor, Stop};
 
-    use super::{Serve, stop_on_signals};
+    use super::{GRACE, Serve, stop_on_signals};
     use crate::{
         app::wsgi::{self, Interpreter, Wsgi},
         cli::{Exit, Failed},
-        config::Config,
+        config::{Config, check_destination},
         dispatcher::Dispatcher,
         select,
         uri::Brokers,
@@ -120,11 +120,12 @@ mod with_python {
             // Everything that can be wrong is found before the application is imported, and the
             // broker is started only once there is something to serve.
             let brokers = self.broker.named()?;
+            self.check_dead_letter()?;
             let reactor = select::reactor(name, self.threads)?;
             let interpreter = self.interpreter()?;
             let app = self.load(&reactor)?;
             let stop = Stop::new();
-            stop_on_signals(&stop)?;
+            stop_on_signals(&stop, Some(self.drain_timeout + GRACE))?;
             let result = self.serve(app, brokers, reactor, &stop);
             interpreter.finalize();
             result
@@ -186,10 +187,27 @@ mod with_python {
             config.mapping.strict_headers = self.strict_headers;
             config.mapping.reply_ttl = self.reply_ttl;
             config.mapping.reply_header_names = self.reply_header_names;
-            if !self.allow_reply_to.is_empty() {
-                config.mapping.allow_reply_to.clone_from(&self.allow_reply_to);
+            let allowed = self.allow_reply_to.iter().filter(|prefix| !prefix.is_empty());
+            if allowed.clone().next().is_some() {
+                config.mapping.allow_reply_to = allowed.cloned().collect();
             }
             Ok(config)
+        }
+
+        /// Dead letters need a destination for every queue that we serve, and it must be none of these.
+        fn check_dead_letter(&self) -> anyhow::Result<()> {
+            let wrong = |why| Failed::new(Exit::Usage, format!("--dead-letter: {why}"));
+            for served in &self.destinations {
+                let queue = served.rsplit('/').next().unwrap_or_default();
+                let destination = self.dead_letter.replace("{queue}", queue);
+                check_destination(&destination).map_err(|error| wrong(error.to_string()))?;
+                if self.destinations.contains(&destination) {
+                    return Err(
+                        wrong(format!("{destination} is served here: what failed would come back")).into()
+                    );
+                }
+            }
+            Ok(())
         }
 
         #[cfg(not(feature = "broker"))]
@@ -226,22 +244,39 @@ fn parse_header_names(text: &str) -> Result<HeaderNames, &'static str> {
     }
 }
 
-/// Has SIGINT, SIGTERM and SIGHUP stop everything in good order; a second one ends the process at once.
+/// What a stop takes beyond the drain: leaving the broker, and the application's own end.
+#[cfg(feature = "python")]
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Has SIGINT and SIGTERM stop everything in good order. A second one ends the process at once, and so does
+/// the end of `patience`: a handler that never returns must not keep the process.
 #[cfg(any(feature = "python", feature = "broker"))]
-pub(super) fn stop_on_signals(stop: &reactors::Stop) -> anyhow::Result<()> {
+pub(super) fn stop_on_signals(stop: &reactors::Stop, patience: Option<Duration>) -> anyhow::Result<()> {
+    use std::thread;
+
     use signal_hook::{
-        consts::{SIGHUP, SIGINT, SIGTERM},
+        consts::{SIGINT, SIGTERM},
         iterator::Signals,
+        low_level,
     };
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let stop = stop.clone();
-    std::thread::Builder::new().name("stomp-wsgi-signals".to_owned()).spawn(move || {
+    thread::Builder::new().name("stomp-wsgi-signals".to_owned()).spawn(move || {
         for signal in &mut signals {
             if stop.is_stopped() {
-                std::process::exit(128 + signal);
+                low_level::exit(128 + signal);
             }
             tracing::info!(signal, "stopping; once more to end at once");
             stop.stop();
+            if let Some(patience) = patience {
+                thread::spawn(move || {
+                    thread::sleep(patience);
+                    tracing::error!(
+                        "the application did not end in time; the broker keeps what it had not answered"
+                    );
+                    low_level::exit(1);
+                });
+            }
         }
     })?;
     Ok(())

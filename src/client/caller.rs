@@ -101,6 +101,8 @@ impl<W: Workload> Caller<W> {
             Event::Error(frame) => {
                 self.lose(&format!("the broker reported an error: {}", frame.complaint()));
             }
+            // There is another broker to try, and nothing was sent that could be lost.
+            Event::Down(down) if down.retry_in.is_some() && self.sent == 0 => {}
             Event::Down(down) => self.lose(&down.why),
         }
     }
@@ -227,15 +229,14 @@ impl<W: Workload> Caller<W> {
         }
     }
 
-    /// No broker: everything fails, what was not sent included.
+    /// No broker: what is in flight fails, or the first call where none was sent.
     fn lose(&mut self, why: &str) {
         let calls: Vec<u64> = self.waiting.keys().copied().collect();
         for call in calls {
             self.done(call, Err(CallError::Broker(why.to_owned())));
         }
-        while !self.exhausted && self.workload.next().is_some() {
-            self.workload.done(self.sent, Err(CallError::Broker(why.to_owned())));
-            self.sent += 1;
+        if self.sent == 0 && self.workload.next().is_some() {
+            self.workload.done(0, Err(CallError::Broker(why.to_owned())));
         }
         self.exhausted = true;
         self.end();

@@ -61,7 +61,7 @@ pub enum CallError {
 }
 
 /// Where calls come from, and what becomes of them. Calls are numbered from 0 in the order of
-/// [`next`](Workload::next).
+/// [`next`](Workload::next). Where the broker is lost, those in flight fail, and no more are asked for.
 pub trait Workload: Send {
     /// The next call; asked while fewer than the limit wait. `None` is the end.
     fn next(&mut self) -> Option<Call>;

@@ -1,6 +1,10 @@
 //! Messages that go where somebody will look at them.
+use super::Mapping;
 use super::reserved::is_of_one_delivery;
 use crate::stomp::{Command, Encoder, Frame, Version};
+
+/// Headers that a dead letter has of its own: destination, persistent, message-failed, receipt, content-length.
+const OURS: usize = 5;
 
 /// The most bytes of a reason that go along.
 const LONGEST_REASON: usize = 500;
@@ -11,9 +15,11 @@ const LONGEST_REASON: usize = 500;
 ///
 /// Headers that belong to the one delivery (message-id, ack, redelivered ...), or that would make a broker
 /// act (expires, transaction, AMQ_SCHEDULED_DELAY ...), are left out; reply-to, correlation-id, content-type
-/// and the sender's own stay, the first of each name.
+/// and the sender's own stay, the first of each name, as far as brokers take as many and as long ones
+/// ([`Mapping::max_headers`], [`Mapping::max_header_line`]).
 pub fn dead_letter(
     version: Version,
+    mapping: &Mapping,
     frame: &Frame,
     destination: &str,
     reason: &str,
@@ -25,11 +31,13 @@ pub fn dead_letter(
         .header("destination", destination)
         .header("persistent", "true")
         .header("message-failed", one_line(reason));
+    let mut room = mapping.max_headers.saturating_sub(OURS);
     for (at, (name, value)) in frame.headers.iter().enumerate() {
         let repeated = || frame.headers.iter().take(at).any(|(earlier, _)| earlier == name);
-        if !is_kept(version, name, value) || repeated() {
+        if room == 0 || !is_kept(version, name, value) || !mapping.fits(name, value) || repeated() {
             continue;
         }
+        room -= 1;
         encoder = encoder.header(name, value);
     }
     if !receipt.is_empty() {

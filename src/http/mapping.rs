@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::fields::Fields;
 use super::metadata::{Metadata, is_true};
 use super::name::is_token;
+use super::reply_head::line_len;
 use super::target::{self, Parsed, Target};
 use super::{Delivery, HeaderNames, InvalidTarget, Reason, Rejected, Request, reply_to};
 use crate::stomp::Frame;
@@ -113,9 +114,19 @@ impl Mapping {
         }
     }
 
+    /// Whether brokers take a header of that length, escaped as STOMP 1.2 does.
+    pub(super) fn fits(&self, name: &[u8], value: &[u8]) -> bool {
+        line_len(name, value) <= self.max_header_line
+    }
+
     fn check_reply_to(&self, delivery: &Delivery) -> Result<(), Reason> {
         match &delivery.reply_to {
             Some(reply_to) if !delivery.one_way => {
+                // Both go back as they came, and must fit.
+                let correlation = delivery.correlation().unwrap_or_default();
+                if !self.fits(b"destination", reply_to) || !self.fits(b"correlation-id", &correlation) {
+                    return Err(Reason::Unanswerable);
+                }
                 Ok(reply_to::check(reply_to, &self.allow_reply_to, &self.consumed)?)
             }
             // Nobody is answered, so that the wish does not matter.

@@ -49,6 +49,9 @@ pub enum Reason {
     /// The reply-to is not one that may be answered.
     #[error("reply-to refused: {0}")]
     ReplyTo(#[from] ReplyToError),
+    /// The reply-to or the correlation-id is longer than [`Mapping::max_header_line`](super::Mapping).
+    #[error("reply-to or correlation-id are too long to be sent back")]
+    Unanswerable,
     /// The body is a whole HTTP message (`application/http; msgtype=request`).
     #[error(
         "application/http messages are not supported; send method, target and headers as message headers"

@@ -106,17 +106,19 @@ impl<'a> ReplyHead<'a> {
         let ours = ours.iter().filter_map(|(name, value)| Some((name.as_bytes(), (*value)?)));
         let fields = self.fields.iter().map(|field| (&field.name[..], &field.value));
         for (name, value) in ours.chain(fields) {
-            if (name.len() + value.len()) * 2 + 2 <= mapping.max_header_line {
-                continue; // even if all of it had to be escaped
-            }
-            let octets = escaped_len(name) + escaped_len(value) + 2; // colon and line feed
-            if octets > mapping.max_header_line {
+            if !mapping.fits(name, value) {
+                let octets = line_len(name, value);
                 let name = String::from_utf8_lossy(&name[..name.len().min(60)]).into_owned();
                 return Err(Fault::HeaderLine { name, octets });
             }
         }
         Ok(self)
     }
+}
+
+/// The octets of a header line: name, colon, escaped value, line feed.
+pub(super) fn line_len(name: &[u8], value: &[u8]) -> usize {
+    escaped_len(name) + escaped_len(value) + 2
 }
 
 /// What a text takes up when it is escaped as in STOMP 1.2, where that is most.

@@ -45,6 +45,10 @@ pub(super) fn check(reply_to: &[u8], allowed: &[String], consumed: &[String]) ->
 }
 
 fn allows(prefix: &[u8], name: &[u8]) -> bool {
+    // An entry that is empty by mistake must not allow everything.
+    if prefix.is_empty() {
+        return false;
+    }
     if prefix == b"*" || name.starts_with(prefix) {
         return true;
     }

@@ -28,6 +28,12 @@ pub(crate) struct ConnectionConfig {
     pub(crate) seed: u64,
 }
 
+/// A connection that was up for so long was no failure.
+const LASTING: Duration = Duration::from_secs(10);
+
+/// However a URI has it, no shorter delay between rounds.
+const SHORTEST: Duration = Duration::from_millis(10);
+
 /// What a connection tells the link that it belongs to.
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -77,6 +83,7 @@ pub(crate) struct Connection {
     round: u32,
     delay: Duration,
     ever_up: bool,
+    up_since: Option<Instant>,
     /// Counts sockets that came up: what was delivered on an earlier one is the broker's again.
     epoch: u64,
     dialect: Dialect,
@@ -102,6 +109,7 @@ impl Connection {
             round: 0,
             delay,
             ever_up: false,
+            up_since: None,
             epoch: 0,
             dialect: Dialect::default(),
             peer: "".into(),
@@ -124,7 +132,7 @@ impl Connection {
             Input::Received(bytes) => {
                 if let State::Open(session) = &mut self.state {
                     session.received(now, bytes);
-                    self.drain_session();
+                    self.drain_session(now);
                     // A link that is never idle gets no Timer, but its beats are due all the same.
                     if self.deadline().is_some_and(|at| at <= now) {
                         self.timer(now);
@@ -132,8 +140,9 @@ impl Connection {
                 }
             }
             Input::Sent(count) => {
-                self.outbox.take(count);
+                // What was given up in the meantime is no longer in the outbox.
                 if let State::Open(session) = &mut self.state {
+                    self.outbox.take(count);
                     session.sent(now);
                 }
             }
@@ -265,7 +274,7 @@ impl Connection {
         }
     }
 
-    fn drain_session(&mut self) {
+    fn drain_session(&mut self, now: Instant) {
         while let State::Open(session) = &mut self.state {
             match session.next_event() {
                 Ok(None) => return,
@@ -273,16 +282,11 @@ impl Connection {
                     self.dialect = Dialect::of(connected.server.as_deref());
                     self.epoch += 1;
                     self.ever_up = true;
+                    self.up_since = Some(now);
                     self.events.push_back(Event::Up);
                 }
                 Ok(Some(stomp::Event::Message(frame))) => self.events.push_back(Event::Message(frame)),
-                Ok(Some(stomp::Event::Receipt(id))) => {
-                    // Only now: a broker that lets us in and then refuses what we ask for is not to be
-                    // asked again and again without a pause.
-                    self.round = 0;
-                    self.delay = self.config.brokers.backoff.initial;
-                    self.events.push_back(Event::Receipt(id));
-                }
+                Ok(Some(stomp::Event::Receipt(id))) => self.events.push_back(Event::Receipt(id)),
                 Ok(Some(stomp::Event::Error(frame))) => self.events.push_back(Event::Error(frame)),
                 Err(error) => {
                     let refused = matches!(error, SessionError::Refused { .. });
@@ -325,6 +329,12 @@ impl Connection {
                 Ok(()) => (format!("{peer} closed the connection"), false),
             },
         };
+        // One that did not last counts as another failure: a broker that lets us in and then throws us out,
+        // for what we ask or what it delivers, is not to be asked again and again without a pause.
+        if self.up_since.take().is_some_and(|since| now.saturating_duration_since(since) >= LASTING) {
+            self.round = 0;
+            self.delay = self.config.brokers.backoff.initial;
+        }
         let retry_in = self.next_attempt();
         self.state = match retry_in {
             Some(delay) => State::Idle(Some(now + delay)),
@@ -350,9 +360,9 @@ impl Connection {
             return None;
         }
         // Jitter downwards, so that a cluster's clients do not all come back at once.
-        let delay = self.delay.mul_f64(0.5 + self.random.f64() / 2.0);
-        self.delay = self.delay.mul_f64(backoff.multiplier).min(backoff.max);
-        Some(delay.max(Duration::from_millis(1)))
+        let delay = self.delay.max(SHORTEST).mul_f64(0.5 + self.random.f64() / 2.0);
+        self.delay = self.delay.max(SHORTEST).mul_f64(backoff.multiplier).min(backoff.max);
+        Some(delay)
     }
 }
 

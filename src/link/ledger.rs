@@ -98,6 +98,7 @@ impl Ledger {
         self.set(job, State::Running);
         if let Some(entry) = self.entries.get_mut(&job) {
             entry.attempt += 1;
+            entry.cancelled = Arc::default();
         }
     }
 

@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -40,6 +43,8 @@ pub(crate) struct Worker {
     /// Messages whose jobs are still to be handed out, in order.
     ready: VecDeque<u64>,
     phase: Phase,
+    /// Jobs that have not begun are not to begin any more.
+    stopping: Arc<AtomicBool>,
     fatal: Fatal,
     span: tracing::Span,
     was_up: bool,
@@ -74,6 +79,7 @@ impl Worker {
             ledger: Ledger::default(),
             ready: VecDeque::new(),
             phase: Phase::Serving,
+            stopping: Arc::default(),
             fatal,
             span,
             was_up: false,
@@ -81,17 +87,20 @@ impl Worker {
         }
     }
 
-    fn event(&mut self, event: Event) {
+    fn event(&mut self, now: Instant, event: Event) {
         match event {
             Event::Up => self.up(),
             Event::Message(message) => self.deliver(message),
             Event::Receipt(id) => self.receipt(&id),
-            Event::Error(frame) => self.error(&frame),
+            Event::Error(frame) => self.error(now, &frame),
             Event::Down(down) => self.down(&down),
         }
     }
 
     fn up(&mut self) {
+        if self.phase != Phase::Serving {
+            return;
+        }
         let dialect = self.connection.dialect();
         let version = self.connection.version();
         tracing::info!(broker = %self.connection.peer(), version = version.as_str(), "connected");
@@ -125,6 +134,7 @@ impl Worker {
             broker: Arc::clone(self.connection.peer()),
             receipt: Receipt(job),
             cancelled: Arc::clone(&entry.cancelled),
+            stopping: Arc::clone(&self.stopping),
         };
         let service = Arc::clone(&self.service);
         Some(Job::new(job, move |more| service.serve(&delivered, more)))
@@ -153,14 +163,18 @@ impl Worker {
 
     /// The application never answered: again after a while, or to the dead letters.
     fn failed(&mut self, now: Instant, job: u64) {
+        if self.phase != Phase::Serving {
+            // Unacknowledged, it is the broker's again when we leave.
+            self.ledger.remove(job);
+            return;
+        }
         let Some(entry) = self.ledger.get(job) else { return };
         let attempt = entry.attempt;
         if self.service.may_retry(attempt) {
             let delay =
                 self.config.retry_delay.saturating_mul(1 << (attempt - 1).min(16)).min(MAX_RETRY_DELAY);
             tracing::warn!(attempt, ?delay, "a message failed and will be tried again");
-            self.ledger.set(job, State::Retrying(now + delay));
-            self.retry = Some(self.retry.map_or(now + delay, |at| at.min(now + delay)));
+            self.retry_at(job, now + delay);
         } else {
             let (version, message) = (self.connection.version(), entry.message.clone());
             let reason = format!("failed {attempt} times");
@@ -168,6 +182,11 @@ impl Worker {
             self.connection.push(frame);
             self.ledger.set(job, State::Replied);
         }
+    }
+
+    fn retry_at(&mut self, job: u64, at: Instant) {
+        self.ledger.set(job, State::Retrying(at));
+        self.retry = Some(self.retry.map_or(at, |earliest| earliest.min(at)));
     }
 
     /// Acknowledges.
@@ -193,7 +212,7 @@ impl Worker {
         }
     }
 
-    fn error(&mut self, frame: &Frame) {
+    fn error(&mut self, now: Instant, frame: &Frame) {
         let said = frame.complaint();
         let of = frame.headers.get("receipt-id").and_then(Receipt::parse);
         // The failure of one reply, and not of the connection: a requester that is gone.
@@ -201,8 +220,8 @@ impl Worker {
             let Some(entry) = self.ledger.get(job) else { return };
             entry.cancelled.store(true, Ordering::Relaxed);
             if part == Part::DeadLetter {
-                tracing::error!(error = %said, "the broker refused a dead letter; the message stays with it, unacknowledged");
-                self.ledger.remove(job);
+                tracing::error!(error = %said, "the broker refused a dead letter; the message will be tried again");
+                self.retry_at(job, now + MAX_RETRY_DELAY);
             } else {
                 tracing::warn!(error = %said, "the broker could not deliver a reply");
                 if entry.state == State::Replied {
@@ -215,8 +234,11 @@ impl Worker {
     }
 
     fn down(&mut self, down: &Down) {
+        // Nobody was given these jobs, so nobody would tell of their end.
+        for job in self.ready.drain(..) {
+            self.ledger.remove(job);
+        }
         self.ledger.lost();
-        self.ready.clear();
         self.retry = None;
         let fatal = down.refused && !self.was_up || down.retry_in.is_none();
         if self.phase != Phase::Serving {
@@ -235,6 +257,7 @@ impl Worker {
         if self.phase != Phase::Serving {
             return;
         }
+        self.stopping.store(true, Ordering::Relaxed);
         self.phase = Phase::Draining(now + self.config.drain_timeout);
         // What has not begun goes back to the broker, which keeps it until it is acknowledged.
         for job in self.ready.drain(..) {
@@ -297,7 +320,10 @@ impl Worker {
 
     /// Whether to take in more: a broker that ignores prefetch is held back by TCP.
     fn reads(&self) -> bool {
-        self.ledger.running() < 2 * self.config.prefetch as usize * self.config.destinations.len().max(1)
+        // Jobs of a lost connection must not keep the next one from coming up.
+        !self.connection.is_up()
+            || self.ledger.running()
+                < 2 * self.config.prefetch as usize * self.config.destinations.len().max(1)
     }
 }
 
@@ -311,7 +337,7 @@ impl Link for Worker {
             input => {
                 self.connection.handle(now, input);
                 while let Some(event) = self.connection.next_event() {
-                    self.event(event);
+                    self.event(now, event);
                 }
             }
         }

@@ -1,0 +1,142 @@
+//! Finding a broker, and subscribing.
+
+use super::*;
+
+#[test]
+fn subscribes_with_individual_acks_and_an_explicit_prefetch() {
+    for (server, header) in
+        [("ActiveMQ/5.17.2", "activemq.prefetchSize"), ("RabbitMQ/3.10.8", "prefetch-count")]
+    {
+        let mut bench = Bench::new("stomp://h");
+        bench.server = server;
+        bench.socket = true;
+        bench.give(Input::Connected);
+        let connect = &bench.sent()[0];
+        assert_eq!(connect.headers.text("accept-version"), Some("1.0,1.1,1.2"));
+        bench.bytes(format!("CONNECTED\nversion:1.2\nserver:{server}\n\n\0").as_bytes());
+        let subscribe = &bench.sent()[0];
+        assert_eq!(subscribe.headers.text("ack"), Some("client-individual"));
+        assert_eq!(subscribe.headers.text("destination"), Some("/queue/a"));
+        assert_eq!(subscribe.headers.text(header), Some("4"));
+    }
+}
+
+#[test]
+fn backs_off_with_jitter_and_recovers() {
+    let mut bench = Bench::new("failover:(stomp://a)?initialReconnectDelay=1000&maxReconnectDelay=8000");
+    let mut delays = Vec::new();
+    for _ in 0..6 {
+        bench.give(Input::Closed(Err(io::ErrorKind::ConnectionRefused.into())));
+        let delay = bench.until.unwrap() - bench.now;
+        delays.push(delay);
+        bench.pass(delay);
+    }
+    for (delay, full) in delays.iter().zip([1, 2, 4, 8, 8, 8]) {
+        let full = SECOND * full;
+        assert!((full / 2..=full).contains(delay), "{delays:?}");
+    }
+    // A connection that lasted starts anew.
+    bench.come_up();
+    bench.pass(10 * SECOND);
+    bench.lose();
+    assert!(bench.until.unwrap() - bench.now <= SECOND);
+}
+
+#[test]
+fn a_broker_that_refuses_the_subscription_is_not_asked_in_a_hot_loop() {
+    let mut bench = Bench::new("failover:(stomp://a)?initialReconnectDelay=1000&maxReconnectDelay=8000");
+    let mut delays = Vec::new();
+    for _ in 0..4 {
+        bench.come_up();
+        bench.bytes(b"ERROR\nreceipt-id:subscribe-0\nmessage:no access\n\n\0");
+        delays.push(bench.until.unwrap() - bench.now);
+        bench.pass(*delays.last().unwrap());
+    }
+    assert!(delays[3] >= 4 * SECOND, "{delays:?}");
+}
+
+#[test]
+fn walks_over_the_brokers_before_it_waits() {
+    let mut bench = Bench::new("failover:(stomp://a,stomp://b:1)?randomize=false");
+    bench.give(Input::Closed(Err(io::ErrorKind::ConnectionRefused.into())));
+    assert_eq!(bench.connects, ["a:61613", "b:1"]);
+    bench.give(Input::Closed(Err(io::ErrorKind::ConnectionRefused.into())));
+    assert_eq!(bench.connects.len(), 2);
+    bench.pass(SECOND);
+    assert_eq!(bench.connects[2], "a:61613");
+}
+
+#[test]
+fn a_refused_login_at_the_start_ends_it_and_later_does_not() {
+    let refusal = b"ERROR\nmessage:User name [x] or password is invalid.\n\nstack trace\0";
+    let mut bench = Bench::new("stomp://h");
+    bench.give(Input::Connected);
+    bench.bytes(refusal);
+    assert!(bench.finished);
+    assert!(bench.fatal.lock().unwrap().as_ref().unwrap().contains("password is invalid"));
+
+    let mut bench = Bench::up("stomp://h");
+    bench.lose();
+    bench.pass(SECOND);
+    bench.give(Input::Connected);
+    bench.bytes(refusal);
+    assert!(!bench.finished && bench.until.is_some());
+}
+
+#[test]
+fn gives_up_after_the_configured_attempts() {
+    let mut bench = Bench::new("failover:(stomp://a)?startupMaxReconnectAttempts=2");
+    for _ in 0..2 {
+        bench.give(Input::Closed(Err(io::ErrorKind::ConnectionRefused.into())));
+        if !bench.finished {
+            bench.pass(SECOND);
+        }
+    }
+    assert!(bench.finished);
+    assert!(bench.fatal.lock().unwrap().as_ref().unwrap().contains("connection refused"));
+}
+
+#[test]
+fn what_failed_to_connect_is_said_with_what_to_do() {
+    let mut bench = Bench::new("failover:(stomp://u:secret@h)?startupMaxReconnectAttempts=1");
+    bench.give(Input::Closed(Err(io::ErrorKind::ConnectionRefused.into())));
+    let why = bench.fatal.lock().unwrap().take().unwrap();
+    assert!(why.contains("h:61613") && why.contains("is the broker running"), "{why}");
+    assert!(!why.contains("secret"));
+}
+
+#[test]
+fn a_message_that_ends_each_connection_does_not_make_a_hot_loop() {
+    let mut bench = Bench::new("failover:(stomp://a)?initialReconnectDelay=100");
+    let mut delays = Vec::new();
+    for _ in 0..10 {
+        bench.come_up();
+        bench.receipt("subscribe-0");
+        bench.message("poison");
+        bench.reply();
+        bench.sent();
+        bench.bytes(b"ERROR\nmessage:access_refused\n\n\0");
+        delays.push(bench.until.unwrap() - bench.now);
+        bench.pass(*delays.last().unwrap());
+    }
+    assert!(delays[9] > 10 * SECOND, "{delays:?}");
+}
+
+#[test]
+fn tries_the_next_broker_only_after_a_pause_however_short_the_uri_has_it() {
+    let mut bench = Bench::new("failover:(stomp://a)?initialReconnectDelay=0&maxReconnectDelay=1000");
+    for _ in 0..20 {
+        bench.give(Input::Closed(Err(io::ErrorKind::ConnectionRefused.into())));
+        bench.pass(bench.until.unwrap() - bench.now);
+    }
+    bench.give(Input::Closed(Err(io::ErrorKind::ConnectionRefused.into())));
+    assert!(bench.until.unwrap() - bench.now >= SECOND / 2);
+}
+
+#[test]
+fn absurd_delays_are_bounded() {
+    let uri = "failover:(stomp://a)?initialReconnectDelay=18446744073709551615&maxReconnectDelay=18446744073709551615";
+    let mut bench = Bench::new(uri);
+    bench.give(Input::Closed(Err(io::ErrorKind::ConnectionRefused.into())));
+    assert!(bench.until.is_some());
+}
