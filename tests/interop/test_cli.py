@@ -64,8 +64,8 @@ def test_unknown_reactor():
     [
         ("http://127.0.0.1", "http://127.0.0.1"),
         ("stomp://", "host"),
-        ("stomp://127.0.0.1:notaport", "notaport"),
-        ("stomp://h:99999", "99999"),
+        ("stomp://127.0.0.1:notaport", "port"),
+        ("stomp://h:99999", "port"),
         ("stomp://h/queue/x", "--destination"),
         ("ssl://h", "TLS"),
         ("failover:(", "failover"),
