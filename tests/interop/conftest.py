@@ -76,10 +76,17 @@ def new_broker(scratch: Path):
 def shared_brokers(new_broker):
     """Started when first asked for, and shared by all tests that do no harm to them."""
     running: dict[str, brokers.Broker] = {}
+    failed: dict[str, RuntimeError] = {}
 
     def get(kind: str) -> brokers.Broker:
+        if kind in failed:  # once is enough to wait for it
+            raise failed[kind]
         if kind not in running:
-            running[kind] = new_broker(kind).start()
+            try:
+                running[kind] = new_broker(kind).start()
+            except RuntimeError as error:
+                failed[kind] = error
+                raise
         return running[kind]
 
     return get

@@ -9,10 +9,11 @@ from stomp_client import Request
 REACTOR = "thread-pool"
 
 
-def test_a_whole_http_request_as_the_body(broker, serve):
+def test_a_whole_http_request_as_the_body_is_refused(broker, serve):
+    """Rather than taken for the body of some other request."""
     server = serve(broker, REACTOR)
     with server.requester() as caller:
-        whole = b"PUT /echo/whole?x=1 HTTP/1.1\r\nHost: example.org\r\nContent-Length: 5\r\nX-A: 1\r\nX-A: 2\r\n\r\nhello"
+        whole = b"PUT /echo/whole HTTP/1.1\r\nHost: example.org\r\nContent-Length: 5\r\n\r\nhello"
         frame = caller.frame(Request("", "", whole), "structured")
         for name in ("http_requestMethod", "http_requestUrl"):
             del frame.headers[name]
@@ -20,10 +21,8 @@ def test_a_whole_http_request_as_the_body(broker, serve):
         caller.send(frame)
         reply = caller.receive(20)
         assert reply.headers["correlation-id"] == "structured"
-        assert reply.headers["content-type"].startswith("application/http")
-        head, _, body = reply.body.partition(b"\r\n\r\n")
-        assert head.splitlines()[0] == b"HTTP/1.1 200 OK"
-        assert body == b"whole:hello"
+        assert reply.headers["http_statusCode"].startswith("4")
+        assert b"application/http" in reply.body
 
 
 def test_camels_names(broker, serve):
@@ -61,4 +60,6 @@ def test_no_correlation_id(broker, serve):
         del frame.headers["correlation-id"]
         caller.send(frame)
         reply = caller.receive(20)
-        assert reply.headers["correlation-id"] == json.loads(reply.body)["stomp.correlation_id"] != ""
+        assert reply.headers["correlation-id"]
+        if broker.kind == "activemq":
+            assert reply.headers["correlation-id"] == json.loads(reply.body)["stomp.message_id"]

@@ -50,4 +50,4 @@ def test_from_a_topic(broker, serve, queue):
         with pytest.raises(TimeoutError):
             caller.receive(0.5)
     assert server.stop() == 0
-    assert server.records("notes") == ["NOTIFY topic to whom it may concern"]
+    assert server.records("notes") == ["POST topic to whom it may concern"]
