@@ -1,0 +1,75 @@
+"""Messages that nobody should send neither wedge the server nor cost others their connection."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from stomp_client import Frame
+
+COLONS = ":" * 6000  # a short header, until somebody escapes it
+
+
+def request(server, **headers: str) -> dict[str, str]:
+    return {"destination": server.destination, "http_requestMethod": "GET", "http_requestUrl": "/ping"} | headers
+
+
+def send_as_1_0(port: int, headers: dict[str, str]) -> None:
+    """STOMP 1.0 has no escapes, so it can say what 1.2 cannot."""
+    def frame(command: str, headers: dict[str, str]) -> bytes:
+        return (command + "".join(f"\n{name}:{value}" for name, value in headers.items()) + "\n\n\0").encode()
+
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as peer:
+        peer.sendall(frame("CONNECT", {"login": "guest", "passcode": "guest"}))
+        assert peer.recv(4096).startswith(b"CONNECTED")
+        peer.sendall(frame("SEND", headers | {"receipt": "sent"}))
+        assert b"RECEIPT" in peer.recv(65536)
+
+
+def messages(server, kind: str):
+    """What to send, by name: (headers, whether in STOMP 1.0)."""
+    replied = {"reply-to": "/queue/nobody.reads.this"}
+    yield "a correlation-id that grows when escaped", request(server, **replied) | {"correlation-id": COLONS}, True
+    gone = {"http_requestMethod": "NOTIFY", "http_requestUrl": "/status/404", "x-long": COLONS}
+    yield "a dead letter whose header grows when escaped", request(server, **gone), True
+    many = {f"h{n}": "v" for n in range(980)}
+    yield "very many headers", request(server, **replied) | many, False
+    large = {f"h{n}": "v" * 9000 for n in range(40)}
+    yield "very large headers", request(server, **replied) | large, False
+    yield "a method that is none", request(server, **replied) | {"http_requestMethod": "G E T"}, False
+    yield "a target that is none", request(server, **replied) | {"http_requestUrl": "/a b\x01"}, False
+    if kind == "rabbitmq":
+        yield "one huge header", request(server, **replied) | {"h": "v" * 70_000}, False
+    if kind == "activemq":
+        yield "a reply-to that loops", request(server) | {"reply-to": server.destination}, False
+
+
+def test_hostile_messages_cost_nobody_else_anything(real_kind, shared_brokers, serve):
+    broker = shared_brokers(real_kind)
+    server = serve(broker, "thread-pool").wait_ready()
+    for name, headers, old in messages(server, real_kind):
+        if old:
+            send_as_1_0(broker.port, headers)
+        with server.requester() as caller:
+            if not old:
+                caller.confirmed(Frame("SEND", headers))
+            assert caller.request("GET", "/ping").body == b"pong", name
+        broker.wait_empty(server.destination)
+        log = server.log.read_text()
+        assert log.count(" connected") == 1, f"{name}\n{log[-3000:]}"
+
+
+@pytest.mark.rabbitmq
+def test_a_reply_that_the_broker_forbids_is_tried_no_more_than_thrice(shared_brokers, serve):
+    """RabbitMQ ends the connection over a reply to a queue whose name it reserves, and says no more."""
+    broker = shared_brokers("rabbitmq")
+    server = serve(broker, "thread-pool").wait_ready()
+    with server.requester() as caller:
+        evil = request(server) | {"http_requestUrl": "/work/evil", "reply-to": "/queue/amq.evil", "correlation-id": "evil"}
+        caller.confirmed(Frame("SEND", evil))
+        caller.close()
+    broker.wait_empty(server.destination, timeout=30)
+    assert server.records("begun") == ["evil"] * 3
+    with server.requester() as caller:
+        assert caller.request("GET", "/ping").body == b"pong"
+    assert broker.depth(f"/queue/DLQ.{server.destination.removeprefix('/queue/')}") == 1
