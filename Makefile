@@ -15,7 +15,8 @@ help: ## Say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: prepare-demo ## Serve a Flask application from the embedded broker and call it
-	cargo run --quiet -- demo
+	cargo build # takes some minutes the first time
+	@cargo run --quiet -- demo
 
 test: prepare fmt lint doc test-rust features deny build ## Everything that CI runs
 	$(PYTEST) tests

@@ -133,10 +133,15 @@ impl Service {
             target: "stomp_wsgi::access",
             status = finished.status,
             bytes = finished.body_len,
-            micros = begun.elapsed().as_micros() as u64,
+            ms = begun.elapsed().as_micros() as f64 / 1000.0,
             destination = %Path(&request.delivery.destination),
             "{}",
-            if request.delivery.one_way { "taken" } else if finished.broken { "broken off" } else { "answered" },
+            match (request.delivery.one_way, finished.status, finished.broken) {
+                (true, 200..400, _) => "taken",
+                (true, ..) => "not taken",
+                (false, _, true) => "broken off",
+                (false, _, false) => "answered",
+            },
         );
         if request.delivery.one_way {
             self.fate(delivered, &request, finished.status)

@@ -37,14 +37,14 @@ impl BrokerServer {
                 ErrorKind::PermissionDenied,
                 format!(
                     "the development broker does not listen on {address}: other machines could reach it, and it has no \
-                     TLS. Use 127.0.0.1, or allow remote clients explicitly"
+                     TLS. Use 127.0.0.1, or allow remote clients (--allow-remote)"
                 ),
             ));
         }
         let mut listener = TcpListener::bind(address).map_err(|error| {
             let what = match error.kind() {
                 ErrorKind::AddrInUse => {
-                    "the port is taken. Stop what listens there, or choose another port".to_owned()
+                    "the port is taken. Stop what listens there, or choose another (--listen 127.0.0.1:0 takes a free one)".to_owned()
                 }
                 ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
                 ErrorKind::PermissionDenied => {

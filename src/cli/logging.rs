@@ -8,7 +8,7 @@ use tracing_subscriber::{EnvFilter, fmt};
 #[derive(Debug, Args)]
 pub(super) struct Logging {
     /// How much to log: error, warn, info, debug, trace [default: info for servers, else warn];
-    /// RUST_LOG, where set, says it in more detail
+    /// RUST_LOG overrides it
     #[arg(long, global = true, value_name = "LEVEL", env = "STOMP_WSGI_LOG_LEVEL")]
     #[arg(value_parser = ["error", "warn", "info", "debug", "trace"], hide_possible_values = true)]
     log_level: Option<String>,

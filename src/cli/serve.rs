@@ -24,7 +24,7 @@ pub(super) struct Serve {
     #[arg(long = "destination", value_name = "DEST", default_value = DEFAULT_DESTINATION, value_parser = parse_destination)]
     #[arg(env = "STOMP_WSGI_DESTINATION", value_delimiter = ',')]
     destinations: Vec<String>,
-    /// The concurrency model: see `stomp-wsgi reactors`
+    /// The concurrency model: thread-pool, tokio, mio or async-std (see `stomp-wsgi reactors`)
     #[arg(long, value_name = "NAME", env = "STOMP_WSGI_REACTOR")]
     reactor: Option<String>,
     /// Requests that the application works on at once (mio: always 1)
@@ -107,7 +107,7 @@ mod with_python {
         config::{Config, check_destination},
         dispatcher::Dispatcher,
         select,
-        uri::Brokers,
+        uri::{Brokers, DEFAULT_PORT},
     };
 
     impl Serve {
@@ -129,6 +129,9 @@ mod with_python {
             stop_on_signals(&stop, Some(self.drain_timeout + GRACE))?;
             let result = self.serve(app, brokers, reactor, &stop);
             interpreter.finalize();
+            if result.is_ok() {
+                tracing::info!("stopped");
+            }
             result
         }
 
@@ -147,7 +150,7 @@ mod with_python {
                 }
             };
             tracing::info!(app = %self.app, destinations = %self.destinations.join(", "), broker = %brokers,
-                reactor = reactor.name(), threads = reactor.workers(), "serving");
+                reactor = reactor.name(), threads = reactor.workers(), "starting");
             let config = self.config(brokers)?;
             Dispatcher::new(config, Arc::new(app), reactor).run(stop).map_err(|error| match error {
                 crate::dispatcher::RunError::Broker(_) => Failed::new(Exit::Broker, error).into(),
@@ -225,6 +228,9 @@ mod with_python {
                 address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
             }
             let brokers = format!("stomp://{address}").parse()?;
+            if address.port() != DEFAULT_PORT {
+                tracing::info!("call it with --broker stomp://{address}");
+            }
             Ok((brokers, server.spawn()?))
         }
     }

@@ -154,7 +154,8 @@ impl<'a> Responder<'a> {
             _ if self.sent > 0 => self.last(),
             _ => self.only(),
         };
-        if let Some(fault) = &finished.fault {
+        // Who failed has said why.
+        if let Some(fault) = finished.fault.as_ref().filter(|fault| **fault != Fault::Failed) {
             tracing::error!(status = finished.status, broken = finished.broken, %fault, "bad reply");
         }
         finished

@@ -107,7 +107,7 @@ impl Worker {
         }
         let dialect = self.connection.dialect();
         let version = self.connection.version();
-        tracing::info!(broker = %self.connection.peer(), version = version.as_str(), "connected");
+        tracing::info!(to = %self.connection.peer(), version = version.as_str(), "connected");
         self.was_up = true;
         for (id, destination) in self.config.destinations.iter().enumerate() {
             let (prefetch, window) = dialect.prefetch(self.config.prefetch);
@@ -242,7 +242,7 @@ impl Worker {
                 tracing::error!(error = %said, "the broker refused a dead letter; the message will be tried again");
                 self.retry_at(job, now + MAX_RETRY_DELAY);
             } else {
-                tracing::warn!(error = %said, "the broker could not deliver a reply");
+                tracing::warn!(job, error = %said, "a reply could not be delivered: the requester has gone");
                 if entry.state == State::Replied {
                     self.settle(job);
                 }
@@ -269,7 +269,8 @@ impl Worker {
             self.leave_at_once();
         } else {
             let retry_in = down.retry_in.unwrap_or_default();
-            tracing::warn!(why = %down.why, ?retry_in, "not connected; trying again");
+            let retry_in_ms = retry_in.as_millis();
+            tracing::warn!(why = %down.why, retry_in_ms, "not connected; trying again");
         }
     }
 

@@ -1,6 +1,6 @@
 //! `wsgi.errors`: where an application writes what is for the operator.
 //!
-//! What is written becomes events of level ERROR with the target `wsgi.errors`, so it goes wherever this
+//! What is written becomes events of level WARN with the target `wsgi.errors`, so it goes wherever this
 //! process logs to: standard error, unless configured otherwise. A line is logged when it is complete, when
 //! the application flushes, or at the end of the request; text of several lines that is written at once (a
 //! traceback) stays one event.
@@ -87,7 +87,7 @@ fn with_line(work: impl Fn(&mut String)) {
 
 fn log(text: &str) {
     let text = text.strip_suffix('\n').unwrap_or(text);
-    tracing::error!(target: "wsgi.errors", "{text}");
+    tracing::warn!(target: "wsgi.errors", "{text}");
 }
 
 /// The text, lone surrogates escaped as Python does it on standard error.

@@ -128,7 +128,7 @@ impl Application for Wsgi {
                 errors::flush();
                 outcome.map_err(|error| {
                     let traceback = report::traceback(py, &error);
-                    tracing::error!(method = %request.method, "the application failed\n{traceback}");
+                    tracing::error!("the application failed\n{traceback}");
                     AppError(report::summary(py, &error))
                 })
             })

@@ -79,12 +79,12 @@ mod run {
                 Arc::new(TappedApplication::new(app, log.clone())),
                 TappedReactor::new(reactor, log.clone()),
             );
-            let show = Show::new(name);
+            let mut show = Show::new();
             let stopping = stop.clone();
             let serving = thread::Builder::new()
                 .name("stomp-wsgi-demo".to_owned())
                 .spawn(move || dispatcher.run(&stopping))?;
-            let result = conversations(&brokers, &log, &show);
+            let result = conversations(&brokers, name, &log, &mut show);
             stop.stop();
             serving.join().map_err(|_| anyhow::anyhow!("the server panicked"))??;
             result?;
@@ -94,13 +94,13 @@ mod run {
         }
     }
 
-    fn conversations(brokers: &Brokers, log: &Log, show: &Show) -> anyhow::Result<()> {
+    fn conversations(brokers: &Brokers, reactor: &str, log: &Log, show: &mut Show) -> anyhow::Result<()> {
         // Subscribed once the broker says so.
         let connection = log.take_until(
             PATIENCE,
             |seen| matches!(seen, Seen::In(frame) if frame.command == Command::Receipt),
         );
-        show.connection(&connection.context("the server did not subscribe")?)?;
+        show.connection(reactor, &connection.context("the server did not subscribe")?)?;
         for (title, call) in calls() {
             let config =
                 CallerConfig { timeout: PATIENCE, ..CallerConfig::new(brokers.clone(), DEFAULT_DESTINATION) };
@@ -108,7 +108,7 @@ mod run {
                 .with_context(|| format!("the conversation \"{title}\" failed"))?;
             let settled = |seen: &Seen| matches!(seen, Seen::Out(frame) if frame.command == Command::Ack);
             let seen = log.take_until(PATIENCE, settled).context("the message was not acknowledged")?;
-            show.conversation(title, &call, &seen, &parts)?;
+            show.conversation(title, &call, seen, &parts)?;
             let answered = if call.one_way {
                 parts.is_empty()
             } else {
@@ -127,18 +127,18 @@ mod run {
         };
         let json = vec![("Content-Type".to_owned(), "application/json".to_owned())];
         [
-            ("a GET", call("GET", "/hello/World?from=the+broker")),
+            ("1. a GET", call("GET", "/hello/World?from=the+broker")),
             (
-                "a POST with a body",
+                "2. a POST with a body",
                 Call {
                     headers: json,
                     body: r#"{"item": "teapot", "pieces": 2}"#.into(),
                     ..call("POST", "/orders")
                 },
             ),
-            ("a streamed reply", Call { stream: true, ..call("GET", "/countdown") }),
+            ("3. a streamed reply", Call { stream: true, ..call("GET", "/countdown") }),
             (
-                "a NOTIFY, which nobody answers",
+                "4. a NOTIFY, which nobody answers",
                 Call { one_way: true, body: "the kettle is on".into(), ..call("NOTIFY", "/events/kettle") },
             ),
         ]
