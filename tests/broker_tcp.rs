@@ -255,20 +255,23 @@ fn many_clients_at_once() {
     }
 }
 
-/// Request and reply with this many under way, as the worker does it: the reply with a receipt, then ACK.
-/// Answers how many frames the broker took and gave.
-fn request_and_reply(broker: &BrokerHandle, in_flight: usize, requests: usize) -> usize {
-    let mut worker = Client::connect(broker);
+/// Many under way, as the worker does it: the reply with a receipt, then ACK.
+#[test]
+fn requests_and_replies() {
+    const IN_FLIGHT: usize = 32;
+    const REQUESTS: usize = 2_000;
+    let broker = broker();
+    let mut worker = Client::connect(&broker);
     worker.put(
         "SUBSCRIBE\nid:w\ndestination:/queue/work\nack:client-individual\nactivemq.prefetchSize:48\nreceipt:s\n\n\0",
     );
     assert_eq!(worker.frame().command, Command::Receipt);
-    let mut requester = Client::connect(broker);
+    let mut requester = Client::connect(&broker);
     requester.put("SUBSCRIBE\nid:r\ndestination:/temp-queue/r\n\n\0");
     thread::scope(|scope| {
         scope.spawn(|| {
             let (mut out, mut receipts) = (String::new(), 0);
-            while receipts < requests {
+            while receipts < REQUESTS {
                 let mut next = Some(worker.frame());
                 while let Some(frame) = next {
                     if frame.command == Command::Message {
@@ -291,16 +294,16 @@ fn request_and_reply(broker: &BrokerHandle, in_flight: usize, requests: usize) -
                      http_requestUrl:/orders/{n}\ncontent-length:0\n\n\0"
             )
         };
-        let mut sent = in_flight.min(requests);
+        let mut sent = IN_FLIGHT;
         requester.put(&(0..sent).map(request).collect::<String>());
         let mut replies = 0;
-        while replies < requests {
+        while replies < REQUESTS {
             let mut next = Some(requester.frame());
             let mut out = String::new();
             while let Some(frame) = next {
                 assert_eq!(&frame.body[..], b"hello, world");
                 replies += 1;
-                if sent < requests {
+                if sent < REQUESTS {
                     out += &request(sent);
                     sent += 1;
                 }
@@ -309,30 +312,4 @@ fn request_and_reply(broker: &BrokerHandle, in_flight: usize, requests: usize) -
             requester.put(&out);
         }
     });
-    // In: request, reply, ACK. Out: request, reply, RECEIPT.
-    requests * 6
-}
-
-#[test]
-fn requests_and_replies() {
-    request_and_reply(&broker(), 32, 2_000);
-}
-
-/// Not a test but a measurement: `cargo test --release --test broker_tcp -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn frames_per_second() {
-    let broker = broker();
-    for in_flight in [1, 32, 256] {
-        request_and_reply(&broker, in_flight, 1_000);
-        let requests = if in_flight == 1 { 20_000 } else { 200_000 };
-        let start = Instant::now();
-        let frames = request_and_reply(&broker, in_flight, requests);
-        let seconds = start.elapsed().as_secs_f64();
-        println!(
-            "{in_flight} in flight: {:.0} requests/s, {:.0} frames/s",
-            requests as f64 / seconds,
-            frames as f64 / seconds
-        );
-    }
 }
