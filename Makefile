@@ -14,8 +14,8 @@ export VIRTUAL_ENV := $(VENV)
 help: ## Say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: prepare-demo ## Serve a Flask application from the embedded broker and call it
-	cargo run --quiet -- demo
+demo: build ## The life of four WSGI requests, frame by frame, on the embedded broker
+	@cargo run --quiet -- demo
 
 test: prepare fmt lint doc test-rust features deny build ## Everything that CI runs
 	$(PYTEST) tests
