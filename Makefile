@@ -9,13 +9,12 @@ export PYO3_PYTHON = $(shell cat .cache/python 2>/dev/null)
 export VIRTUAL_ENV := $(VENV)
 
 .NOTPARALLEL:
-.PHONY: help demo test prepare prepare-demo build fmt lint doc test-rust features deny test-python interop bench clean
+.PHONY: help demo test prepare prepare-demo build fmt lint doc test-rust features deny test-python interop clean
 
 help: ## Say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: prepare-demo ## Serve a Flask application from the embedded broker and call it
-	cargo build # takes some minutes the first time
+demo: build ## The life of four WSGI requests, frame by frame, on the embedded broker
 	@cargo run --quiet -- demo
 
 test: prepare fmt lint doc test-rust features deny build ## Everything that CI runs
@@ -54,9 +53,6 @@ test-python: prepare build ## pytest with the development broker only
 
 interop: prepare build ## pytest with real ActiveMQ and RabbitMQ
 	$(PYTEST) tests -m "activemq or rabbitmq"
-
-bench: prepare-demo ## What parsing, mapping, WSGI and the broker cost, measured (benches/)
-	cargo bench
 
 clean: ## Remove what was built and prepared
 	cargo clean

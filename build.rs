@@ -14,5 +14,17 @@ fn python() {
     let python = pyo3_build_config::get();
     let version = python.version();
     println!("cargo:rustc-env=STOMP_WSGI_PYTHON_VERSION={}.{}", version.major, version.minor);
-    println!("cargo:rustc-env=STOMP_WSGI_PYTHON={}", python.executable().unwrap_or_default());
+    println!("cargo:rustc-env=STOMP_WSGI_PYTHON={}", python.executable().map(base).unwrap_or_default());
+}
+
+/// The interpreter that a virtual environment was made of: the one that is active at build time says nothing
+/// about where the program will run.
+#[cfg(feature = "python")]
+fn base(executable: &str) -> String {
+    let code = "import sys; print(getattr(sys, '_base_executable', None) or sys.executable)";
+    let found = std::process::Command::new(executable).args(["-c", code]).output().ok();
+    let found = found
+        .filter(|output| output.status.success())
+        .and_then(|output| String::from_utf8(output.stdout).ok());
+    found.map_or_else(|| executable.to_owned(), |path| path.trim().to_owned())
 }

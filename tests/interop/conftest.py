@@ -122,12 +122,12 @@ def serve(directory: Path, queue: str):
     """Starts servers on a broker and waits until they answer; kills them at the end of the test."""
     started: list[server.Server] = []
 
-    def start(broker: brokers.Broker, reactor: str, **options: object) -> server.Server:
+    def start(broker: brokers.Broker, reactor: str, ready: str = "/ping", **options: object) -> server.Server:
         options = {"destination": queue} | options
         one = server.Server(directory, broker.port, reactor, **options)
         started.append(one)
         _logs.append(one.log)
-        return one.start().wait_ready()
+        return one.start().wait_ready(ready)
 
     yield start
     for one in started:

@@ -83,11 +83,11 @@ class Server:
     def requester(self, port: int | None = None) -> Requester:
         return Requester("127.0.0.1", port or self.port, self.destination)
 
-    def wait_ready(self, timeout: float = 30.0) -> Server:
+    def wait_ready(self, url: str = "/ping", timeout: float = 30.0) -> Server:
         """Until it has answered a request, whatever it thought of it."""
         deadline = time.monotonic() + timeout
         with self.requester() as caller:
-            caller.send(caller.frame(Request("GET", "/ping"), "ready?"))
+            caller.send(caller.frame(Request("GET", url), "ready?"))
             while True:
                 try:
                     assert caller.receive(0.2).headers.get("correlation-id") == "ready?"

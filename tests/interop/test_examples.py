@@ -12,8 +12,8 @@ REACTOR = "thread-pool"
 
 @pytest.fixture
 def example(shared_brokers, serve):
-    def start(app: str):
-        one = serve(shared_brokers("dev"), REACTOR, app=app, chdir=EXAMPLES)
+    def start(app: str, ready: str = "/"):
+        one = serve(shared_brokers("dev"), REACTOR, ready, app=app, chdir=EXAMPLES)
         caller = one.requester()
         started.append(caller)
         return one, caller
@@ -55,7 +55,7 @@ def test_bottle(example):
 
 
 def test_streamed(example, shared_brokers):
-    one, _ = example("streamed:app")
+    one, _ = example("streamed:app", ready="/?count=1")
     done = run("call", "--broker", shared_brokers("dev").uri, "--to", one.destination, "--stream", "GET", "/?count=3&pause=0.1")
     assert done.stdout == b"tick 1\ntick 2\ntick 3\n", done.stderr.decode()
 

@@ -42,7 +42,8 @@ def outage(request, new_broker, scratch: Path):
             one.wait_ready()
         for broker in own.values():
             broker.kill()
-        time.sleep(OUTAGE)
+        if own:
+            time.sleep(OUTAGE)
         for broker in own.values():
             broker.launch()
         for broker in own.values():
