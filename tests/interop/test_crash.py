@@ -10,7 +10,7 @@ MANY = 2_000
 
 
 def jobs() -> list[Request]:
-    return [Request("POST", f"/work/{n}?ms=1", b"", {}, f"worked on {n}".encode()) for n in range(MANY)]
+    return [Request("POST", f"/task/{n}?ms=1", b"", {}, f"worked on {n}".encode()) for n in range(MANY)]
 
 
 def test_killed(broker, reactor, serve):

@@ -65,7 +65,7 @@ def test_a_reply_that_the_broker_forbids_is_tried_no_more_than_thrice(shared_bro
     broker = shared_brokers("rabbitmq")
     server = serve(broker, "thread-pool").wait_ready()
     with server.requester() as caller:
-        evil = request(server) | {"http_requestUrl": "/work/evil", "reply-to": "/queue/amq.evil", "correlation-id": "evil"}
+        evil = request(server) | {"http_requestUrl": "/task/evil", "reply-to": "/queue/amq.evil", "correlation-id": "evil"}
         caller.confirmed(Frame("SEND", evil))
         caller.close()
     broker.wait_empty(server.destination, timeout=30)

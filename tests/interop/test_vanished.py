@@ -11,7 +11,7 @@ def test_a_vanished_requester_does_not_end_the_connection(broker, reactor, serve
     server = serve(broker, reactor)
     # One waits for a whole reply, one is in the middle of a stream.
     with server.requester() as first, server.requester() as second:
-        first.send(first.frame(Request("GET", "/work/a?ms=300"), first.next_id()))
+        first.send(first.frame(Request("GET", "/task/a?ms=300"), first.next_id()))
         stream = second.stream("GET", "/gated/v?blocks=4", headers={"http_acceptStream": "true"})
         assert next(stream).body == b"block 0 of v\n"
     for n in range(1, 4):

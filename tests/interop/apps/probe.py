@@ -55,7 +55,7 @@ def plain(environ, start_response, rest, query):
     return [body]
 
 
-def work(environ, start_response, rest, query):
+def task(environ, start_response, rest, query):
     """Takes `ms` milliseconds, and leaves a record when it begins and when it is done."""
     record("begun", rest)
     time.sleep(float(query.get("ms", 0)) / 1000)
@@ -118,7 +118,7 @@ VIEWS = {
     "ping": ping,
     "echo": echo,
     "plain": plain,
-    "work": work,
+    "task": task,
     "gated": gated,
     "hold": hold,
     "note": note,
