@@ -3,6 +3,7 @@
 
 use std::ffi::CString;
 use std::fmt::{Debug, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once};
 
 use bytes::Bytes;
@@ -92,10 +93,13 @@ pub(crate) fn app(source: &str) -> Wsgi {
 }
 
 pub(crate) fn app_with(source: &str, config: &Config) -> Wsgi {
+    /// A name of its own for each: modules of one name are one module, which parallel tests would share.
+    static MODULES: AtomicUsize = AtomicUsize::new(0);
     python();
     Python::attach(|py| {
         let source = CString::new(source).unwrap();
-        let module = PyModule::from_code(py, &source, c"app.py", c"app").expect("the source is right");
+        let name = CString::new(format!("app_{}", MODULES.fetch_add(1, Ordering::Relaxed))).unwrap();
+        let module = PyModule::from_code(py, &source, c"app.py", &name).expect("the source is right");
         Wsgi::new(module.getattr("application").unwrap(), config).unwrap()
     })
 }
