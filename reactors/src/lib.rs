@@ -86,6 +86,10 @@ pub const OUTBOX_HIGH_WATER: usize = 1024 * 1024;
 /// Outputs that may wait for one link before workers have to wait.
 pub const OUTPUT_QUEUE: usize = 256;
 
+/// The stack of a thread that runs jobs: what a program's main thread has. Interpreters count on as much before
+/// they find a recursion too deep; untouched, it costs address space only.
+pub const STACK: usize = 8 << 20;
+
 /// A concurrency model: connects, moves bytes, keeps time and runs jobs.
 pub trait Reactor {
     /// What `--reactor` takes and what reports show.

@@ -70,7 +70,11 @@ impl Pool {
     ) -> io::Result<()> {
         (1..=workers.get()).try_for_each(|n| {
             let name = format!("stomp-wsgi-worker-{n}");
-            thread::Builder::new().name(name).spawn_scoped(scope, || self.work()).map(drop)
+            thread::Builder::new()
+                .name(name)
+                .stack_size(crate::STACK)
+                .spawn_scoped(scope, || self.work())
+                .map(drop)
         })
     }
 

@@ -55,6 +55,7 @@ impl Reactor for Tokio {
     fn run(&self, links: Vec<Box<dyn Link>>, stop: &Stop) -> io::Result<()> {
         let runtime = Builder::new_multi_thread()
             .thread_name("stomp-wsgi-tokio")
+            .thread_stack_size(crate::STACK)
             .max_blocking_threads(self.workers.get().saturating_add(LOOK_UPS))
             .enable_all()
             .build()?;

@@ -1,5 +1,7 @@
 //! `stomp-wsgi serve`: a WSGI application, served from a queue.
 
+#[cfg(any(feature = "python", feature = "broker"))]
+use std::sync::{Arc, OnceLock};
 use std::{
     num::{NonZeroU32, NonZeroUsize},
     path::PathBuf,
@@ -100,7 +102,7 @@ mod with_python {
     use anyhow::Context;
     use reactors::{Reactor, Stop};
 
-    use super::{GRACE, Serve, stop_on_signals};
+    use super::{GRACE, STOPPING, Serve, stop_on_signals};
     use crate::{
         app::wsgi::{self, Interpreter, Wsgi},
         cli::{Exit, Failed},
@@ -126,8 +128,13 @@ mod with_python {
             let interpreter = self.interpreter()?;
             let app = self.load(&reactor)?;
             let stop = Stop::new();
-            stop_on_signals(&stop, Some(self.drain_timeout + GRACE))?;
-            let result = self.serve(app, brokers, reactor, &stop);
+            let handlers = interpreter.claim(&STOPPING)?;
+            let stopped_by = stop_on_signals(&stop, Some(self.drain_timeout + GRACE))?;
+            let serve = || self.serve(app, brokers, reactor, &stop);
+            let result = interpreter.run_beside(|| stop.stop(), serve)?;
+            if let Some(&signal) = stopped_by.get() {
+                handlers.handle(signal);
+            }
             interpreter.finalize();
             if result.is_ok() {
                 tracing::info!("stopped");
@@ -255,25 +262,32 @@ fn parse_header_names(text: &str) -> Result<HeaderNames, &'static str> {
 #[cfg(feature = "python")]
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Has SIGINT and SIGTERM stop everything in good order. A second one ends the process at once, and so does
-/// the end of `patience`: a handler that never returns must not keep the process.
+/// Signals that end a server.
 #[cfg(any(feature = "python", feature = "broker"))]
-pub(super) fn stop_on_signals(stop: &reactors::Stop, patience: Option<Duration>) -> anyhow::Result<()> {
+const STOPPING: [i32; 2] = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
+
+/// Has these signals stop everything in good order. A second one ends the process at once, and so does the
+/// end of `patience`: a handler that never returns must not keep the process. Answers where the first one
+/// will stand.
+#[cfg(any(feature = "python", feature = "broker"))]
+pub(super) fn stop_on_signals(
+    stop: &reactors::Stop,
+    patience: Option<Duration>,
+) -> anyhow::Result<Arc<OnceLock<i32>>> {
     use std::thread;
 
-    use signal_hook::{
-        consts::{SIGINT, SIGTERM},
-        iterator::Signals,
-        low_level,
-    };
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    use signal_hook::{iterator::Signals, low_level};
+    let mut signals = Signals::new(STOPPING)?;
     let stop = stop.clone();
+    let first = Arc::new(OnceLock::new());
+    let stopped_by = Arc::clone(&first);
     thread::Builder::new().name("stomp-wsgi-signals".to_owned()).spawn(move || {
         for signal in &mut signals {
             if stop.is_stopped() {
                 low_level::exit(128 + signal);
             }
             tracing::info!(signal, "stopping; once more to end at once");
+            let _ = first.set(signal);
             stop.stop();
             if let Some(patience) = patience {
                 thread::spawn(move || {
@@ -286,5 +300,5 @@ pub(super) fn stop_on_signals(stop: &reactors::Stop, patience: Option<Duration>)
             }
         }
     })?;
-    Ok(())
+    Ok(stopped_by)
 }

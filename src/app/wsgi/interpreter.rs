@@ -15,7 +15,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use super::thread;
+use super::{fork, thread};
 
 /// The minor version of CPython that this program is linked with, `3.11`.
 const VERSION: &str = env!("STOMP_WSGI_PYTHON_VERSION");
@@ -243,15 +243,21 @@ impl Drop for Interpreter {
                     error.write_unraisable(py, None);
                 }
             }
-            for stream in ["stdout", "stderr"] {
-                // A closed pipe is no news at this point, and None no stream.
-                let _ = py.import("sys").and_then(|sys| sys.getattr(stream)?.call_method0("flush"));
-            }
+            flush(py);
         });
     }
 }
 
+/// Writes what Python has buffered for standard output and error.
+pub(super) fn flush(py: Python<'_>) {
+    for stream in ["stdout", "stderr"] {
+        // A closed pipe is no news at this point, and None no stream.
+        let _ = py.import("sys").and_then(|sys| sys.getattr(stream)?.call_method0("flush"));
+    }
+}
+
 fn prepare(py: Python<'_>, directory: &Path, python_path: &[PathBuf]) -> PyResult<()> {
+    fork::watch(py)?;
     // The thread that imports threading first is taken for the main thread.
     py.import("threading")?;
     let path = py.import("sys")?.getattr("path")?.cast_into::<PyList>()?;

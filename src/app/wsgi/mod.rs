@@ -30,12 +30,15 @@
 mod config;
 mod environ;
 mod errors;
+mod fork;
 mod interpreter;
 mod load;
 mod names;
 mod raw_headers;
 mod report;
 mod respond;
+#[cfg(unix)]
+mod signals;
 mod start_response;
 mod template;
 mod text;
@@ -49,6 +52,8 @@ use pyo3::prelude::*;
 pub use config::Config;
 pub use interpreter::{FoundBy, Interpreter, Setup, StartError};
 pub use load::LoadError;
+#[cfg(unix)]
+pub use signals::Claimed;
 
 use super::{AppError, Application, Reply};
 use crate::http::Request;
@@ -125,6 +130,9 @@ impl Application for Wsgi {
         thread::attach(|py| {
             wire::lend(reply, |ticket| {
                 let outcome = self.serve(py, request, ticket);
+                if ticket.is_forked() {
+                    fork::leave(py, outcome);
+                }
                 errors::flush();
                 outcome.map_err(|error| {
                     let traceback = report::traceback(py, &error);

@@ -202,7 +202,7 @@ impl StartResponse {
         let held = match &state.phase {
             Phase::Sent => return Ok(()),
             // Before anything is taken for sent that cannot be.
-            Phase::Held(_) if !wire::reaches(self.ticket) => return Err(elsewhere()),
+            Phase::Held(_) if !wire::reaches(self.ticket) => return Err(self.elsewhere()),
             Phase::Held(_) => match std::mem::replace(&mut state.phase, Phase::Sent) {
                 Phase::Held(held) => held,
                 _ => unreachable!("the phase was Held under this very lock"),
@@ -222,13 +222,13 @@ impl StartResponse {
         // Without a body, Content-Length is about another response (RFC 9110 section 8.6).
         let has_body = head.status.has_body() && !self.head_only;
         self.lock(py).room = head.content_length().filter(|_| has_body);
-        wire::with(self.ticket, |reply| reply.start(head)).ok_or_else(elsewhere)
+        wire::with(self.ticket, |reply| reply.start(head)).ok_or_else(|| self.elsewhere())
     }
 
     fn send(&self, py: Python<'_>, block: &[u8]) -> PyResult<()> {
         let send = || wire::with(self.ticket, |reply| reply.block(block));
         let flow = if self.streamed { py.detach(send) } else { send() };
-        if flow.ok_or_else(elsewhere)? == Flow::Enough {
+        if flow.ok_or_else(|| self.elsewhere())? == Flow::Enough {
             self.lock(py).enough = true;
         }
         Ok(())
@@ -236,6 +236,15 @@ impl StartResponse {
 
     fn flow(&self, py: Python<'_>) -> Flow {
         if self.lock(py).enough { Flow::Enough } else { Flow::Continue }
+    }
+
+    /// Why the reply cannot be reached from here.
+    fn elsewhere(&self) -> PyErr {
+        PyRuntimeError::new_err(if self.ticket.is_forked() {
+            "a forked process cannot answer its parent's request: end it by os._exit()"
+        } else {
+            "write() works only on the thread that runs the application, during its request"
+        })
     }
 
     fn lock<'a>(&'a self, py: Python<'_>) -> MutexGuard<'a, State> {
@@ -324,8 +333,4 @@ fn invalid(error: crate::http::InvalidHead) -> PyErr {
 
 fn not_latin1(what: &str) -> PyErr {
     PyValueError::new_err(format!("{what} has characters above U+00FF: encode them"))
-}
-
-fn elsewhere() -> PyErr {
-    PyRuntimeError::new_err("write() works only on the thread that runs the application, during its request")
 }

@@ -8,6 +8,7 @@ use std::cell::Cell;
 
 use scoped_tls_hkt::scoped_thread_local;
 
+use super::fork;
 use crate::app::Reply;
 
 scoped_thread_local!(static mut REPLY: for<'a> &'a mut (dyn Reply + 'a));
@@ -17,27 +18,41 @@ thread_local! {
     static TICKETS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Names one call of the application on one thread.
+/// Names one call of the application on one thread of one process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ticket(u64, std::thread::ThreadId);
+pub(super) struct Ticket {
+    call: u64,
+    thread: std::thread::ThreadId,
+    generation: u32,
+}
+
+impl Ticket {
+    /// Whether this is a copy, in a process that the application forked.
+    pub(super) fn is_forked(self) -> bool {
+        self.generation != fork::generation()
+    }
+}
 
 /// Lends `reply` to this thread while `work` runs.
 pub(super) fn lend<R>(reply: &mut dyn Reply, work: impl FnOnce(Ticket) -> R) -> R {
     let number = TICKETS.get() + 1;
     TICKETS.set(number);
     let _outer = Outer(SERVING.replace(number));
-    let ticket = Ticket(number, std::thread::current().id());
+    let ticket = Ticket { call: number, thread: std::thread::current().id(), generation: fork::generation() };
     REPLY.set(reply, || work(ticket))
 }
 
-/// Uses the reply; `None` on another thread than the one that serves that call.
+/// Uses the reply; `None` on another thread than the one that serves that call, and in a forked process.
 pub(super) fn with<R>(ticket: Ticket, work: impl FnOnce(&mut dyn Reply) -> R) -> Option<R> {
     reaches(ticket).then(|| REPLY.with(|reply| work(reply)))
 }
 
 /// Whether [`with`] would find the reply.
 pub(super) fn reaches(ticket: Ticket) -> bool {
-    SERVING.get() == ticket.0 && std::thread::current().id() == ticket.1 && REPLY.is_set()
+    SERVING.get() == ticket.call
+        && std::thread::current().id() == ticket.thread
+        && !ticket.is_forked()
+        && REPLY.is_set()
 }
 
 /// Calls may nest: an application may well serve another in the middle of its own.

@@ -1,0 +1,64 @@
+//! Applications that fork.
+//!
+//! A child made by `os.fork()` has copies of our sockets and queues, and one thread: the one that ran the
+//! application. Most children never come back to us (`subprocess`, `multiprocessing`, `os._exit()`). One that
+//! does, because it returns from the application or raises, must not go on as a second server with the same
+//! connection: it cannot send anything, and ends where its request does.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use pyo3::exceptions::PySystemExit;
+use pyo3::prelude::*;
+use pyo3::types::{IntoPyDict, PyCFunction};
+
+/// How many forks lie between this process and the one that [`watch`]ed first.
+static GENERATION: AtomicU32 = AtomicU32::new(0);
+
+/// Has Python count forks.
+pub(super) fn watch(py: Python<'_>) -> PyResult<()> {
+    let count = PyCFunction::new_closure(py, None, None, |_, _| {
+        GENERATION.fetch_add(1, Ordering::Relaxed);
+    })?;
+    let hooks = [("after_in_child", count)];
+    py.import("os")?.getattr("register_at_fork")?.call((), Some(&hooks.into_py_dict(py)?))?;
+    Ok(())
+}
+
+/// Differs between a process and its children.
+pub(super) fn generation() -> u32 {
+    GENERATION.load(Ordering::Relaxed)
+}
+
+/// Ends a child as the end of a script would, but for `atexit`, whose functions are the parent's.
+///
+/// Nothing here logs: another thread may have held that lock when this one was copied.
+pub(super) fn leave(py: Python<'_>, outcome: PyResult<()>) -> ! {
+    let status = match outcome {
+        Ok(()) => 0,
+        Err(error) => status(py, &error),
+    };
+    super::interpreter::flush(py);
+    let _ = py.import("os").and_then(|os| os.call_method1("_exit", (status,)));
+    // Python's own cannot fail, but an application may have replaced it.
+    std::process::abort()
+}
+
+/// What a script that raises this exits with.
+fn status(py: Python<'_>, error: &PyErr) -> i32 {
+    if !error.is_instance_of::<PySystemExit>(py) {
+        error.display(py);
+        return 1;
+    }
+    let code = match error.value(py).getattr("code") {
+        Ok(code) => code,
+        Err(_) => return 1,
+    };
+    if code.is_none() {
+        return 0;
+    }
+    code.extract().unwrap_or_else(|_| {
+        // `sys.exit("what went wrong")`
+        error.display(py);
+        1
+    })
+}

@@ -1,0 +1,199 @@
+"""An application that does to its process whatever applications do: prints, signals, threads, forks, exits."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from probe import DIRECTORY, record, text
+
+logging.basicConfig(level=logging.INFO, format="%(levelname)s of the application: %(message)s")
+print("imported")  # stays in the buffer: nothing flushes it before the end
+atexit.register(record, "ended", "atexit")
+atexit.register(print, "printed by atexit")
+lock = threading.Lock()
+local = threading.local()
+
+
+def on_signal(number, frame):
+    record("signals", signal.Signals(number).name)
+
+
+signal.signal(signal.SIGUSR1, on_signal)
+if os.environ.get("UNRULY_TERM"):
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+if os.environ.get("UNRULY_EXIT"):
+    sys.exit("the application does not want to")
+
+
+def app(environ, start_response):
+    view = globals()["view_" + environ["PATH_INFO"].lstrip("/").replace("-", "_")]
+    return view(environ, start_response)
+
+
+def view_ping(environ, start_response):
+    return text(start_response, "pong")
+
+
+def view_print(environ, start_response):
+    print("printed on stdout")
+    print("printed on stderr", file=sys.stderr)
+    print("printed on wsgi.errors", file=environ["wsgi.errors"])
+    logging.info("logged")
+    os.write(1, b"")
+    return text(start_response, "printed")
+
+
+def view_signal(environ, start_response):
+    """Off the main thread Python refuses this, on every reactor alike."""
+    try:
+        signal.signal(signal.SIGUSR2, on_signal)
+    except ValueError as error:
+        return text(start_response, str(error))
+    return text(start_response, "taken")
+
+
+def view_kill_usr1(environ, start_response):
+    os.kill(os.getpid(), signal.SIGUSR1)
+    return text(start_response, "killed")
+
+
+def view_threads(environ, start_response):
+    """One thread to wait for, one that outlives the request, one that outlives everything."""
+    results = []
+    one = threading.Thread(target=lambda: results.append("joined"))
+    one.start()
+    one.join()
+    threading.Thread(target=lambda: (time.sleep(0.5), record("ended", "thread"))).start()
+    threading.Thread(target=time.sleep, args=(3600,), daemon=True).start()
+    return text(start_response, results[0])
+
+
+def view_subprocess(environ, start_response):
+    code = "import signal, sys; print(signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, sys.prefix != sys.base_prefix)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return text(start_response, done.stdout.strip())
+
+
+def view_subprocess_terminated(environ, start_response):
+    child = subprocess.Popen([sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"], stdout=-1)
+    child.stdout.readline()
+    child.terminate()
+    return text(start_response, str(child.wait(20)))
+
+
+def view_multiprocessing(environ, start_response):
+    with multiprocessing.get_context(environ["QUERY_STRING"]).Pool(2) as pool:
+        return text(start_response, str(sum(pool.map(abs, [-1, -2, -3]))))
+
+
+def fork(in_child):
+    """The exit status of a child that leaves, or does not leave, the application in some way."""
+    pid = os.fork()
+    if pid == 0:
+        return in_child()
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def view_fork_exit(environ, start_response):
+    return text(start_response, str(fork(lambda: sys.exit(7))))
+
+
+def view_fork_os_exit(environ, start_response):
+    return text(start_response, str(fork(lambda: os._exit(8))))
+
+
+def view_fork_raise(environ, start_response):
+    return text(start_response, str(fork(lambda: 1 / 0)))
+
+
+def view_fork_return(environ, start_response):
+    """The child goes on as if it were the server."""
+    status = fork(lambda: "child")
+    if status == "child":
+        return text(start_response, "a reply of the child")
+    return text(start_response, str(status))
+
+
+def view_fork_stream(environ, start_response):
+    """So does the child in the middle of a stream."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    yield b"first "
+    status = fork(lambda: "child")
+    yield b"a block of the child" if status == "child" else str(status).encode()
+
+
+def view_exit(environ, start_response):
+    sys.exit(9)
+
+
+def view_interrupt(environ, start_response):
+    raise KeyboardInterrupt
+
+
+class Closing:
+    def __init__(self, error):
+        self.error = error
+
+    def __iter__(self):
+        yield b"answered"
+
+    def close(self):
+        raise self.error
+
+
+def view_close_raises(environ, start_response):
+    start_response("200 OK", [])
+    return Closing(ValueError("close() failed"))
+
+
+def view_close_exits(environ, start_response):
+    start_response("200 OK", [])
+    return Closing(SystemExit(10))
+
+
+def view_close_stdout(environ, start_response):
+    sys.stdout.close()
+    sys.stdin = None
+    return text(start_response, "closed")
+
+
+def view_recursion(environ, start_response):
+    def deeper():
+        return deeper()
+
+    return deeper()
+
+
+def view_deep(environ, start_response):
+    """Python counts on the stack of a main thread."""
+    sys.setrecursionlimit(20_000)
+    nested = []
+    for _ in range(14_999):
+        nested = [nested]
+    return text(start_response, str(len(repr(nested))))
+
+
+def view_memory(environ, start_response):
+    bytes(1 << 62)
+
+
+def view_chdir(environ, start_response):
+    os.chdir("/")
+    return text(start_response, os.getcwd())
+
+
+def view_sleep(environ, start_response):
+    record("begun", "sleep")
+    deadline = time.monotonic() + 20
+    while not (DIRECTORY / "wake").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return text(start_response, "slept")
