@@ -52,15 +52,22 @@ struct Message {
     /// Where to send it
     #[arg(long, value_name = "DEST", default_value = DEFAULT_DESTINATION, value_parser = parse_destination, env = "STOMP_WSGI_TO")]
     to: String,
-    /// A header; may be repeated
-    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = parse_header)]
-    headers: Vec<(String, String)>,
-    /// The body: the text itself, @FILE, or - for standard input
-    #[arg(short, long, value_name = "DATA|@FILE|-", allow_hyphen_values = true)]
-    data: Option<String>,
+    #[command(flatten)]
+    content: Content,
     /// Have the broker keep the message over a restart
     #[arg(long, env = "STOMP_WSGI_PERSISTENT", value_parser = FalseyValueParser::new())]
     persistent: bool,
+}
+
+/// What a message says.
+#[derive(Debug, Args)]
+pub(super) struct Content {
+    /// A header; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = parse_header)]
+    pub(super) headers: Vec<(String, String)>,
+    /// The body: the text itself, @FILE, or - for standard input
+    #[arg(short, long, value_name = "DATA|@FILE|-", allow_hyphen_values = true)]
+    data: Option<String>,
 }
 
 impl Call {
@@ -94,34 +101,37 @@ impl Message {
     fn call(&self, url: &str) -> anyhow::Result<client::Call> {
         Ok(client::Call {
             target: url.to_owned(),
-            headers: self.headers.clone(),
-            body: self.body()?.into(),
+            headers: self.content.headers.clone(),
+            body: self.content.body()?.into(),
             persistent: self.persistent,
             ..client::Call::default()
         })
-    }
-
-    fn body(&self) -> anyhow::Result<Vec<u8>> {
-        match self.data.as_deref() {
-            None => Ok(Vec::new()),
-            Some("-") => {
-                let mut body = Vec::new();
-                io::stdin().read_to_end(&mut body).context("cannot read the body from standard input")?;
-                Ok(body)
-            }
-            Some(data) => match data.strip_prefix('@') {
-                Some(file) => {
-                    std::fs::read(file).with_context(|| format!("cannot read the body from {file}"))
-                }
-                None => Ok(data.as_bytes().to_vec()),
-            },
-        }
     }
 
     fn send(&self, call: client::Call, timeout: Duration, printer: Printer) -> anyhow::Result<()> {
         let config = CallerConfig { timeout, ..CallerConfig::new(self.broker.or_local()?, &self.to) };
         carry(call, config, move |part| printer.print(part))
     }
+}
+
+impl Content {
+    pub(super) fn body(&self) -> anyhow::Result<Vec<u8>> {
+        match self.data.as_deref() {
+            None => Ok(Vec::new()),
+            Some("-") => read("-"),
+            Some(data) => data.strip_prefix('@').map_or_else(|| Ok(data.as_bytes().to_vec()), read),
+        }
+    }
+}
+
+/// A file's content, or what standard input (`-`) has.
+pub(super) fn read(file: &str) -> anyhow::Result<Vec<u8>> {
+    if file != "-" {
+        return std::fs::read(file).with_context(|| format!("cannot read {file}"));
+    }
+    let mut content = Vec::new();
+    io::stdin().read_to_end(&mut content).context("cannot read standard input")?;
+    Ok(content)
 }
 
 /// Makes one call and collects its reply.

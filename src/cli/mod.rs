@@ -3,6 +3,7 @@
 mod broker;
 mod call;
 mod demo;
+mod environ;
 mod logging;
 mod reactors;
 mod serve;
@@ -36,6 +37,8 @@ enum Command {
     Call(call::Call),
     /// Send a message that nobody answers
     Notify(call::Notify),
+    /// Show the environ that a message makes
+    Environ(environ::Environ),
     /// List the concurrency models of this build
     Reactors(reactors::Reactors),
     /// See the life of a WSGI request, frame by frame
@@ -85,13 +88,18 @@ impl From<Exit> for ExitCode {
 pub fn main() -> ExitCode {
     let matches = without_empty_variables(Cli::command()).get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    let serves = matches!(cli.command, Command::Serve(_) | Command::Broker(_));
-    cli.logging.init(if serves { "info" } else { "warn" });
+    cli.logging.init(match cli.command {
+        Command::Serve(_) | Command::Broker(_) => "info",
+        // What is wrong with the message is all that it has to say.
+        Command::Environ(_) => "error",
+        _ => "warn",
+    });
     let result = match cli.command {
         Command::Serve(serve) => serve.run(),
         Command::Broker(broker) => broker.run(),
         Command::Call(call) => call.run(),
         Command::Notify(notify) => notify.run(),
+        Command::Environ(environ) => environ.run(),
         Command::Reactors(reactors) => reactors.run(),
         Command::Demo(demo) => demo.run(),
     };

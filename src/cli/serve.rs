@@ -48,12 +48,6 @@ pub(super) struct Serve {
     /// The virtual environment [default: $VIRTUAL_ENV, else the nearest .venv]
     #[arg(long, value_name = "DIR", env = "STOMP_WSGI_VENV")]
     venv: Option<PathBuf>,
-    /// The path of messages that are no HTTP requests; {destination} and {type} are filled in
-    #[arg(long, value_name = "PATH", default_value = "/", env = "STOMP_WSGI_DEFAULT_PATH")]
-    default_path: String,
-    /// Reject messages with two spellings of one header, rather than drop the lesser one
-    #[arg(long, env = "STOMP_WSGI_STRICT_HEADERS", value_parser = FalseyValueParser::new())]
-    strict_headers: bool,
     /// Where replies may go: a prefix of destinations, or *; may be repeated [default: any queue]
     #[arg(long, value_name = "PREFIX", env = "STOMP_WSGI_ALLOW_REPLY_TO", value_delimiter = ',')]
     allow_reply_to: Vec<String>,
@@ -73,12 +67,28 @@ pub(super) struct Serve {
     /// Seconds that a stop waits for what runs
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = parse_seconds, env = "STOMP_WSGI_DRAIN_TIMEOUT")]
     drain_timeout: Duration,
+    #[command(flatten)]
+    environ: EnvironArgs,
+    /// Check every request and reply with wsgiref.validate; for development
+    #[arg(long, env = "STOMP_WSGI_VALIDATE", value_parser = FalseyValueParser::new())]
+    validate: bool,
+}
+
+/// How a message becomes an environ.
+#[derive(Debug, Args)]
+pub(super) struct EnvironArgs {
+    /// The path of messages that are no HTTP requests; {destination} and {type} are filled in
+    #[arg(long, value_name = "PATH", default_value = "/", env = "STOMP_WSGI_DEFAULT_PATH")]
+    default_path: String,
+    /// Reject messages with two spellings of one header, rather than drop the lesser one
+    #[arg(long, env = "STOMP_WSGI_STRICT_HEADERS", value_parser = FalseyValueParser::new())]
+    strict_headers: bool,
     /// SERVER_NAME of requests without a Host header
     #[arg(long, value_name = "NAME", default_value = "localhost", env = "STOMP_WSGI_SERVER_NAME")]
     server_name: String,
-    /// SERVER_PORT of requests without a Host header
-    #[arg(long, value_name = "PORT", default_value = "80", env = "STOMP_WSGI_SERVER_PORT")]
-    server_port: u16,
+    /// SERVER_PORT of requests without a Host header [default: that of the scheme]
+    #[arg(long, value_name = "PORT", env = "STOMP_WSGI_SERVER_PORT")]
+    server_port: Option<u16>,
     /// wsgi.url_scheme: http or https
     #[arg(long, value_name = "SCHEME", default_value = "http", env = "STOMP_WSGI_URL_SCHEME")]
     #[arg(value_parser = ["http", "https"], hide_possible_values = true)]
@@ -102,15 +112,34 @@ mod with_python {
     use anyhow::Context;
     use reactors::{Reactor, Stop};
 
-    use super::{GRACE, STOPPING, Serve, stop_on_signals};
+    use super::{EnvironArgs, GRACE, STOPPING, Serve, stop_on_signals};
     use crate::{
         app::wsgi::{self, Interpreter, Wsgi},
         cli::{Exit, Failed},
         config::{Config, check_destination},
         dispatcher::Dispatcher,
+        http::Mapping,
         select,
         uri::{Brokers, DEFAULT_PORT},
     };
+
+    impl EnvironArgs {
+        pub(in crate::cli) fn config(&self) -> wsgi::Config {
+            let config = wsgi::Config::default()
+                .server_name(&self.server_name)
+                .url_scheme(&self.url_scheme)
+                .script_name(&self.script_name);
+            match self.server_port {
+                Some(port) => config.server_port(port),
+                None => config,
+            }
+        }
+
+        pub(in crate::cli) fn mapping(&self, mapping: &mut Mapping) {
+            mapping.default_path.clone_from(&self.default_path);
+            mapping.strict_headers = self.strict_headers;
+        }
+    }
 
     impl Serve {
         pub(in crate::cli) fn run(&self) -> anyhow::Result<()> {
@@ -178,13 +207,14 @@ mod with_python {
         }
 
         fn load(&self, reactor: &dyn Reactor) -> anyhow::Result<Wsgi> {
-            let config = wsgi::Config::default()
-                .server_name(&self.server_name)
-                .server_port(self.server_port)
-                .url_scheme(&self.url_scheme)
-                .script_name(&self.script_name)
-                .multithread(reactor.workers().get() > 1);
-            Wsgi::load(&self.app, &config).map_err(|error| Failed::new(Exit::Application, error).into())
+            let config = self.environ.config().multithread(reactor.workers().get() > 1);
+            let app =
+                Wsgi::load(&self.app, &config).map_err(|error| Failed::new(Exit::Application, error))?;
+            if !self.validate {
+                return Ok(app);
+            }
+            tracing::warn!("wsgiref.validate checks each request and reply: for development only");
+            Ok(app.validated()?)
         }
 
         fn config(&self, brokers: Brokers) -> anyhow::Result<Config> {
@@ -194,8 +224,7 @@ mod with_python {
             config.drain_timeout = self.drain_timeout;
             config.policy.max_attempts = self.max_attempts.get();
             config.policy.dead_letter.clone_from(&self.dead_letter);
-            config.mapping.default_path.clone_from(&self.default_path);
-            config.mapping.strict_headers = self.strict_headers;
+            self.environ.mapping(&mut config.mapping);
             config.mapping.reply_ttl = self.reply_ttl;
             config.mapping.reply_header_names = self.reply_header_names;
             let allowed = self.allow_reply_to.iter().filter(|prefix| !prefix.is_empty());

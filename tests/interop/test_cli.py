@@ -29,7 +29,7 @@ def nowhere() -> str:
     return f"stomp://127.0.0.1:{processes.free_port()}"
 
 
-@pytest.mark.parametrize("command", ["", "serve", "broker", "call", "notify", "reactors", "demo"])
+@pytest.mark.parametrize("command", ["", "serve", "broker", "call", "notify", "environ", "reactors", "demo"])
 def test_help(command):
     done = run(*command.split(), "--help")
     assert done.returncode == 0
@@ -210,3 +210,75 @@ def test_demo():
     done = run("demo", timeout=60)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout or done.stderr
+
+
+def shown(done) -> dict[str, str]:
+    assert done.returncode == 0, done.stderr.decode()
+    return dict(line.split(" = ", 1) for line in done.stdout.decode().splitlines())
+
+
+def test_environ_of_a_request():
+    options = ("--script-name", "/shop", "--server-name", "shop.example", "--url-scheme", "https")
+    url = "/shop/caf%C3%A9?q=%20"
+    environ = shown(run("environ", "PUT", url, "-H", "X-A: b", "-H", "Content-Type: text/x", "-d", "12", *options))
+    expected = {
+        "REQUEST_METHOD": "'PUT'",
+        "SCRIPT_NAME": "'/shop'",
+        "PATH_INFO": "'/caf\xc3\xa9'",
+        "QUERY_STRING": "'q=%20'",
+        "REQUEST_URI": repr(url),
+        "HTTP_X_A": "'b'",
+        "CONTENT_TYPE": "'text/x'",
+        "CONTENT_LENGTH": "'2'",
+        "SERVER_NAME": "'shop.example'",
+        "SERVER_PORT": "'443'",
+        "wsgi.url_scheme": "'https'",
+        "stomp.one_way": "False",
+    }
+    assert {name: environ.get(name) for name in expected} == expected
+
+
+def test_environ_of_a_bare_message():
+    environ = shown(run("environ", "-H", "JMSType: order", "--default-path", "/{type}", "-d", "x"))
+    expected = {"REQUEST_METHOD": "'NOTIFY'", "PATH_INFO": "'/order'", "stomp.one_way": "True"}
+    assert {name: environ[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("end", ["", "\0", "\0\n", "^@\n"])
+def test_environ_of_a_captured_frame(directory, end):
+    """From a file or standard input, with whatever became of the NUL."""
+    frame = "MESSAGE\ndestination:/queue/a\nmessage-id:7\nreply-to:/queue/b\nhttp_requestUrl:/x\nX-A:1\\c2\n\nbody" + end
+    (directory / "frame").write_text(frame)
+    for done in (run("environ", "--frame", directory / "frame"), run("environ", "--frame", "-", stdin=frame.encode())):
+        environ = shown(done)
+        expected = {"PATH_INFO": "'/x'", "HTTP_X_A": "'1:2'", "CONTENT_LENGTH": "'4'", "stomp.message_id": "'7'"}
+        assert {name: environ[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "word"),
+    [
+        (("GET", "http://"), "", "target"),
+        (("/x",), "", "method"),
+        (("--frame", "no-such-file"), "", "no-such-file"),
+        (("--frame", "-"), "ACK\nid:1\n\n", "ACK"),
+        (("--frame", "-"), "GET / HTTP/1.1\r\n\r\n", "frame"),
+        (("--frame", "-"), "SEND\ndestination:/queue/a\ncontent-length:9\n\nshort", "content-length"),
+        (("GET", "/", "-H", "X-A: 1", "-H", "X_A: 2", "--strict-headers"), "", "X_A"),
+    ],
+)
+def test_environ_of_what_is_no_request(arguments, stdin, word):
+    done = run("environ", *arguments, stdin=stdin.encode())
+    assert (done.returncode, done.stdout) == (1, b"")
+    says(done, word)
+
+
+def test_validate(reactor, shared_brokers, serve):
+    """An application that answers without a Content-Type, which only the validator minds."""
+    broker = shared_brokers("dev")
+    one = serve(broker, reactor, app="unruly:app", options=("--validate",))
+    with one.requester() as caller:
+        assert caller.request("GET", "/ping").body == b"pong"
+        assert caller.request("GET", "/close-raises").headers["http_statusCode"] == "500"
+    assert one.stop() == 0
+    assert "No Content-Type header found" in one.log.read_text()

@@ -105,6 +105,21 @@ impl Wsgi {
         })
     }
 
+    /// The same application behind `wsgiref.validate`, which fails each request where the application, or this
+    /// server, does what PEP 3333 forbids. For development: it costs more than a small request.
+    ///
+    /// # Errors
+    /// Where Python's standard library is not whole.
+    ///
+    /// # Panics
+    /// If no interpreter runs.
+    pub fn validated(self) -> PyResult<Self> {
+        thread::attach(|py| {
+            let app = py.import("wsgiref.validate")?.call_method1("validator", (self.app,))?;
+            Ok(Self { app: app.unbind(), ..self })
+        })
+    }
+
     /// The environ that `request` makes: names, and values as Python shows them, in Python's order.
     ///
     /// # Errors
