@@ -120,7 +120,7 @@ mod with_python {
         dispatcher::Dispatcher,
         http::Mapping,
         select,
-        uri::{Brokers, DEFAULT_PORT},
+        uri::Brokers,
     };
 
     impl EnvironArgs {
@@ -264,7 +264,7 @@ mod with_python {
                 address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
             }
             let brokers = format!("stomp://{address}").parse()?;
-            if address.port() != DEFAULT_PORT {
+            if address.port() != crate::uri::DEFAULT_PORT {
                 tracing::info!("call it with --broker stomp://{address}");
             }
             Ok((brokers, server.spawn()?))
