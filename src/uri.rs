@@ -4,8 +4,13 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use percent_encoding::percent_decode_str;
 
+use crate::tls::Tls;
+
 /// STOMP's port where a URI names none.
 pub const DEFAULT_PORT: u16 = 61613;
+
+/// That of STOMP over TLS.
+pub const DEFAULT_TLS_PORT: u16 = 61614;
 
 /// One or more brokers of a cluster, and how to go about reconnecting.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +19,8 @@ pub struct Brokers {
     pub addresses: Vec<Address>,
     /// Delays between attempts.
     pub backoff: Backoff,
+    /// How those that want TLS are to be met; the system's roots where there is none.
+    pub tls: Option<Tls>,
     /// Names of options of a failover URI that mean nothing here; worth a warning.
     pub ignored: Vec<String>,
 }
@@ -25,6 +32,8 @@ pub struct Address {
     pub host: String,
     /// The TCP port.
     pub port: u16,
+    /// Whether it is spoken to by TLS only.
+    pub tls: bool,
     /// The user, where the URI names one.
     pub login: Option<String>,
     /// The password. Never shown.
@@ -84,7 +93,7 @@ pub enum UriFault {
     #[error("use stomp://[user:password@]host[:port], tcp://host[:port] or failover:(uri,uri)?option=value")]
     Scheme,
     /// A scheme that needs TLS.
-    #[error("it needs TLS, which this version does not have yet: use stomp://")]
+    #[error("it needs TLS, which this build does not have (feature `tls`): use stomp://")]
     Tls,
     /// There is no host.
     #[error("it names no host: stomp://host[:port]")]
@@ -115,7 +124,12 @@ impl Brokers {
     fn parse(uri: &str) -> Result<Self, UriFault> {
         let Some(rest) = uri.strip_prefix("failover:") else {
             let address = Address::parse(uri)?;
-            return Ok(Self { addresses: vec![address], backoff: Backoff::default(), ignored: Vec::new() });
+            return Ok(Self {
+                addresses: vec![address],
+                backoff: Backoff::default(),
+                tls: None,
+                ignored: Vec::new(),
+            });
         };
         let rest = rest.strip_prefix("//").unwrap_or(rest);
         let (list, options) = match rest.strip_prefix('(') {
@@ -141,7 +155,7 @@ impl Brokers {
                 ignored.push(option.split('=').next().unwrap_or_default().to_owned());
             }
         }
-        Ok(Self { addresses, backoff, ignored })
+        Ok(Self { addresses, backoff, tls: None, ignored })
     }
 }
 
@@ -186,12 +200,13 @@ impl Backoff {
 impl Address {
     fn parse(uri: &str) -> Result<Self, UriFault> {
         let (scheme, rest) = uri.split_once("://").ok_or(UriFault::Scheme)?;
-        match scheme {
-            "stomp" | "tcp" | "stomp+nio" | "nio" => {}
-            "ssl" | "stomp+ssl" | "stomp+nio+ssl" | "nio+ssl" | "tls" | "stomps" => {
-                return Err(UriFault::Tls);
-            }
+        let tls = match scheme {
+            "stomp" | "tcp" | "stomp+nio" | "nio" => false,
+            "ssl" | "stomp+ssl" | "stomp+nio+ssl" | "nio+ssl" | "tls" | "stomps" => true,
             _ => return Err(UriFault::Scheme),
+        };
+        if tls && !cfg!(feature = "tls") {
+            return Err(UriFault::Tls);
         }
         let (user, rest) = match rest.rsplit_once('@') {
             Some((user, rest)) => (Some(user), rest),
@@ -217,6 +232,7 @@ impl Address {
             return Err(UriFault::Host);
         }
         let port = match port {
+            None if tls => DEFAULT_TLS_PORT,
             None => DEFAULT_PORT,
             Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or(UriFault::Port)?,
         };
@@ -226,7 +242,7 @@ impl Address {
             Some((login, "")) => (Some(decode(login)), None),
             Some((login, passcode)) => (Some(decode(login)), Some(decode(passcode))),
         };
-        Ok(Self { host: decode(host), port, login, passcode })
+        Ok(Self { host: decode(host), port, tls, login, passcode })
     }
 }
 
@@ -268,6 +284,8 @@ mod tests {
         let plain = address("stomp://localhost");
         assert_eq!((plain.to_string().as_str(), plain.login), ("localhost:61613", None));
         assert_eq!(address("tcp://broker:1234/").to_string(), "broker:1234");
+        assert_eq!(address("ssl://[::1]").to_string(), "[::1]:61614");
+        assert!(address("stomp+ssl://h").tls && !address("stomp+nio://h").tls);
         assert_eq!(address("stomp://[::1]:61614").to_string(), "[::1]:61614");
         let user = address("stomp://al%40b:p%3Aw@h:1");
         assert_eq!(user.login.as_deref(), Some("al@b"));
@@ -298,7 +316,6 @@ mod tests {
             ("stomp://h:0", "a number from 1 to 65535"),
             ("stomp://h:http", "a number from 1 to 65535"),
             ("stomp://h/queue/x", "--destination"),
-            ("ssl://h", "needs TLS"),
             ("failover:()", "in parentheses"),
             ("failover:(tcp://a)?randomize=maybe", "true or false"),
             ("http://bob:secret@h", "use stomp://"),

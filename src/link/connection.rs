@@ -13,6 +13,7 @@ use reactors::{Action, Input};
 use super::{Dialect, Outbox};
 use crate::{
     stomp::{self, Frame, HeartBeatOffer, Limits, Session, SessionConfig, SessionError, Version},
+    tls::{self, Tls},
     uri::{Address, Brokers},
 };
 
@@ -76,6 +77,10 @@ pub(crate) struct Connection {
     /// The next thing to tell the reactor.
     pending: Option<Action>,
     outbox: Outbox,
+    /// Between the socket and the session, where the address wants it.
+    tls: Option<tls::Stream>,
+    /// What TLS made of what was received; kept for its buffer.
+    plain: Vec<u8>,
     events: VecDeque<Event>,
     random: fastrand::Rng,
     /// Which address is next; the list is walked once per round.
@@ -103,6 +108,8 @@ impl Connection {
             state: State::Idle(None),
             pending: None,
             outbox: Outbox::default(),
+            tls: None,
+            plain: Vec::new(),
             events: VecDeque::new(),
             random,
             next: 0,
@@ -127,28 +134,68 @@ impl Connection {
                     let config = self.session_config();
                     let session = Session::connect(&config, now, self.outbox.tail());
                     self.state = State::Open(Box::new(session));
+                    self.secure();
                 }
             }
-            Input::Received(bytes) => {
-                if let State::Open(session) = &mut self.state {
-                    session.received(now, bytes);
-                    self.drain_session(now);
-                    // A link that is never idle gets no Timer, but its beats are due all the same.
-                    if self.deadline().is_some_and(|at| at <= now) {
-                        self.timer(now);
+            Input::Received(bytes) => match &mut self.tls {
+                None => self.received(now, bytes),
+                Some(tls) => {
+                    let mut plain = std::mem::take(&mut self.plain);
+                    let opened = tls.open(bytes, &mut plain);
+                    if !plain.is_empty() {
+                        self.received(now, &plain);
+                        plain.clear();
+                    }
+                    self.plain = plain;
+                    if let Err(error) = opened {
+                        self.close(error.to_string(), true);
                     }
                 }
-            }
+            },
             Input::Sent(count) => {
                 // What was given up in the meantime is no longer in the outbox.
                 if let State::Open(session) = &mut self.state {
-                    self.outbox.take(count);
+                    match &mut self.tls {
+                        Some(tls) => tls.take(count),
+                        None => self.outbox.take(count),
+                    }
                     session.sent(now);
                 }
             }
             Input::Closed(result) => self.closed(now, result),
             Input::Timer => self.timer(now),
             _ => {}
+        }
+    }
+
+    fn received(&mut self, now: Instant, bytes: &[u8]) {
+        if let State::Open(session) = &mut self.state {
+            session.received(now, bytes);
+            self.drain_session(now);
+            // A link that is never idle gets no Timer, but its beats are due all the same.
+            if self.deadline().is_some_and(|at| at <= now) {
+                self.timer(now);
+            }
+        }
+    }
+
+    /// Begins TLS, where the address wants it.
+    fn secure(&mut self) {
+        let address = self.address();
+        if !address.tls {
+            return;
+        }
+        let tls = self.config.brokers.tls.clone().map_or_else(Tls::system, Ok);
+        match tls.and_then(|tls| tls.connect(&address.host).map_err(|error| error.to_string())) {
+            Ok(stream) => self.tls = Some(stream),
+            Err(why) => self.close(why, true),
+        }
+    }
+
+    /// To be called when a link has written what it had to: what it wrote goes through TLS.
+    pub(crate) fn seal(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.seal(&mut self.outbox);
         }
     }
 
@@ -181,7 +228,7 @@ impl Connection {
     }
 
     pub(crate) fn outbox(&self) -> &[u8] {
-        self.outbox.pending()
+        self.tls.as_ref().map_or(&self.outbox, tls::Stream::outbox).pending()
     }
 
     pub(crate) fn is_up(&self) -> bool {
@@ -313,6 +360,7 @@ impl Connection {
 
     fn closed(&mut self, now: Instant, result: io::Result<()>) {
         self.outbox.clear();
+        self.tls = None;
         let peer = Arc::clone(&self.peer);
         let (why, refused) = match std::mem::replace(&mut self.state, State::Over) {
             State::Over => return,
@@ -321,9 +369,13 @@ impl Connection {
                 Err(error) => (format!("cannot connect to {peer}: {}", explain(&error)), false),
                 Ok(()) => (format!("the connection to {peer} was not made"), false),
             },
-            State::Open(session) if !session.is_connected() => {
-                (format!("{peer} closed the connection before CONNECTED: is it a STOMP port?"), false)
-            }
+            State::Open(session) if !session.is_connected() => (
+                format!(
+                    "{peer} closed the connection before CONNECTED: is it a STOMP port{}?",
+                    if self.address().tls { " with TLS" } else { " without TLS" }
+                ),
+                false,
+            ),
             State::Open(_) | State::Idle(_) => match result {
                 Err(error) => (format!("the connection to {peer} broke: {error}"), false),
                 Ok(()) => (format!("{peer} closed the connection"), false),
