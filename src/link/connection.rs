@@ -411,8 +411,12 @@ impl Connection {
         if limit.is_some_and(|limit| self.round >= limit) {
             return None;
         }
-        // Jitter downwards, so that a cluster's clients do not all come back at once.
-        let delay = self.delay.max(SHORTEST).mul_f64(0.5 + self.random.f64() / 2.0);
+        // At random, so that a cluster's clients do not all come back at once.
+        let delay = self.delay.max(SHORTEST);
+        let delay = match backoff.jitter {
+            Some(jitter) => delay + jitter.mul_f64(self.random.f64()),
+            None => delay.mul_f64(0.5 + self.random.f64() / 2.0),
+        };
         self.delay = self.delay.max(SHORTEST).mul_f64(backoff.multiplier).min(backoff.max);
         Some(delay)
     }
