@@ -27,6 +27,10 @@ impl Stream {
         match *self {}
     }
 
+    pub(crate) fn is_handshaking(&self) -> bool {
+        match *self {}
+    }
+
     pub(crate) fn outbox(&self) -> &Outbox {
         match *self {}
     }

@@ -208,6 +208,10 @@ impl Stream {
         }
     }
 
+    pub(crate) fn is_handshaking(&self) -> bool {
+        self.session.is_handshaking()
+    }
+
     pub(crate) fn outbox(&self) -> &Outbox {
         &self.outbox
     }

@@ -351,7 +351,9 @@ impl Connection {
                     session.received(now, &[]);
                 }
                 if let Err(error) = session.timer(now, self.outbox.tail()) {
-                    self.close(error.to_string(), false);
+                    let silent = self.tls.as_ref().is_some_and(tls::Stream::is_handshaking);
+                    let hint = if silent { ", nor with TLS: is it a port with TLS?" } else { "" };
+                    self.close(format!("{error}{hint}"), false);
                 }
             }
             _ => {}

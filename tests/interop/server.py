@@ -55,9 +55,10 @@ class Server:
         app: str = "probe:app",
         chdir: Path = APPS,
         options: tuple[object, ...] = (),
+        uri: str | None = None,
     ) -> None:
         self.directory, self.port, self.reactor, self.destination = directory, port, reactor, destination
-        self.command = [str(binary()), "serve", app, "--broker", f"stomp://guest:guest@127.0.0.1:{port}"]
+        self.command = [str(binary()), "serve", app, "--broker", uri or f"stomp://guest:guest@127.0.0.1:{port}"]
         self.command += ["--destination", destination, "--reactor", reactor, "--chdir", str(chdir)]
         self.command += map(str, options)
         self.log = directory / f"server-{reactor}.log"
