@@ -32,6 +32,9 @@ pub(crate) struct ConnectionConfig {
 /// A connection that was up for so long was no failure.
 const LASTING: Duration = Duration::from_secs(10);
 
+/// What a TLS port says to who comes without (RFC 8446 section 5.1).
+const TLS_ALERT: &[u8] = &[21, 3];
+
 /// However a URI has it, no shorter delay between rounds.
 const SHORTEST: Duration = Duration::from_millis(10);
 
@@ -170,6 +173,9 @@ impl Connection {
 
     fn received(&mut self, now: Instant, bytes: &[u8]) {
         if let State::Open(session) = &mut self.state {
+            if !session.is_connected() && bytes.starts_with(TLS_ALERT) {
+                return self.close("the broker speaks TLS on this port: use ssl://".to_owned(), true);
+            }
             session.received(now, bytes);
             self.drain_session(now);
             // A link that is never idle gets no Timer, but its beats are due all the same.
