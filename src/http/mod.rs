@@ -46,6 +46,7 @@ mod answer;
 mod dead_letter;
 mod envelope;
 mod fields;
+mod framing;
 mod mapping;
 mod metadata;
 mod name;
@@ -56,7 +57,9 @@ mod request;
 mod reserved;
 mod responder;
 mod response;
+mod structured;
 mod target;
+mod whole;
 
 pub use answer::{answer, reject};
 pub use dead_letter::dead_letter;
@@ -68,6 +71,7 @@ pub use request::{Delivery, Request};
 pub(crate) use reserved::is_reserved;
 pub use responder::{Fault, Finished, Responder};
 pub use response::{Head, InvalidHead, Status};
+pub use structured::InvalidMessage;
 pub use target::InvalidTarget;
 
 #[cfg(test)]
