@@ -179,10 +179,10 @@ fn invalid(error: Error, octets: &[u8]) -> InvalidMessage {
     }
 }
 
-/// Whether the first line ends as that of an HTTP version does.
+/// Whether the first line is that of some version of HTTP.
 fn names_a_version(octets: &[u8]) -> bool {
     let line = octets.trim_ascii_start().split(|&byte| byte == b'\n').next().unwrap_or_default();
-    let version = line.rsplit(|&byte| byte == b' ').next().unwrap_or_default().trim_ascii();
+    let version = line.split(|&byte| byte == b' ').nth(2).unwrap_or_default();
     matches!(version, [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', ..])
 }
 
