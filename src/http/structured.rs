@@ -1,20 +1,5 @@
-//! Structured mode: messages whose body is one whole HTTP request (`application/http`).
-//!
-//! Nothing of the request is in the headers of the message then, so that nothing is lost to what brokers do
-//! to headers: names, repeats and order arrive as they were sent. What RFC 9112 says of messages holds, but
-//! for what concerns connections:
-//!
-//! | what | here | RFC 9112 |
-//! |---|---|---|
-//! | version | 1.0 and 1.1; 505 else | 2.3 |
-//! | empty lines before the request line, LF without CR | taken | 2.2 |
-//! | target | as in property mode | 3.2 |
-//! | `Host` | may be missing: messages need none to arrive. Several, or what can be no host: 400 | 3.2 |
-//! | folded lines, blanks before a colon, CR or NUL in a value | 400 | 5.1, 5.2, 5.5 |
-//! | more than [`MAX_HEADERS`] headers, or [`MAX_HEAD`] octets | 431 | 5.4 of RFC 6585 |
-//! | body | `Content-Length`, or `chunked`, and not both; see [`framing`](super::framing) | 6 |
-//! | neither of them | no body; octets that are there: 400 | 6.3 |
-//! | `Expect: 100-continue` | passes through; there is nobody to wait for | RFC 9110, 10.1.1 |
+//! Structured mode: messages whose body is one whole HTTP request. What that means is said in the
+//! documentation of [`http`](super).
 use std::mem::MaybeUninit;
 
 use bytes::Bytes;
@@ -26,7 +11,7 @@ use super::name::{camel_decoded, is_token};
 use super::target::is_host;
 use crate::stomp::{Frame, Headers};
 
-/// The most headers of a request. The environ could hold more, but nobody means it.
+/// The most headers of a request.
 pub(super) const MAX_HEADERS: usize = 500;
 
 /// The most octets that a request may have before its body, and a chunked body after its last chunk.
