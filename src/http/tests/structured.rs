@@ -169,6 +169,10 @@ fn repeats_are_joined_and_kept() {
     assert_eq!(headers(&request), [("X-A", "1,,3, 4"), ("cookie", "a=1; b=2")].map(pair));
     let raw = [("X-A", "1"), ("cookie", "a=1"), ("x-a", ""), ("Cookie", "b=2"), ("X-A", "3, 4")];
     assert_eq!(request.raw_headers, raw.into_iter().collect());
+    let whole = "GET / HTTP/1.1\r\nContent-Type: a/b\r\nX-A: 1\r\ncontent-type: c/d\r\nX-A: 2\r\n\r\n";
+    let request = super::request(&wrapped(whole));
+    assert_eq!(request.content_type.as_deref(), Some(&b"a/b"[..]), "there is one type");
+    assert_eq!(headers(&request), [("X-A", "1,2")].map(pair));
 }
 
 #[test]
@@ -553,6 +557,7 @@ fn fields() -> impl Strategy<Value = Vec<(String, Vec<u8>)>> {
             "Set-Cookie",
             "expires",
             "JMSType",
+            "Content-Type",
             "Proxy"
         ])
         .prop_map(str::to_owned),
