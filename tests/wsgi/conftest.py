@@ -10,6 +10,7 @@ import brokers
 import pytest
 import server
 from asking import Ask
+from by_hand import ByHand
 from statements import STATEMENTS
 
 HERE = Path(__file__).parent
@@ -75,6 +76,19 @@ def serve(reactor: str, broker: brokers.Broker, tmp_path_factory: pytest.TempPat
     yield with_options
     for one in started:
         one.kill()
+
+
+@pytest.fixture
+def by_hand(reactor: str, tmp_path_factory: pytest.TempPathFactory):
+    """A server, and the test in the place of its broker."""
+    broker, directory = ByHand(), tmp_path_factory.mktemp(reactor)
+    one = server.Server(directory, broker.port, reactor, "/queue/by-hand", app="application:app", chdir=HERE).start()
+    try:
+        broker.connect()
+        yield broker
+    finally:
+        one.kill()
+        broker.close()
 
 
 # What the tests said, for test_conformance.py.
