@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
@@ -100,6 +101,13 @@ class Asked:
         except TimeoutError:
             return True
         return False
+
+    def until(self, note: object) -> None:
+        """Waits for a note of the application's."""
+        deadline = time.monotonic() + 20
+        while note not in self.notes:
+            assert time.monotonic() < deadline, f"no {note!r} among {self.notes}"
+            time.sleep(0.002)
 
     def open(self, name: str = "gate") -> None:
         """Opens a gate that the application waits at."""
