@@ -608,6 +608,15 @@ def recursion_in_c(message: str) -> BaseException:
     return Deeper() == Deeper()
 
 
+def recursion_in_a_sort(message: str) -> BaseException:
+    """A real one, through the frames of C that are largest: as CPython's own threads do, ours have room for a thousand."""
+
+    def deeper(item: int):
+        return sorted([1, 2], key=deeper)
+
+    return deeper(0)
+
+
 BOOMS = {
     "RuntimeError": RuntimeError,
     "SystemExit": SystemExit,
@@ -622,6 +631,7 @@ BOOMS = {
     "UnicodeError": lambda message: UnicodeError(f"{message} \udcff"),
     "RecursionError": recursion,
     "RecursionError in C": recursion_in_c,
+    "RecursionError in a sort": recursion_in_a_sort,
 }
 
 
