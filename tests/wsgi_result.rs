@@ -4,8 +4,11 @@
 #[path = "python/harness.rs"]
 mod harness;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use harness::{Outcome, app, get, head, run, serve, serve_until, streamed};
-use stomp_wsgi::http::Request;
+use stomp_wsgi::app::{Application, Flow, Reply};
+use stomp_wsgi::http::{Head, Request};
 
 /// An application that returns this expression.
 fn returning(expression: &str) -> Outcome {
@@ -148,6 +151,39 @@ def application(environ, sr):
     let outcome = run(source).ok();
     assert_eq!(outcome.body(), "fine");
     assert!(outcome.log.contains("SystemExit: in close"), "{}", outcome.log);
+}
+
+#[test]
+fn r4_closed_though_the_server_panics() {
+    /// A bug of ours: nothing is sent.
+    struct Panics;
+    impl Reply for Panics {
+        fn start(&mut self, _: Head) {}
+        fn block(&mut self, _: &[u8]) -> Flow {
+            panic!("as a bug would")
+        }
+    }
+    let app = app(r#"
+closed = []
+class Result:
+    def __init__(self, path, write):
+        self.path, self.write = path, write
+    def __iter__(self):
+        if self.path == "/write":
+            self.write(b"x")
+        yield b"y"
+    def close(self):
+        closed.append(self.path)
+def application(environ, sr):
+    path, write = environ["PATH_INFO"], sr("200 OK", [])
+    return [repr(closed).encode()] if path == "/closed" else Result(path, write)
+"#);
+    for (path, streams) in [("/block", false), ("/write", false), ("/block", true), ("/write", true)] {
+        let request = if streams { streamed(get(path)) } else { get(path) };
+        let panicked = catch_unwind(AssertUnwindSafe(|| app.call(&request, &mut Panics)));
+        assert!(panicked.is_err(), "{path}");
+    }
+    assert_eq!(serve(&app, &get("/closed")).ok().body(), "['/block', '/write', '/block', '/write']");
 }
 
 #[test]

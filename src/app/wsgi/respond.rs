@@ -1,5 +1,7 @@
 //! Calls the application and sends what it returns (PEP 3333, "Specification Details").
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -25,9 +27,10 @@ pub(super) fn respond(
     } else if let Ok(blocks) = result.cast_exact::<PyTuple>() {
         listed(start, || blocks.len(), |index| blocks.get_item(index), py)?
     } else {
-        let outcome = iterated(start, &result);
+        // A panic is a bug of ours, for which the application's locks and files must not pay.
+        let outcome = catch_unwind(AssertUnwindSafe(|| iterated(start, &result)));
         close(&result);
-        outcome?
+        outcome.unwrap_or_else(|panic| resume_unwind(panic))?
     };
     if short > 0 {
         tracing::warn!(short, "the body is shorter than its Content-Length");

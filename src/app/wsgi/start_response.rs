@@ -254,7 +254,8 @@ impl StartResponse {
 
 impl Held {
     fn new(status: &Bound<'_, PyAny>, headers: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let Ok(line) = status.cast_exact::<PyString>() else {
+        // Subclasses of str are as good: Django's SafeString, StrEnum. A list of another kind may iterate its own way.
+        let Ok(line) = status.cast::<PyString>() else {
             let given = status.get_type().name()?;
             return Err(PyTypeError::new_err(format!("the status must be a str, not {given}")));
         };
@@ -290,7 +291,7 @@ fn head(status: Status, pairs: &Bound<'_, PyTuple>) -> PyResult<Head> {
             return Err(PyTypeError::new_err(message));
         }
         let (name, value) = (pair.get_borrowed_item(0)?, pair.get_borrowed_item(1)?);
-        let (Ok(name), Ok(value)) = (name.cast_exact::<PyString>(), value.cast_exact::<PyString>()) else {
+        let (Ok(name), Ok(value)) = (name.cast::<PyString>(), value.cast::<PyString>()) else {
             let given = (name.get_type().name()?, value.get_type().name()?);
             let message =
                 format!("header {index} must be a tuple of two str, not of {} and {}", given.0, given.1);
