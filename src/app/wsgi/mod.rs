@@ -28,6 +28,7 @@
 //! is logged with its traceback, and is that request's error.
 
 mod config;
+mod embedded;
 mod environ;
 mod errors;
 mod interpreter;
