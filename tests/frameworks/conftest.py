@@ -1,0 +1,103 @@
+"""The example applications of tests/frameworks/apps/, each served on each reactor."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import processes
+import pytest
+import server
+from server import ROOT, Server
+from web_client import Client
+
+APPS = Path(__file__).resolve().parent / "apps"
+FRAMEWORKS = {
+    "flask": "flask_app:app",
+    "django": "django_site.wsgi:application",
+    "falcon": "falcon_app:app",
+    "bottle": "bottle_app:app",
+    "pyramid": "pyramid_app:app",
+    "fastapi": "fastapi_app:app",
+    "plain": "plain_app:app",
+}
+
+
+@dataclass(frozen=True)
+class Served:
+    """An application under a server that runs, and a client of it."""
+
+    server: Server
+    client: Client
+
+    @property
+    def download(self) -> bytes:
+        """What /download sends."""
+        return (self.server.directory / "download.bin").read_bytes()
+
+    def log(self) -> str:
+        return self.server.log.read_text(errors="replace")
+
+    def wait_recorded(self, name: str, line: str, timeout: float = 10.0) -> None:
+        deadline = time.monotonic() + timeout
+        while line not in self.server.records(name):
+            assert time.monotonic() < deadline, (self.server.records(name), processes.tail(self.server.log))
+            time.sleep(0.01)
+
+
+@pytest.fixture(scope="session")
+def database(scratch: Path) -> Path:
+    """Django's, migrated as users do it, without the server."""
+    directory = Path(tempfile.mkdtemp(dir=scratch))
+    env = server.environment(directory) | {"PYTHONPATH": str(ROOT / "python")}
+    command = [sys.executable, "-m", "django", "migrate", "--settings", "django_site.settings", "-v0"]
+    subprocess.run(command, cwd=APPS, env=env, check=True)
+    return directory / "shop.sqlite3"
+
+
+@pytest.fixture(scope="session")
+def serve_app(shared_brokers, scratch: Path, database: Path):
+    """Serves an application on the development broker; the caller ends it."""
+
+    def start(framework: str, reactor: str, options: tuple[object, ...] = ()) -> Server:
+        directory = Path(tempfile.mkdtemp(dir=scratch))
+        (directory / "download.bin").write_bytes(random.Random(framework).randbytes(300_000))
+        if framework == "django":
+            shutil.copy(database, directory)
+        broker = shared_brokers("dev")
+        queue = f"/queue/{framework}.{directory.name}"
+        one = Server(directory, broker.port, reactor, queue, FRAMEWORKS[framework], APPS, options)
+        return one.start().wait_ready("/hello/anybody")
+
+    return start
+
+
+@pytest.fixture(
+    scope="session",
+    params=[(framework, reactor) for framework in FRAMEWORKS for reactor in server.REACTORS],
+    ids="-".join,
+)
+def running(request: pytest.FixtureRequest, serve_app) -> Iterator[Server]:
+    """Each framework on each reactor, one after the other."""
+    one = serve_app(*request.param)
+    yield one
+    assert one.stop() == 0, processes.tail(one.log)
+
+
+@pytest.fixture
+def served(running: Server) -> Iterator[Served]:
+    """With a client of this test's own, which finds no replies of another's."""
+    with running.requester() as requester:
+        yield Served(running, Client(requester))
+
+
+@pytest.fixture
+def client(served: Served) -> Client:
+    return served.client
