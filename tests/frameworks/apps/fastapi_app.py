@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from typing import Annotated, Any
@@ -89,6 +90,11 @@ async def boom():
 async def later(tasks: BackgroundTasks):
     tasks.add_task(record, "later", "done")
     return {"state": "accepted"}
+
+
+@api.get("/tasks")
+async def tasks():
+    return {"running": len(asyncio.all_tasks())}
 
 
 @api.api_route("/events/{kind}", methods=["NOTIFY"], status_code=204)
