@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,8 @@ class Served:
 
     server: Server
     client: Client
+    #: How long to wait for what nobody answers, in seconds.
+    patience: float = 10.0
 
     @property
     def download(self) -> bytes:
@@ -45,8 +47,8 @@ class Served:
     def log(self) -> str:
         return self.server.log.read_text(errors="replace")
 
-    def wait_recorded(self, name: str, line: str, timeout: float = 10.0) -> None:
-        deadline = time.monotonic() + timeout
+    def wait_recorded(self, name: str, line: str) -> None:
+        deadline = time.monotonic() + self.patience
         while line not in self.server.records(name):
             assert time.monotonic() < deadline, (self.server.records(name), processes.tail(self.server.log))
             time.sleep(0.01)
@@ -63,17 +65,29 @@ def database(scratch: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def serve_app(shared_brokers, scratch: Path, database: Path):
-    """Serves an application on the development broker; the caller ends it."""
+def app_directory(scratch: Path, database: Path) -> Callable[[str], Path]:
+    """Makes a directory for one run of an application, with what it needs."""
 
-    def start(framework: str, reactor: str, options: tuple[object, ...] = ()) -> Server:
+    def make(framework: str) -> Path:
         directory = Path(tempfile.mkdtemp(dir=scratch))
         (directory / "download.bin").write_bytes(random.Random(framework).randbytes(300_000))
         if framework == "django":
             shutil.copy(database, directory)
+        return directory
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def serve_app(shared_brokers, app_directory: Callable[[str], Path]) -> Callable[..., Server]:
+    """Serves an application on the development broker; the caller ends it."""
+
+    def start(framework: str, reactor: str, app: str | None = None, **options: object) -> Server:
+        """`app` is another than the framework's, but has what that one needs."""
+        directory = app_directory(framework)
         broker = shared_brokers("dev")
         queue = f"/queue/{framework}.{directory.name}"
-        one = Server(directory, broker.port, reactor, queue, FRAMEWORKS[framework], APPS, options)
+        one = Server(directory, broker.port, reactor, queue, app or FRAMEWORKS[framework], APPS, **options)
         return one.start().wait_ready("/hello/anybody")
 
     return start

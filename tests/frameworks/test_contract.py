@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 
-import pytest
-from stomp_client import Frame
+from stomp_client import Connection, Frame
 from web_client import FORM, JSON, multipart
 
 
@@ -27,11 +27,9 @@ def test_form(client):
     assert reply.json == {"a": ["1", "="], "b": ["été 東"]}
 
 
-@pytest.mark.parametrize("value", [{"name": "été", "list": [1, 2.5, None, True]}, [], "text"])
-def test_json(client, value):
-    import json
-
-    assert client.post("/json", json.dumps(value).encode(), JSON).json == {"got": value}
+def test_json(client):
+    for value in ({"name": "été", "list": [1, 2.5, None, True]}, [], "text"):
+        assert client.post("/json", json.dumps(value).encode(), JSON).json == {"got": value}
 
 
 def test_json_that_is_none(client):
@@ -126,3 +124,14 @@ def test_notify_to_a_view_that_is_a_class(served):
     assert served.client.get("/orders/7").json == {"order": 7}
     served.client.notify("/orders/7", b"paid")
     served.wait_recorded("events", "order 7")
+
+
+def test_notify_where_the_route_does_not_take_it(served):
+    """405 is a refusal: it goes to the dead letters."""
+    with Connection("127.0.0.1", served.server.port) as look:
+        dead = served.server.destination.replace("/queue/", "/queue/DLQ.")
+        look.confirmed(Frame("SUBSCRIBE", {"id": "dead", "destination": dead, "ack": "auto"}))
+        served.client.notify("/hello/World", b"unwanted")
+        while (letter := look.receive()).body != b"unwanted":
+            pass
+    assert "405" in letter.headers["message-failed"]

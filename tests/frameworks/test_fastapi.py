@@ -11,7 +11,7 @@ pytestmark = pytest.mark.parametrize("running", [("fastapi", reactor) for reacto
 def test_background_tasks_run_after_the_response(served):
     """They need a server that lets an application go on after it has sent its Content-Length."""
     assert served.client.get("/later").json == {"state": "accepted"}
-    served.wait_recorded("later", "done", timeout=3)
+    served.wait_recorded("later", "done")
 
 
 def test_nothing_is_left_running(served):
