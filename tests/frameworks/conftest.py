@@ -58,9 +58,12 @@ class Served:
 def database(scratch: Path) -> Path:
     """Django's, migrated as users do it, without the server."""
     directory = Path(tempfile.mkdtemp(dir=scratch))
-    env = server.environment(directory) | {"PYTHONPATH": str(ROOT / "python")}
-    command = [sys.executable, "-m", "django", "migrate", "--settings", "django_site.settings", "-v0"]
-    subprocess.run(command, cwd=APPS, env=env, check=True)
+    manage = [sys.executable, "-m", "django"]
+    more = {"DJANGO_SETTINGS_MODULE": "django_site.settings", "PYTHONPATH": str(ROOT / "python")}
+    env = server.environment(directory) | more | {"DJANGO_SUPERUSER_PASSWORD": "lovelace"}
+    subprocess.run([*manage, "migrate", "-v0"], cwd=APPS, env=env, check=True)
+    user = ["createsuperuser", "--noinput", "--username", "ada", "--email", "ada@shop.example", "-v0"]
+    subprocess.run([*manage, *user], cwd=APPS, env=env, check=True)
     return directory / "shop.sqlite3"
 
 

@@ -158,12 +158,12 @@ def whoami(request: HttpRequest):
 
 
 #: The thread of each connection that was ever opened.
-_opened: list[str] = []
+_opened: list[int] = []
 
 
 @receiver(connection_created)
 def _remember(connection, **kwargs) -> None:
-    _opened.append(threading.current_thread().name)
+    _opened.append(threading.get_ident())
 
 
 @require_safe
