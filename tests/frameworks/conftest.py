@@ -55,11 +55,21 @@ class Served:
 
 
 @pytest.fixture(scope="session")
-def database(scratch: Path) -> Path:
+def installed(scratch: Path) -> Path:
+    """Where our package is installed, for what runs without the server."""
+    directory = Path(tempfile.mkdtemp(dir=scratch))
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]
+    pip += ["--no-deps", "--no-build-isolation", "--target", str(directory), str(ROOT / "python")]
+    subprocess.run(pip, check=True)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def database(scratch: Path, installed: Path) -> Path:
     """Django's, migrated as users do it, without the server."""
     directory = Path(tempfile.mkdtemp(dir=scratch))
     manage = [sys.executable, "-m", "django"]
-    more = {"DJANGO_SETTINGS_MODULE": "django_site.settings", "PYTHONPATH": str(ROOT / "python")}
+    more = {"DJANGO_SETTINGS_MODULE": "django_site.settings", "PYTHONPATH": str(installed)}
     env = server.environment(directory) | more | {"DJANGO_SUPERUSER_PASSWORD": "lovelace"}
     subprocess.run([*manage, "migrate", "-v0"], cwd=APPS, env=env, check=True)
     user = ["createsuperuser", "--noinput", "--username", "ada", "--email", "ada@shop.example", "-v0"]
@@ -74,6 +84,8 @@ def app_directory(scratch: Path, database: Path) -> Callable[[str], Path]:
     def make(framework: str) -> Path:
         directory = Path(tempfile.mkdtemp(dir=scratch))
         (directory / "download.bin").write_bytes(random.Random(framework).randbytes(300_000))
+        (directory / "static").mkdir()
+        (directory / "static" / "site.css").write_text("body { color: teal }\n" * 5000)
         if framework == "django":
             shutil.copy(database, directory)
         return directory

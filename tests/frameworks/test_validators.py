@@ -16,7 +16,7 @@ import server
 import test_contract
 from conftest import APPS, FRAMEWORKS, Served
 from reference import Waitress
-from server import REACTORS, ROOT, Server
+from server import REACTORS, Server
 from web_client import Client
 
 VALIDATORS = ("wsgiref", "werkzeug", "paste", "webtest")
@@ -157,9 +157,9 @@ OBJECTED = sorted({(validator, framework) for o in OBJECTIONS for validator in o
 
 
 @pytest.mark.parametrize(("validator", "framework"), OBJECTED, ids=map("-".join, OBJECTED))
-def test_objections_are_the_same_under_another_server(validator, framework, app_directory):
+def test_objections_are_the_same_under_another_server(validator, framework, app_directory, installed):
     directory = app_directory(framework)
-    more = {"PYTHONPATH": str(ROOT / "python"), "FALCON_CUSTOM_HTTP_METHODS": "NOTIFY"}
+    more = {"PYTHONPATH": str(installed), "FALCON_CUSTOM_HTTP_METHODS": "NOTIFY"}
     other = Waitress(directory, "validated:app", APPS, server.environment(directory) | env(validator, framework) | more)
     try:
         other.start().wait_ready("/hello/anybody")
