@@ -222,6 +222,46 @@ def application(environ, sr):
 }
 
 #[test]
+fn r6_what_comes_after_the_whole_body_is_run() {
+    // As a2wsgi does, which has background tasks there.
+    let source = r#"
+def application(environ, sr):
+    sr("200 OK", [("Content-Length", "3")])
+    yield b"ab"
+    yield b"c"
+    print("tidied up", file=environ["wsgi.errors"])
+    yield b""
+    print("and left", file=environ["wsgi.errors"])
+"#;
+    let app = app(source);
+    for request in [get("/"), streamed(get("/"))] {
+        let outcome = serve(&app, &request).ok();
+        assert_eq!(outcome.body(), "abc");
+        assert!(outcome.log.contains("tidied up") && outcome.log.contains("and left"), "{}", outcome.log);
+    }
+    // Who has enough before that leaves the rest unmade, as HEAD does.
+    let outcome = serve_until(&app, &head("/"), Some(1)).ok();
+    assert_eq!((outcome.body().as_str(), &*outcome.log), ("ab", ""));
+    let sole = source.replace("yield b\"ab\"", "yield b\"abc\"").replace("    yield b\"c\"\n", "");
+    let outcome = serve_until(&harness::app(&sole), &head("/"), Some(1)).ok();
+    assert!(outcome.log.contains("and left"), "{}", outcome.log);
+}
+
+#[test]
+fn r6_r10_an_error_after_the_whole_body_is_logged_only() {
+    let source = "def application(environ, sr):\n    sr('200 OK', [('Content-Length', '1')])\n    yield b'x'\n    1/0\n";
+    for request in [get("/"), streamed(get("/"))] {
+        let outcome = serve(&app(source), &request).ok();
+        assert_eq!(outcome.body(), "x");
+        assert!(outcome.log.contains("ZeroDivisionError"), "{}", outcome.log);
+    }
+    // A message that nobody answers is there for what is done about it.
+    let mut notified = get("/");
+    notified.delivery.one_way = true;
+    assert!(serve(&app(source), &notified).error.unwrap().starts_with("ZeroDivisionError"));
+}
+
+#[test]
 fn r6_less_than_content_length_is_logged() {
     let source =
         "def application(environ, sr):\n    sr('200 OK', [('Content-Length', '5')])\n    return [b'abc']\n";

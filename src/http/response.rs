@@ -87,7 +87,8 @@ impl Head {
         Self { status, headers: Vec::new() }
     }
 
-    /// Adds a header.
+    /// Adds a header. Blanks around the value are left out: they are no part of it (RFC 9110 section 5.5), but
+    /// in STOMP they would be.
     ///
     /// # Errors
     ///
@@ -101,6 +102,7 @@ impl Head {
         if value.iter().any(is_control) {
             return Err(InvalidHead::Value { name: excerpt(name) });
         }
+        let value = value.trim_ascii();
         if is_hop_by_hop(name) {
             return Err(InvalidHead::HopByHop { name: excerpt(name) });
         }
@@ -290,6 +292,17 @@ mod tests {
         assert_eq!(head.content_length(), Some(12));
         assert_eq!(head.header(b"Content-Length", b"12"), Ok(()));
         assert_eq!(head.header(b"Content-Length", b"13"), Err(InvalidHead::ContentLength));
+    }
+
+    #[test]
+    fn blanks_around_a_value_are_no_part_of_it() {
+        let mut head = Head::new(Status::of(200));
+        // As Django gives it.
+        head.header(b"Set-Cookie", b" a=1; Path=/").unwrap();
+        head.header(b"X-A", b"b c  ").unwrap();
+        head.header(b"X-B", b"  ").unwrap();
+        let values: Vec<_> = head.headers.iter().map(|(_, value)| value.as_slice()).collect();
+        assert_eq!(values, [&b"a=1; Path=/"[..], b"b c", b""]);
     }
 
     #[test]

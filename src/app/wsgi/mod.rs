@@ -29,6 +29,7 @@
 
 mod config;
 mod context;
+mod embedded;
 mod environ;
 mod errors;
 mod fork;

@@ -181,7 +181,7 @@ proptest! {
         let mut checked = Head::new(Status::of(200));
         checked.header(name.as_bytes(), value.as_bytes()).expect("a token and no control characters");
         let sent = reply(&request, checked, &[]);
-        prop_assert_eq!(sent.only().headers.text(&name), Some(&value[..]));
+        prop_assert_eq!(sent.only().headers.text(&name), Some(value.trim_matches(' ')));
     }
 
     #[test]
