@@ -27,6 +27,8 @@ class Job:
     mode: str = "property"
     #: Whether the caller is given what the application raised, once it was answered 500.
     reraise: bool = True
+    #: Headers of responses to be taken apart, see `Suite.lists`.
+    lists: list[str] = field(default_factory=list)
     #: Seconds that one request may take.
     timeout: float = 20.0
 

@@ -8,6 +8,7 @@ replaced by which the suite calls an application, writes down what came out, and
 
 from __future__ import annotations
 
+import copy
 import os
 import signal
 import threading
@@ -86,8 +87,15 @@ def replace_calls(wire: Wire) -> None:
     validate = SimpleNamespace(validator=lambda app: wire.to(validator(app)))
     falcon.testing.client.wsgiref = SimpleNamespace(validate=validate)
 
-    plain = werkzeug.test.run_wsgi_app
-    werkzeug.test.run_wsgi_app = lambda app, *rest, **named: plain(wire.to(app), *rest, **named)
+    plain = werkzeug.test.Client.run_wsgi_app
+
+    def run_wsgi_app(client: werkzeug.test.Client, *rest: object, **named: object):
+        # Not the function of that name, by which Werkzeug calls applications inside of views, too.
+        other = copy.copy(client)
+        other.application = wire.to(client.application)
+        return plain(other, *rest, **named)
+
+    werkzeug.test.Client.run_wsgi_app = run_wsgi_app
 
 
 def run_across(job: Job, wire: Wire) -> None:
@@ -103,6 +111,6 @@ if __name__ == "__main__":
     run(Job.read())
 else:
     _job = Job.read()
-    _wire = Wire(_job.port, _job.destination, _job.mode, _job.reraise, _job.timeout)
+    _wire = Wire(_job)
     app = _wire.app
     threading.Thread(target=run_across, args=(_job, _wire), name="suite").start()

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import quote, unquote_to_bytes
 
+from job import Job
 from stomp_client import Frame, Requester
 from stomp_client import Request as Call
 
@@ -148,9 +149,9 @@ def text_of(value: str) -> str:
 class Wire:
     """To a queue and back."""
 
-    def __init__(self, port: int, destination: str, mode: str, reraise: bool, timeout: float) -> None:
-        self._port, self._destination, self._timeout, self._reraise = port, destination, timeout, reraise
-        self._ask = {"property": self._by_properties, "structured": self._structured}[mode]
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._ask = {"property": self._by_properties, "structured": self._structured}[job.mode]
         self._called: dict[str, Called] = {}
         #: Requests so far.
         self.sent = 0
@@ -169,7 +170,7 @@ class Wire:
             if called.raised:
                 # The server has to have answered, and so; only then is the test given what it waits for.
                 assert status.startswith("500 "), f"answered {status}, though it raised {called.raised!r}"
-                if self._reraise:
+                if self._job.reraise:
                     raise called.raised
             start_response(status, headers)
             return [body] if body else []
@@ -191,13 +192,13 @@ class Wire:
         """A message there, a message back. Each thread has a connection of its own: a view may call a view."""
         requester = getattr(self._thread, "requester", None)
         if requester is None:
-            requester = self._thread.requester = Requester("127.0.0.1", self._port, self._destination)
+            requester = self._thread.requester = Requester("127.0.0.1", self._job.port, self._job.destination)
         cid = requester.next_id()
         self._called[cid] = called
         try:
             requester.send(requester.frame(call, cid))
             self.sent += 1
-            reply = requester.receive(self._timeout)
+            reply = requester.receive(self._job.timeout)
             assert reply.command == "MESSAGE", f"{reply.command} {reply.headers} {reply.body[:500]!r}"
             assert reply.headers.get("correlation-id") == cid, (reply.headers, cid)
             return reply
@@ -206,7 +207,7 @@ class Wire:
             del self._thread.requester
             requester.close()
             if isinstance(error, TimeoutError):
-                raise NoReply(f"{call.method} {call.url}: no reply within {self._timeout:g} s") from error
+                raise NoReply(f"{call.method} {call.url}: no reply within {self._job.timeout:g} s") from error
             raise
         finally:
             del self._called[cid]
@@ -218,14 +219,33 @@ class Wire:
             headers["content-type"] = headers.pop("Content-Type")
         reply = self._exchange(called, Call(request.method, request.target, request.body, headers))
         status = f"{reply.headers['http_statusCode']} {reply.headers.get('http_reasonPhrase', '')}"
-        return status, list(http_headers(reply, request.method)), reply.body
+        return status, list(self._headers(reply, request.method)), reply.body
+
+    def _headers(self, reply: Frame, method: str) -> Iterator[tuple[str, str]]:
+        """The response's headers, with undone what the message did to them."""
+        for name, value in reply.headers.items():
+            if name == "content-type":
+                yield "Content-Type", value
+            elif name.startswith("Set-Cookie_"):
+                yield "Set-Cookie", value
+            elif name in self._job.lists:
+                yield from ((name, one) for one in value.split(", "))
+            elif not METADATA.fullmatch(name):
+                yield name, value
+        if method != "HEAD" and reply.headers["http_statusCode"] not in ("204", "304"):
+            # The message says how long its body is, which is all that is known.
+            yield "Content-Length", str(len(reply.body))
 
     def _structured(self, called: Called, request: Request) -> tuple[str, Headers, bytes]:
         """The message's body is the whole request, and the reply's the whole response."""
         lines = [f"{request.method} {request.target} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in request.headers]
-        lines += [f"Content-Length: {len(request.body)}"] if request.body else []
-        whole = "\r\n".join([*lines, "", ""]).encode("latin-1") + request.body
+        body = request.body
+        if ("Transfer-Encoding", "chunked") in request.headers:
+            body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n"
+        elif body:
+            lines.append(f"Content-Length: {len(body)}")
+        whole = "\r\n".join([*lines, "", ""]).encode("latin-1") + body
         call = Call("", "", whole, {"content-type": "application/http; msgtype=request"})
         reply = self._exchange(called, call)
         assert reply.headers.get("content-type", "").startswith("application/http"), reply.headers
@@ -242,17 +262,3 @@ class Readable:
 
     def makefile(self, _mode: str) -> io.BytesIO:
         return io.BytesIO(self._data)
-
-
-def http_headers(reply: Frame, method: str) -> Iterator[tuple[str, str]]:
-    """The response's headers, with undone what the message did to them."""
-    for name, value in reply.headers.items():
-        if name == "content-type":
-            yield "Content-Type", value
-        elif name.startswith("Set-Cookie_"):
-            yield "Set-Cookie", value
-        elif not METADATA.fullmatch(name):
-            yield name, value
-    if method != "HEAD" and reply.headers["http_statusCode"] not in ("204", "304"):
-        # The message says how long its body is, which is all that is known.
-        yield "Content-Length", str(len(reply.body))
