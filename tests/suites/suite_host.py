@@ -41,7 +41,8 @@ class Recorder:
             self._failed(report)
         if self._wire and self._wire.sent > self._sent:
             self._sent = self._wire.sent
-            self.report.crossed.append(report.nodeid)
+            if report.nodeid not in self.report.crossed[-1:]:
+                self.report.crossed.append(report.nodeid)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:

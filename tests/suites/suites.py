@@ -104,7 +104,6 @@ def ended(process: subprocess.Popen) -> list[str]:
     try:
         status = process.wait(PATIENCE)
     except subprocess.TimeoutExpired:
-        # With RUST_BACKTRACE or not, where it hangs is best seen in the log.
         processes.end(process, signal.SIGKILL)
         return [f"did not end within {PATIENCE:g} s"]
     processes.end(process)

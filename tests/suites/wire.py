@@ -3,7 +3,7 @@
 `Wire.to(app)` stands where a test calls `app(environ, start_response)`. It makes a request of the environ,
 as a client of HTTP would have to, sends it to the broker, and waits for the reply. `Wire.app` is what the
 server serves: it finds the application that was meant, by the correlation id, and calls it with the
-server's environ. So everything but the application object itself has travelled.
+server's environ. So everything has travelled but the application itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from urllib.parse import quote, unquote_to_bytes
 
 from job import Job
 from stomp_client import Frame, Requester
-from stomp_client import Request as Call
 
 Environ = dict[str, object]
 App = Callable[..., Iterable[bytes]]
@@ -188,15 +187,17 @@ class Wire:
         self.to(ready)(environ, lambda status, headers: None)
         self.sent = 0
 
-    def _exchange(self, called: Called, call: Call) -> Frame:
+    def _exchange(self, called: Called, request: Request, headers: dict[str, str], body: bytes) -> Frame:
         """A message there, a message back. Each thread has a connection of its own: a view may call a view."""
         requester = getattr(self._thread, "requester", None)
         if requester is None:
             requester = self._thread.requester = Requester("127.0.0.1", self._job.port, self._job.destination)
         cid = requester.next_id()
+        headers |= {"destination": self._job.destination, "reply-to": requester.reply_to, "correlation-id": cid}
+        headers["content-length"] = str(len(body))
         self._called[cid] = called
         try:
-            requester.send(requester.frame(call, cid))
+            requester.send(Frame("SEND", headers, body))
             self.sent += 1
             reply = requester.receive(self._job.timeout)
             assert reply.command == "MESSAGE", f"{reply.command} {reply.headers} {reply.body[:500]!r}"
@@ -207,7 +208,8 @@ class Wire:
             del self._thread.requester
             requester.close()
             if isinstance(error, TimeoutError):
-                raise NoReply(f"{call.method} {call.url}: no reply within {self._job.timeout:g} s") from error
+                late = f"no reply within {self._job.timeout:g} s"
+                raise NoReply(f"{request.method} {request.target}: {late}") from error
             raise
         finally:
             del self._called[cid]
@@ -217,7 +219,8 @@ class Wire:
         headers = {name: text_of(value) for name, value in request.headers}
         if "Content-Type" in headers:
             headers["content-type"] = headers.pop("Content-Type")
-        reply = self._exchange(called, Call(request.method, request.target, request.body, headers))
+        headers |= {"http_requestMethod": request.method, "http_requestUrl": request.target}
+        reply = self._exchange(called, request, headers, request.body)
         status = f"{reply.headers['http_statusCode']} {reply.headers.get('http_reasonPhrase', '')}"
         return status, list(self._headers(reply, request.method)), reply.body
 
@@ -246,8 +249,7 @@ class Wire:
         elif body:
             lines.append(f"Content-Length: {len(body)}")
         whole = "\r\n".join([*lines, "", ""]).encode("latin-1") + body
-        call = Call("", "", whole, {"content-type": "application/http; msgtype=request"})
-        reply = self._exchange(called, call)
+        reply = self._exchange(called, request, {"content-type": "application/http; msgtype=request"}, whole)
         assert reply.headers.get("content-type", "").startswith("application/http"), reply.headers
         response = http.client.HTTPResponse(Readable(reply.body), method=request.method)
         response.begin()
