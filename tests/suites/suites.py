@@ -141,7 +141,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Runs test suites of others, with every request sent as a message.")
     parser.add_argument("--suite", action="append", choices=SUITES, help="one of them (all)")
     parser.add_argument("--reactor", action="append", choices=server.REACTORS, help="one (thread-pool and mio)")
-    parser.add_argument("--mode", action="append", choices=MODES, help="how a request travels (property)")
+    parser.add_argument("--mode", action="append", choices=MODES, help="how a request travels (both)")
     parser.add_argument("--broker", choices=brokers.KINDS, default="dev", help="through which broker (dev)")
     parser.add_argument("--plain", action="store_true", help="run them as they are, too, and first")
     parser.add_argument("--sample", action="store_true", help="a part of each, as CI does")
@@ -187,7 +187,7 @@ def report_on(chosen: argparse.Namespace, broker: brokers.Broker, directory: Pat
         if chosen.plain:
             one(suite, PLAIN, "-")
         for reactor in chosen.reactor or ("thread-pool", "mio"):
-            for mode in chosen.mode or MODES[:1]:
+            for mode in chosen.mode or MODES:
                 one(suite, reactor, mode)
     print("\n" + table(outcomes))
     return int(any(outcome.complaints for outcome in outcomes))

@@ -16,8 +16,8 @@ from expected import SUITES, Selection
 from job import Job, Report
 from wire import NoReply, Request, Wire
 
-#: The two most different ones, and how a request travels.
-WAYS = (("thread-pool", "property"), ("mio", "property"))
+#: The two most different ones, each with one of the ways in which a request travels.
+WAYS = (("thread-pool", "structured"), ("mio", "property"))
 
 
 @pytest.fixture(scope="module")
