@@ -9,7 +9,9 @@ from conftest import Served
 from server import REACTORS
 from web_client import FORM, Reply
 
-pytestmark = pytest.mark.parametrize("running", [("django", reactor) for reactor in REACTORS], indirect=True, ids="-".join)
+pytestmark = pytest.mark.parametrize(
+    "running", [("django", reactor) for reactor in REACTORS], indirect=True, ids="-".join
+)
 
 
 class Browser:
@@ -40,7 +42,7 @@ def browser(served: Served) -> Browser:
 
 def test_the_database(client):
     before = len(client.get("/items").json["items"])
-    made = client.post("/items", "name=Bouilloire+%C3%A0+th%C3%A9&stock=3".encode(), FORM)
+    made = client.post("/items", b"name=Bouilloire+%C3%A0+th%C3%A9&stock=3", FORM)
     assert made.status == 201
     item = f"/items/{made.json['id']}"
     assert client.post(f"{item}/sales", b"Ada", "text/plain").text == "sold"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from server import REACTORS
 
-pytestmark = pytest.mark.parametrize("running", [("fastapi", reactor) for reactor in REACTORS], indirect=True, ids="-".join)
+pytestmark = pytest.mark.parametrize(
+    "running", [("fastapi", reactor) for reactor in REACTORS], indirect=True, ids="-".join
+)
 
 
 def test_background_tasks_run_after_the_response(served):

@@ -20,7 +20,9 @@ from server import REACTORS, Server
 from web_client import Client
 
 VALIDATORS = ("wsgiref", "werkzeug", "paste", "webtest")
-CONTRACT = {name.removeprefix("test_"): check for name, check in vars(test_contract).items() if name.startswith("test_")}
+CONTRACT = {
+    name.removeprefix("test_"): check for name, check in vars(test_contract).items() if name.startswith("test_")
+}
 
 #: A warning or failed assertion of a validator as Python reports it, or as Bottle does.
 COMPLAINT = re.compile(r"^(?:(?:[\w.]*\.)?(?:AssertionError|WSGIWarning|HTTPWarning)|.*Critical error).*", re.MULTILINE)
