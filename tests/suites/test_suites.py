@@ -7,7 +7,6 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-import brokers
 import processes
 import pytest
 import server
@@ -20,23 +19,15 @@ from wire import NoReply, Request, Wire
 WAYS = (("thread-pool", "structured"), ("mio", "property"))
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory):
-    brokers.DevBroker.binary = server.binary()
-    running = brokers.DevBroker(tmp_path_factory.mktemp("suites") / "broker").start()
-    yield running
-    running.close()
-
-
-@pytest.mark.parametrize(("reactor", "mode"), WAYS)
+@pytest.mark.parametrize(("model", "mode"), WAYS)
 @pytest.mark.parametrize("name", SUITES)
-def test_sample(name: str, reactor: str, mode: str, broker: brokers.Broker, tmp_path: Path):
+def test_sample(name: str, model: str, mode: str, shared_brokers, tmp_path: Path):
     if why := suites.missing():
         if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
             pytest.fail(f"{why}; CI has to run them", pytrace=False)
         pytest.skip(why)
     suite = SUITES[name]
-    outcome = suites.run(suite, suite.sample, reactor, tmp_path, broker, mode)
+    outcome = suites.run(suite, suite.sample, model, tmp_path, shared_brokers("dev"), mode)
     print(suites.table([outcome]))
     assert not outcome.complaints, "\n".join([*outcome.complaints, processes.tail(outcome.log)])
 
@@ -107,7 +98,7 @@ def test_a_body_ends_where_it_says_and_can_be_sent_again():
     assert stream.read() == b"123456789"
 
 
-def test_no_reply_is_a_failure_that_says_so(broker: brokers.Broker):
-    wire = Wire(Job("", [], "", port=broker.port, destination="/queue/suite.nobody", timeout=0.2))
+def test_no_reply_is_a_failure_that_says_so(shared_brokers):
+    wire = Wire(Job("", [], "", port=shared_brokers("dev").port, destination="/queue/suite.nobody", timeout=0.2))
     with pytest.raises(NoReply, match=r"GET /lost: no reply within 0\.2 s"):
         wire.to(lambda environ, start_response: [])(environ("/lost"), lambda status, headers: None)
