@@ -23,6 +23,9 @@ const VERSION: &str = env!("STOMP_WSGI_PYTHON_VERSION");
 /// The interpreter that was found when this program was built; it may be elsewhere now.
 const BUILD_PYTHON: &str = env!("STOMP_WSGI_PYTHON");
 
+/// What makes forks end by SIGTERM.
+const FORK: &CStr = ffi::c_str!(include_str!("fork.py"));
+
 /// Methods that Falcon is to know besides those of HTTP, or else it refuses to route them.
 const FALCON_METHODS: &str = "FALCON_CUSTOM_HTTP_METHODS";
 
@@ -261,6 +264,7 @@ fn prepare(py: Python<'_>, directory: &Path, python_path: &[PathBuf]) -> PyResul
         let entry = std::path::absolute(entry).unwrap_or_else(|_| entry.to_owned());
         path.insert(index, entry.into_os_string())?;
     }
+    PyModule::from_code(py, FORK, c"stomp_wsgi/fork.py", c"stomp_wsgi._fork")?;
     let environ = py.import("os")?.getattr("environ")?;
     let before: Option<String> = environ.call_method1("get", (FALCON_METHODS,))?.extract()?;
     environ.set_item(FALCON_METHODS, with_notify(before.as_deref().unwrap_or_default()))
