@@ -400,6 +400,11 @@ def test_e14_the_deployer_s_variables(serve):
         assert environ["REMOTE_ADDR"] == "10.0.0.1"
 
 
+def test_e14_from_a_variable_of_the_server(serve):
+    environ = serve(variables=("STOMP_WSGI_ENVIRON=shop.region=eu,SHOP_NAME=a b",))(variables).json
+    assert (environ["shop.region"], environ["SHOP_NAME"]) == ("eu", "a b")
+
+
 def leaks(environ, start_response):
     """Variables of the process that are variables of the request, by name or by value."""
     values = [value for value in environ.values() if isinstance(value, str)]

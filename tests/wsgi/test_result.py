@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import threading
+import signal
 import time
 
 import pytest
@@ -276,19 +276,27 @@ def test_r4_closed_when_the_requester_has_left(ask):
 
 
 def test_r4_closed_when_the_server_stops(serve):
-    """What runs may end; what never ends is cut when the time is up, and that is no hang."""
-    ask = serve("--drain-timeout", "0.2")
-    asked = ask.begin(generous, stream=True)
+    """What runs may come to its end."""
+    ask = serve()
+    asked = ask.begin(waits, stream=True)
     asked.next()
-    stopping = threading.Thread(target=ask.server.stop)
-    stopping.start()
+    ask.server.process.send_signal(signal.SIGTERM)
     asked.open()
-    assert asked.end().notes == ["closed"]
-    stopping.join()
-    assert ask.server.process.returncode == 0
+    reply = asked.end()
+    assert (reply.body, reply.notes, reply.broken) == (b"xy", ["closed"], False)
+    assert ask.server.process.wait(10) == 0
 
 
-def generous(environ, start_response):
+def test_r4_closed_when_the_time_to_stop_is_up(serve):
+    """What has no end is cut."""
+    ask = serve("--drain-timeout", "0.1")
+    asked = ask.begin(endless, stream=True)
+    asked.next()
+    assert ask.server.stop() == 0
+    assert asked.notes == ["closed"]
+
+
+def waits(environ, start_response):
     note = notebook(environ)
     ok(start_response)
     try:
