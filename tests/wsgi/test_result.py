@@ -498,6 +498,23 @@ def test_r8_order_and_every_byte(ask):
     assert ask(many).body == b"".join(expected)
 
 
+def interleaved(environ, start_response):
+    """Lets the others run between its blocks."""
+    ok(start_response, ("X-Mine", environ["HTTP_X_TOKEN"]))
+    for n in range(5):
+        time.sleep(0.001)
+        yield f"{environ['HTTP_X_TOKEN']} {n}\n".encode()
+
+
+def test_r8_replies_do_not_mix(ask):
+    several = [ask.begin(interleaved, stream=n % 2 == 0) for n in range(20)]
+    for one in several:
+        reply = one.end()
+        mine = reply.headers["X-Mine"]
+        assert reply.body.decode().splitlines() == [f"{mine} {n}" for n in range(5)]
+    assert len({one.frames[0].headers["X-Mine"] for one in several}) == 20
+
+
 @pytest.mark.parametrize("size", [1, 65_535, 65_536, 2_500_000])
 def test_r8_large_blocks(ask, size):
     for stream in (False, True):
@@ -720,6 +737,19 @@ def test_r10_in_close_and_len(ask, boom):
                 reply = ask(raises, method=method, headers={"X-Boom": boom, "X-Where": where}, stream=stream)
                 assert (reply.status, reply.notes, reply.broken) == (200, ["closed"], False)
                 assert reply.body == (b"datamore" if method == "GET" else b"")
+
+
+def not_found(environ, start_response):
+    start_response("404 Not Found", [])
+    yield b"not "
+    yield b"here"
+
+
+def test_r10_an_error_of_the_application_s_own_breaks_nothing(ask):
+    for stream in (False, True):
+        reply = ask(not_found, stream=stream)
+        assert (reply.status, reply.body, reply.broken) == (404, b"not here", False)
+        assert reply.headers["http_isError"] == "true"
 
 
 def test_r10_the_server_goes_on_and_stops_as_ever(serve):
