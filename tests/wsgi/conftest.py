@@ -34,9 +34,12 @@ def broker(tmp_path_factory: pytest.TempPathFactory):
     broker.close()
 
 
-def start(broker: brokers.Broker, reactor: str, directory: Path, app: str, *options: object) -> server.Server:
+def start(
+    broker: brokers.Broker, reactor: str, directory: Path, app: str, *options: object, variables: tuple[str, ...] = ()
+) -> server.Server:
     queue = f"/queue/{directory.name}"
     one = server.Server(directory, broker.port, reactor, queue, app=app, chdir=HERE, options=options)
+    one.command[:0] = ["env", *variables]
     return one.start().wait_ready("/")
 
 
@@ -69,8 +72,8 @@ def serve(reactor: str, broker: brokers.Broker, tmp_path_factory: pytest.TempPat
     """Starts a server of the test's own."""
     started: list[server.Server] = []
 
-    def with_options(*options: object, app: str = "application:app") -> Ask:
-        started.append(start(broker, reactor, tmp_path_factory.mktemp(reactor), app, *options))
+    def with_options(*options: object, app: str = "application:app", variables: tuple[str, ...] = ()) -> Ask:
+        started.append(start(broker, reactor, tmp_path_factory.mktemp(reactor), app, *options, variables=variables))
         return Ask(started[-1])
 
     yield with_options

@@ -71,4 +71,5 @@ STATEMENTS = [
     Statement("X3", DE_FACTO, "`REMOTE_ADDR` is there, and empty; what is not known of the sender is left out"),
     Statement("X4", DE_FACTO, "`threading.local` outlives a request on its thread"),
     Statement("X5", DE_FACTO, "context variables do not: what one request sets is not seen by the next"),
+    Statement("X6", DE_FACTO, "the application may start processes, and forks end by SIGTERM as anywhere else"),
 ]

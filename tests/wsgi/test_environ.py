@@ -7,6 +7,7 @@ import json
 import os
 import threading
 import time
+from wsgiref.validate import validator
 
 import pytest
 from application import answer, notebook
@@ -121,6 +122,26 @@ def test_e3_all_that_is_required(ask):
 @pytest.mark.parametrize("method", ["GET", "PROPFIND", "patch", "M-SEARCH"])
 def test_e3_the_method_is_as_it_was_sent(ask, method):
     assert ask(variables, method=method).json["REQUEST_METHOD"] == method
+
+
+def valid(environ, start_response):
+    environ["wsgi.errors"].write("valid\n")
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [environ["wsgi.input"].read(9), b"."]
+
+
+def validated(environ, start_response):
+    return validator(valid)(environ, start_response)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
+def test_e3_wsgiref_finds_nothing(ask, method):
+    """It raises where a server does not keep to the PEP, here and in all that follows."""
+    for stream in (False, True):
+        reply = ask(validated, "/a?b", method, b"123" if method == "POST" else b"", stream=stream)
+        assert reply.status == 200, reply.log
+        assert reply.body == {"POST": b"123.", "HEAD": b""}.get(method, b".")
+        assert not any(word in reply.log for word in ("Assertion", "Warning", "without being closed"))
 
 
 def kinds(environ, start_response):
@@ -398,6 +419,11 @@ def test_e14_the_deployer_s_variables(serve):
         assert environ["shop.region"] == "eu=west"
         assert environ["SHOP_NAME"] == EURO_NATIVE
         assert environ["REMOTE_ADDR"] == "10.0.0.1"
+
+
+def test_e14_from_a_variable_of_the_server(serve):
+    environ = serve(variables=("STOMP_WSGI_ENVIRON=shop.region=eu,SHOP_NAME=a b",))(variables).json
+    assert (environ["shop.region"], environ["SHOP_NAME"]) == ("eu", "a b")
 
 
 def leaks(environ, start_response):

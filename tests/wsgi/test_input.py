@@ -64,6 +64,28 @@ def test_i1_large_bodies_of_any_bytes(ask):
         assert ask(digest, method="PUT", body=body).json == [size, str(size), hashlib.sha256(body).hexdigest()]
 
 
+def reads_late(environ, start_response):
+    """In the iteration, and after the headers have gone."""
+    start_response("200 OK", [])
+    yield b"["
+    while piece := environ["wsgi.input"].read(2):
+        yield piece
+    yield b"]"
+
+
+def returns_it(environ, start_response):
+    """It is an iterable of bytes, and has a close()."""
+    start_response("200 OK", [])
+    environ["wsgi.input"].readline()
+    return environ["wsgi.input"]
+
+
+def test_i1_while_the_response_is_sent(ask):
+    for stream in (False, True):
+        assert ask(reads_late, method="POST", body=b"abcde", stream=stream).body == b"[abcde]"
+        assert ask(returns_it, method="POST", body=b"a\nb\nc", stream=stream).body == b"b\nc"
+
+
 def test_i1_every_byte(ask):
     assert called(ask, EVERY_BYTE * 2, ["read"]) == [(EVERY_BYTE * 2).decode("latin-1")]
 

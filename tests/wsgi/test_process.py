@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import importlib
+import multiprocessing
 import os
+import signal
+import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from application import answer, notebook
@@ -165,3 +168,23 @@ def test_x5_a_token_can_be_given_back(ask):
     for stream in (False, True):
         reply = ask(keeps_a_token, stream=stream)
         assert (reply.body, reply.notes, reply.broken) == (b"x", ["reset"], False)
+
+
+def starts_processes(environ, start_response):
+    """A program; a fork that is ended by a signal, as multiprocessing ends its own; and a pool."""
+    told = [subprocess.run(["echo", "hello"], capture_output=True, text=True, timeout=10).stdout]
+    for number in (signal.SIGTERM, signal.SIGINT):
+        child = os.fork()
+        if child == 0:
+            time.sleep(5)
+            os._exit(0)
+        os.kill(child, number)
+        told.append(os.WTERMSIG(os.waitpid(child, 0)[1]))
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        told.append(pool.map(abs, [-1, -2]))
+    return answer(start_response, told)
+
+
+def test_x6_processes_of_the_application_s_own(ask):
+    for _ in range(3):
+        assert ask(starts_processes).json == ["hello\n", signal.SIGTERM, signal.SIGINT, [1, 2]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import threading
+import signal
 import time
 
 import pytest
@@ -276,19 +276,27 @@ def test_r4_closed_when_the_requester_has_left(ask):
 
 
 def test_r4_closed_when_the_server_stops(serve):
-    """What runs may end; what never ends is cut when the time is up, and that is no hang."""
-    ask = serve("--drain-timeout", "0.2")
-    asked = ask.begin(generous, stream=True)
+    """What runs may come to its end."""
+    ask = serve()
+    asked = ask.begin(waits, stream=True)
     asked.next()
-    stopping = threading.Thread(target=ask.server.stop)
-    stopping.start()
+    ask.server.process.send_signal(signal.SIGTERM)
     asked.open()
-    assert asked.end().notes == ["closed"]
-    stopping.join()
-    assert ask.server.process.returncode == 0
+    reply = asked.end()
+    assert (reply.body, reply.notes, reply.broken) == (b"xy", ["closed"], False)
+    assert ask.server.process.wait(10) == 0
 
 
-def generous(environ, start_response):
+def test_r4_closed_when_the_time_to_stop_is_up(serve):
+    """What has no end is cut."""
+    ask = serve("--drain-timeout", "0.1")
+    asked = ask.begin(endless, stream=True)
+    asked.next()
+    assert ask.server.stop() == 0
+    assert asked.notes == ["closed"]
+
+
+def waits(environ, start_response):
     note = notebook(environ)
     ok(start_response)
     try:
@@ -488,6 +496,23 @@ def test_r8_order_and_every_byte(ask):
     expected = [b"%d:" % n + EVERY_BYTE[n % 256 :] + EVERY_BYTE for n in range(300)]
     assert ask(many, stream=True).blocks == expected
     assert ask(many).body == b"".join(expected)
+
+
+def interleaved(environ, start_response):
+    """Lets the others run between its blocks."""
+    ok(start_response, ("X-Mine", environ["HTTP_X_TOKEN"]))
+    for n in range(5):
+        time.sleep(0.001)
+        yield f"{environ['HTTP_X_TOKEN']} {n}\n".encode()
+
+
+def test_r8_replies_do_not_mix(ask):
+    several = [ask.begin(interleaved, stream=n % 2 == 0) for n in range(20)]
+    for one in several:
+        reply = one.end()
+        mine = reply.headers["X-Mine"]
+        assert reply.body.decode().splitlines() == [f"{mine} {n}" for n in range(5)]
+    assert len({one.frames[0].headers["X-Mine"] for one in several}) == 20
 
 
 @pytest.mark.parametrize("size", [1, 65_535, 65_536, 2_500_000])
@@ -712,6 +737,19 @@ def test_r10_in_close_and_len(ask, boom):
                 reply = ask(raises, method=method, headers={"X-Boom": boom, "X-Where": where}, stream=stream)
                 assert (reply.status, reply.notes, reply.broken) == (200, ["closed"], False)
                 assert reply.body == (b"datamore" if method == "GET" else b"")
+
+
+def not_found(environ, start_response):
+    start_response("404 Not Found", [])
+    yield b"not "
+    yield b"here"
+
+
+def test_r10_an_error_of_the_application_s_own_breaks_nothing(ask):
+    for stream in (False, True):
+        reply = ask(not_found, stream=stream)
+        assert (reply.status, reply.body, reply.broken) == (404, b"not here", False)
+        assert reply.headers["http_isError"] == "true"
 
 
 def test_r10_the_server_goes_on_and_stops_as_ever(serve):
