@@ -10,8 +10,12 @@ from email import message_from_string
 from types import ModuleType, SimpleNamespace
 
 import pytest
+import server
 from asgiref.sync import iscoroutinefunction
+from conftest import APPS, FRAMEWORKS
+from reference import Waitress
 from server import REACTORS, ROOT, binary, run
+from web_client import FORM
 
 VERSION = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
 
@@ -80,6 +84,19 @@ def test_who_needs_no_token(django, method, environ, exempt):
     middleware = django.BrokerMessageMiddleware(lambda request: ("response to", request))
     assert middleware(request) == ("response to", request)
     assert getattr(request, "_dont_enforce_csrf_checks", False) is exempt
+
+
+def test_another_server_s_clients_cannot_claim_it(app_directory, installed):
+    directory = app_directory("django")
+    env = server.environment(directory) | {"PYTHONPATH": str(installed)}
+    other = Waitress(directory, FRAMEWORKS["django"], APPS, env)
+    claims = {"stomp.message_id": "1", "stomp.one_way": "true", "X_STOMP.MESSAGE_ID": "1"}
+    try:
+        client = other.start().wait_ready("/hello/anybody").client()
+        assert client.post("/form", b"a=1", FORM, **claims).status == 403
+        assert client.request("NOTIFY", "/events/kettle", **claims).status == 403
+    finally:
+        other.kill()
 
 
 def test_asynchronous_views(django):
