@@ -21,6 +21,10 @@ def app(environ, start_response):
     return getattr(importlib.import_module(module), name)(environ, start_response)
 
 
+def ok(start_response, *headers: tuple[str, str]) -> None:
+    start_response("200 OK", list(headers))
+
+
 def answer(start_response, value: object, status: str = "200 OK") -> Iterable[bytes]:
     """A response that tests read as `reply.json`."""
     start_response(status, [("Content-Type", "application/json")])
@@ -77,3 +81,27 @@ class Blocks:
 
     def close(self) -> None:
         self.note("closed")
+
+
+class Iter:
+    """The least that is iterable."""
+
+    def __iter__(self):
+        return iter([b"a", b"b"])
+
+
+def plain(environ, start_response):
+    ok(start_response, ("X-A", "b"))
+    return [b"plain"]
+
+
+def endless(environ, start_response):
+    """Until nobody listens any more."""
+    note = notebook(environ)
+    ok(start_response)
+    try:
+        while True:
+            time.sleep(0.001)
+            yield b"x" * 100
+    finally:
+        note("closed")

@@ -70,13 +70,13 @@ class Reply:
 class Asked:
     """A request under way."""
 
-    def __init__(self, server: Server, request: Request, raw: bytes, stream: bool) -> None:
-        self._server = server
+    def __init__(self, server: Server, idle: list[Requester], request: Request, raw: bytes, stream: bool) -> None:
+        self._server, self._idle = server, idle
         self._path = server.directory / request.headers["X-Token"]
         self._log, self._log_from = server.log, server.log.stat().st_size
         self._stream = stream
         self.frames: list[Frame] = []
-        self.requester: Requester = server.requester()
+        self.requester: Requester = idle.pop() if idle else server.requester()
         self._id = self.requester.next_id()
         frame = self.requester.frame(request, self._id).encode()
         self.requester.socket.sendall(frame.replace(b"\n\n", b"\n" + raw + b"\n", 1) if raw else frame)
@@ -137,7 +137,8 @@ class Asked:
             self.next()
         while self._stream and self.frames[-1].headers["http_moreContent"] == "true":
             self.next()
-        self.requester.close()
+        # The next to use it would notice what comes after the end.
+        self._idle.append(self.requester)
         with self._log.open(errors="replace") as log:
             log.seek(self._log_from)
             return Reply(self.frames, self.notes, log.read())
@@ -148,10 +149,15 @@ class Ask:
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self._log_from = server.log.stat().st_size
+        self._idle: list[Requester] = []
+        self.mark()
+
+    def mark(self) -> None:
+        """What is logged from here on is of interest."""
+        self._log_from = self.server.log.stat().st_size
 
     def log(self) -> str:
-        """What the server has logged since."""
+        """What the server has logged since the mark."""
         with self.server.log.open(errors="replace") as log:
             log.seek(self._log_from)
             return log.read()
@@ -170,7 +176,7 @@ class Ask:
         more = {"X-App": f"{application.__module__}:{application.__name__}", "X-Token": f"token-{next(_tokens)}"}
         if stream:
             more["http_acceptStream"] = "true"
-        return Asked(self.server, Request(method, url, body, more | (headers or {})), raw, stream)
+        return Asked(self.server, self._idle, Request(method, url, body, more | (headers or {})), raw, stream)
 
     def __call__(self, application: Callable, *args: object, **options: object) -> Reply:
         return self.begin(application, *args, **options).end()

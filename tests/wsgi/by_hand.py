@@ -28,7 +28,10 @@ class ByHand:
     def deliver(self, headers: bytes, body: bytes = b"", length: bool = True) -> Frame:
         """Delivers a message with these lines of headers; the frame that answers it."""
         subscription, destination = self._subscription["id"].encode(), self._subscription["destination"].encode()
-        head = b"subscription:%s\ndestination:%s\nmessage-id:1\nack:1\nreply-to:/temp-queue/x\n" % (subscription, destination)
+        head = b"subscription:%s\ndestination:%s\nmessage-id:1\nack:1\nreply-to:/temp-queue/x\n" % (
+            subscription,
+            destination,
+        )
         if length:
             head += b"content-length:%d\n" % len(body)
         self._socket.sendall(b"MESSAGE\n" + head + headers + b"\n" + body + b"\0")

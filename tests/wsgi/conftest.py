@@ -46,25 +46,25 @@ def start(
 @pytest.fixture(scope="session")
 def lasting(broker: brokers.Broker, tmp_path_factory: pytest.TempPathFactory):
     """The server of each reactor that most tests ask, started when it is first asked for."""
-    running: dict[str, server.Server] = {}
+    asking: dict[str, Ask] = {}
 
-    def get(reactor: str) -> server.Server:
-        if reactor not in running or not running[reactor].running:
-            running[reactor] = start(broker, reactor, tmp_path_factory.mktemp(reactor), "application:app")
-        return running[reactor]
+    def get(reactor: str) -> Ask:
+        if reactor not in asking or not asking[reactor].server.running:
+            asking[reactor] = Ask(start(broker, reactor, tmp_path_factory.mktemp(reactor), "application:app"))
+        return asking[reactor]
 
     yield get
-    for one in running.values():
-        one.kill()
+    for ask in asking.values():
+        ask.server.kill()
 
 
 @pytest.fixture
 def ask(reactor: str, lasting):
     """Asks the server that all tests of this reactor share, and which survives them."""
-    one = lasting(reactor)
-    ask = Ask(one)
+    ask = lasting(reactor)
+    ask.mark()
     yield ask
-    assert one.running, f"it ended with {one.process.poll()}\n{ask.log()}"
+    assert ask.server.running, f"it ended with {ask.server.process.poll()}\n{ask.log()}"
 
 
 @pytest.fixture

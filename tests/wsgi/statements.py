@@ -25,8 +25,12 @@ STATEMENTS = [
     Statement("E4", MUST, "CGI variables are exactly `str`, `CONTENT_LENGTH` included; none is `None`"),
     Statement("E5", MUST, "strings are bytes as latin-1, whatever encoding the sender used"),
     Statement("E6", MUST, "`wsgi.version` is the tuple `(1, 0)`"),
-    Statement("E7", MUST, "headers are `HTTP_*`; type and length are `CONTENT_*` only, and absent where they were not sent"),
-    Statement("E8", DE_FACTO, "a header that is repeated counts once, the first as STOMP has it; joined values stay joined"),
+    Statement(
+        "E7", MUST, "headers are `HTTP_*`; type and length are `CONTENT_*` only, and absent where they were not sent"
+    ),
+    Statement(
+        "E8", DE_FACTO, "a header that is repeated counts once, the first as STOMP has it; joined values stay joined"
+    ),
     Statement("E9", DE_FACTO, "no second spelling of a header smuggles a value in; `HTTP_PROXY` is never set"),
     Statement("E10", MUST, "`SCRIPT_NAME` and `PATH_INFO` split the decoded path at the mount point, between segments"),
     Statement("E11", MUST, "`QUERY_STRING` is as it was sent; `REQUEST_URI` and `RAW_URI` are the whole target so"),
@@ -42,11 +46,15 @@ STATEMENTS = [
     Statement("I5", DE_FACTO, "`wsgi.input_terminated` is true, and `CONTENT_LENGTH` is what is in the frame"),
     Statement("I6", DE_FACTO, "the input can `seek`, `tell` and `readinto`"),
     Statement("I7", MUST, "an application that closes the input harms nobody"),
-    Statement("W1", MUST, "`wsgi.errors` has `write`, `writelines` and `flush`, takes any text, and ends in the server's log"),
+    Statement(
+        "W1", MUST, "`wsgi.errors` has `write`, `writelines` and `flush`, takes any text, and ends in the server's log"
+    ),
     Statement("S1", MUST, "`start_response` takes positional arguments and returns `write`"),
     Statement("S2", MUST, "a status is a `str` of three digits, a space and a phrase; anything else is refused"),
     Statement("S3", MUST, "headers are a `list` of tuples of two `str`, fit for HTTP; anything else is refused"),
-    Statement("S4", SHOULD, "what is wrong is raised at the call, where the application can still do something about it"),
+    Statement(
+        "S4", SHOULD, "what is wrong is raised at the call, where the application can still do something about it"
+    ),
     Statement("S5", SHOULD, "hop-by-hop headers are refused"),
     Statement("S6", MUST, "nothing leaves before the first block that is not empty, the first `write()`, or the end"),
     Statement("S7", MUST, "a second call without `exc_info` is an error, also where the first was refused"),
@@ -54,7 +62,9 @@ STATEMENTS = [
     Statement("S9", SHOULD, "`exc_info` is that of an exception, and is not kept"),
     Statement("S10", MUST, "the list of headers counts as it is when it is sent, and is the application's again then"),
     Statement("S11", MUST, "a generator may call it while it is iterated; whoever never does gets a 500"),
-    Statement("R1", MUST, "`write()` takes bytes, sends them before what is returned, and never more than Content-Length"),
+    Statement(
+        "R1", MUST, "`write()` takes bytes, sends them before what is returned, and never more than Content-Length"
+    ),
     Statement("R2", MUST, "any iterable is a result; what is none gives a 500"),
     Statement("R3", MUST, "blocks are bytes; anything else is an error"),
     Statement("R4", MUST, "`close()` is called exactly once, however it ended, and what it raises alters nothing"),
@@ -63,7 +73,9 @@ STATEMENTS = [
     Statement("R7", MUST, "a block of a stream has left before the next one is asked for"),
     Statement("R8", MUST, "blocks keep their order and every byte"),
     Statement("R9", MUST, "HEAD, 1xx, 204 and 304 have no body; the application runs and is closed all the same"),
-    Statement("R10", SHOULD, "whatever is raised is logged, answered, and ends that request only: 500, or a broken stream"),
+    Statement(
+        "R10", SHOULD, "whatever is raised is logged, answered, and ends that request only: 500, or a broken stream"
+    ),
     Statement("R11", MUST, "headers that the server could add are the application's where it sets them"),
     Statement("F1", DE_FACTO, "`wsgi.file_wrapper` reads from where the file is, and closes it"),
     Statement("X1", DE_FACTO, "the application is loaded once in a process"),

@@ -12,7 +12,15 @@ from wsgiref.validate import validator
 import pytest
 from application import answer, notebook
 
-REQUIRED = ("REQUEST_METHOD", "SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "QUERY_STRING", "SCRIPT_NAME", "PATH_INFO")
+REQUIRED = (
+    "REQUEST_METHOD",
+    "SERVER_NAME",
+    "SERVER_PORT",
+    "SERVER_PROTOCOL",
+    "QUERY_STRING",
+    "SCRIPT_NAME",
+    "PATH_INFO",
+)
 REQUIRED_WSGI = ("version", "url_scheme", "input", "errors", "multithread", "multiprocess", "run_once")
 EURO = "é€"
 #: What its UTF-8 is as latin-1.
@@ -181,7 +189,12 @@ def test_e5_any_bytes(by_hand):
     raw = b"X-App:test_environ:strings\nX-Name:a\xff\xe9z\ncontent-type:t/\xfe\n"
     reply = by_hand.deliver(b"http_requestMethod:GET\nhttp_requestUrl:/\xe9?\xff\n" + raw)
     named, above, value = json.loads(reply.body)
-    assert named == {"HTTP_X_NAME": "a\xff\xe9z", "PATH_INFO": "/\xe9", "QUERY_STRING": "\xff", "CONTENT_TYPE": "t/\xfe"}
+    assert named == {
+        "HTTP_X_NAME": "a\xff\xe9z",
+        "PATH_INFO": "/\xe9",
+        "QUERY_STRING": "\xff",
+        "CONTENT_TYPE": "t/\xfe",
+    }
     assert (above, value) == ([], "a\xff\xe9z")
 
 
@@ -199,7 +212,13 @@ def http(environ) -> dict[str, str]:
 
 
 def test_e7_names(ask):
-    headers = {"content-type": "a/b", "Accept-Language": "de", "user-agent": "me", "IF-MATCH": "*", "Authorization": "x"}
+    headers = {
+        "content-type": "a/b",
+        "Accept-Language": "de",
+        "user-agent": "me",
+        "IF-MATCH": "*",
+        "Authorization": "x",
+    }
     assert http(ask(variables, body=b"123", headers=headers).json) == {
         "CONTENT_TYPE": "a/b",
         "CONTENT_LENGTH": "3",
@@ -413,7 +432,9 @@ def test_e13_what_the_broker_knows(ask):
 
 
 def test_e14_the_deployer_s_variables(serve):
-    ask = serve("--environ", "shop.region=eu=west", "--environ", f"SHOP_NAME={EURO}", "--environ", "REMOTE_ADDR=10.0.0.1")
+    ask = serve(
+        "--environ", "shop.region=eu=west", "--environ", f"SHOP_NAME={EURO}", "--environ", "REMOTE_ADDR=10.0.0.1"
+    )
     for _ in range(2):
         environ = ask(variables).json
         assert environ["shop.region"] == "eu=west"

@@ -28,7 +28,15 @@ def lines_of(log: str) -> list[str]:
 def test_w1_everything_ends_in_the_log(ask):
     reply = ask(writes)
     assert reply.json is None
-    expected = ["first line", "second ", "third", "fourth", "from a generator 0", "from a generator 1", "printed 1 None"]
+    expected = [
+        "first line",
+        "second ",
+        "third",
+        "fourth",
+        "from a generator 0",
+        "from a generator 1",
+        "printed 1 None",
+    ]
     assert lines_of(reply.log) == expected
 
 
@@ -63,7 +71,13 @@ def test_w1_any_text(ask, text):
 
 def writes_no_text(environ, start_response):
     raised = []
-    for call, argument in (("write", b"bytes"), ("write", None), ("write", 1), ("writelines", [b"bytes"]), ("writelines", None)):
+    for call, argument in (
+        ("write", b"bytes"),
+        ("write", None),
+        ("write", 1),
+        ("writelines", [b"bytes"]),
+        ("writelines", None),
+    ):
         try:
             getattr(environ["wsgi.errors"], call)(argument)
             raised.append("nothing")

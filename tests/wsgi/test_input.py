@@ -146,7 +146,17 @@ def test_i5_a_text_message_has_a_length_too(by_hand):
 
 
 def test_i6_seek_and_tell(ask):
-    steps = [["tell"], ["read", 2], ["tell"], ["seek", 0], ["read"], ["seek", -2, 2], ["read"], ["seekable"], ["readable"]]
+    steps = [
+        ["tell"],
+        ["read", 2],
+        ["tell"],
+        ["seek", 0],
+        ["read"],
+        ["seek", -2, 2],
+        ["read"],
+        ["seekable"],
+        ["readable"],
+    ]
     assert called(ask, b"abcd", *steps) == [0, "ab", 2, 0, "abcd", 2, "cd", True, True]
 
 

@@ -12,8 +12,7 @@ import sys
 import threading
 import time
 
-import pytest
-from application import answer, notebook
+from application import Blocks, answer, notebook
 
 _loads = sys.modules.setdefault("tests.loads", type(sys)("tests.loads")).__dict__
 _loads[__name__] = _loads.get(__name__, 0) + 1
@@ -121,16 +120,14 @@ def fails_with_it_set(environ, start_response):
     if how == "exit":
         sys.exit()
     start_response("200 OK", [])
-    if how == "length":
-        yield b""
-    raise LookupError
+    return Blocks(environ, *[b"x"] * (how == "later"), None, error=LookupError())
 
 
-@pytest.mark.parametrize("how", ["call", "exit", "iteration", "length"])
-def test_x5_however_it_ends(serve, how):
+def test_x5_however_it_ends(serve):
     ask = serve("--threads", "1")
-    for _ in range(3):
-        assert ask(fails_with_it_set, f"/?{how}").notes == [None]
+    for how in ("call", "exit", "iteration", "later", "call"):
+        for stream in (False, True):
+            assert ask(fails_with_it_set, f"/?{how}", stream=stream).notes[0] is None
 
 
 def runs_a_loop(environ, start_response):

@@ -31,7 +31,10 @@ def tries(environ, start_response):
     try:
         eval("start_response" + unquote(environ["QUERY_STRING"]), globals(), {"start_response": start_response})
     except Exception as error:
-        said = [("X-Raised", type(error).__name__), ("X-Message", str(error).encode("ascii", "backslashreplace").decode())]
+        said = [
+            ("X-Raised", type(error).__name__),
+            ("X-Message", str(error).encode("ascii", "backslashreplace").decode()),
+        ]
         start_response("200 OK", said, sys.exc_info())
     return [b"the application went on"]
 
@@ -94,7 +97,15 @@ def test_s2_no_str(ask, status):
 
 BAD_STATUSES = [
     *("''", "'OK'", "'20 OK'", "'2000 OK'", "'20x OK'", "'-20 OK'", "'099 OK'", "' 200 OK'", "'200OK'", "'200\\tOK'"),
-    *("'200  OK'", "'200 OK '", "'200 O\\nK'", "'200 OK\\r\\nX-Bad: y'", "'200 O\\x00K'", "'200 O\\x7fK'", "'200 O\\x1bK'"),
+    *(
+        "'200  OK'",
+        "'200 OK '",
+        "'200 O\\nK'",
+        "'200 OK\\r\\nX-Bad: y'",
+        "'200 O\\x00K'",
+        "'200 O\\x7fK'",
+        "'200 O\\x1bK'",
+    ),
     *("'200 \\u20ac'", "'200 \\ud800'", "'\\u0662\\u0660\\u0660 OK'", "'\\uff12\\uff10\\uff10 OK'", "Text('2 OK')"),
 ]
 
@@ -123,9 +134,23 @@ def test_s3_no_pair_of_str(ask, header):
 
 
 BAD_HEADERS = [
-    *("('', 'x')", "('X Bad', 'x')", "('X-Bad:', 'x')", "('X-Bad ', 'x')", "('X-B\\n', 'x')", "('X-B\\x00', 'x')", "('X(', 'x')"),
+    *(
+        "('', 'x')",
+        "('X Bad', 'x')",
+        "('X-Bad:', 'x')",
+        "('X-Bad ', 'x')",
+        "('X-B\\n', 'x')",
+        "('X-B\\x00', 'x')",
+        "('X(', 'x')",
+    ),
     *("('X-B\\xe4', 'x')", "('X-\\u20ac', 'x')", "('X-\\ud800', 'x')", "('X-Bad', 'x\\ny')", "('X-Bad', 'x\\r')"),
-    *("('X-Bad', 'x\\r\\nX-Worse: y')", "('X-Bad', '\\x00')", "('X-Bad', '\\x7f')", "('X-Bad', 'a\\x1bb')", "('X-Bad', '\\u20ac')"),
+    *(
+        "('X-Bad', 'x\\r\\nX-Worse: y')",
+        "('X-Bad', '\\x00')",
+        "('X-Bad', '\\x7f')",
+        "('X-Bad', 'a\\x1bb')",
+        "('X-Bad', '\\u20ac')",
+    ),
     *("('X-Bad', '\\ud800')", "(Text('X Bad'), 'x')", "('X-Bad', Text('\\n'))", "('Content-Length', 'many')"),
     *("('Content-Length', '-1')", "('Content-Length', '1.5')", "('Content-Length', '')"),
 ]
@@ -202,7 +227,16 @@ def test_s4_not_mended(ask):
     assert "in wrong" in reply.log, "it names the line of the application"
 
 
-HOP_BY_HOP = ["Connection", "keep-alive", "PROXY-AUTHENTICATE", "Proxy-Authorization", "TE", "Trailers", "Transfer-Encoding", "Upgrade"]
+HOP_BY_HOP = [
+    "Connection",
+    "keep-alive",
+    "PROXY-AUTHENTICATE",
+    "Proxy-Authorization",
+    "TE",
+    "Trailers",
+    "Transfer-Encoding",
+    "Upgrade",
+]
 
 
 @pytest.mark.parametrize("name", HOP_BY_HOP)
@@ -301,7 +335,9 @@ def test_s6_an_empty_write_commits(ask):
 
 def nothing_at_all(environ, start_response):
     start_response("202 Accepted", [("X-A", "b")])
-    return {"list": [], "empty": [b"", b""], "generator": iter([]), "empties": iter([b"", b""])}[environ["QUERY_STRING"]]
+    return {"list": [], "empty": [b"", b""], "generator": iter([]), "empties": iter([b"", b""])}[
+        environ["QUERY_STRING"]
+    ]
 
 
 @pytest.mark.parametrize("kind", ["list", "empty", "generator", "empties"])
@@ -408,7 +444,16 @@ def test_s8_caught(ask, how):
 
 
 @pytest.mark.parametrize(
-    "info", ["()", "(None, None, None)", "[1, 2, 3]", "1", "True", "(ValueError, ValueError, None)", "(ValueError, ValueError())"]
+    "info",
+    [
+        "()",
+        "(None, None, None)",
+        "[1, 2, 3]",
+        "1",
+        "True",
+        "(ValueError, ValueError, None)",
+        "(ValueError, ValueError())",
+    ],
 )
 def test_s9_no_exception_s(ask, info):
     assert raised(ask, f"('200 OK', [('X-Bad', 'x')], {info})") == "TypeError"
