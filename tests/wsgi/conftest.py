@@ -21,11 +21,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-table", action="store_true", help="write the table of docs/wsgi.md")
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "reactor" in metafunc.fixturenames:
-        metafunc.parametrize("reactor", server.REACTORS)
-
-
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory):
     brokers.DevBroker.binary = server.binary()

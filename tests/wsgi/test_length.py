@@ -102,8 +102,9 @@ def test_r6_no_more_than_content_length(ask, blocks, sent, as_):
         assert (reply.status, reply.body.decode(), reply.broken) == (200, "".join(sent), False)
         if stream:
             assert reply.blocks == [block.encode() for block in sent]
-        # It was not asked for another block once there was enough.
-        assert reply.notes == (["closed"] if as_ == "iterator" else [])
+        # It may have more to do after its last block, as a2wsgi has, but is not asked again after one too many.
+        surplus = len(blocks.replace(",", "")) > 4
+        assert reply.notes == ([] if as_ == "list" else ["closed"] if surplus else ["end", "closed"])
 
 
 def never_ends(environ, start_response):

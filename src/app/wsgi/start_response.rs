@@ -239,7 +239,7 @@ impl StartResponse {
             // An application that has given all that it promised may have more to do, as a2wsgi has, which
             // runs background tasks there. It is left to end by itself, unless it gives another block.
             let mut state = self.lock(py);
-            state.enough = state.room != Some(0);
+            state.enough |= state.room != Some(0);
         }
         Ok(())
     }
