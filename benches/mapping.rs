@@ -10,7 +10,7 @@ use std::sync::Arc;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use stomp_wsgi::app::Reply as _;
 use stomp_wsgi::http::{Head, Mapping, Request, Responder, Status};
-use stomp_wsgi::stomp::Version;
+use stomp_wsgi::stomp::{Frame, Version};
 
 const LARGE: usize = 64 << 20;
 
@@ -22,6 +22,10 @@ fn requests(c: &mut Criterion) {
     c.bench_function("request/18 headers", |b| {
         b.iter(|| mapping.request(black_box(&frame), &broker, 1).expect("a request"));
     });
+    let frame = structured();
+    c.bench_function("request/structured", |b| {
+        b.iter(|| mapping.request(black_box(&frame), &broker, 1).expect("a request"));
+    });
 }
 
 fn replies(c: &mut Criterion) {
@@ -29,6 +33,11 @@ fn replies(c: &mut Criterion) {
     let mut group = c.benchmark_group("reply");
     group.bench_function("head", |b| b.iter(head));
     group.bench_function("head, block and finish", |b| {
+        b.iter(|| answered(&mapping, &request, head(), black_box(b"hello, world")));
+    });
+    let broker = Arc::from("broker:61613");
+    let request = mapping.request(&structured(), &broker, 1).expect("a request");
+    group.bench_function("structured", |b| {
         b.iter(|| answered(&mapping, &request, head(), black_box(b"hello, world")));
     });
     group.finish();
@@ -46,6 +55,22 @@ fn large_reply(c: &mut Criterion) {
         b.iter(|| answered(&mapping, &request, head.clone(), black_box(&body)));
     });
     group.finish();
+}
+
+/// The same request whole, in a message's body.
+fn structured() -> Frame {
+    let message = support::message();
+    let (outside, within): (Vec<_>, Vec<_>) =
+        message.headers.iter().partition(|(name, _)| name[0].is_ascii_lowercase());
+    let mut whole = b"POST /orders/7?full=1 HTTP/1.1\r\nContent-Type: application/json\r\n".to_vec();
+    for (name, value) in within {
+        whole.extend_from_slice(&[name, b": ", value, b"\r\n"].concat());
+    }
+    whole.extend_from_slice(b"Content-Length: 12\r\n\r\nhello, world");
+    let outside =
+        outside.into_iter().filter(|(name, _)| !name.starts_with(b"http_") && *name != b"content-type");
+    let headers = outside.chain([(&b"content-type"[..], &b"application/http"[..])]).collect();
+    Frame { headers, body: whole.into(), ..message.clone() }
 }
 
 fn mapped() -> (Mapping, Request) {

@@ -15,7 +15,7 @@ use std::{
 };
 
 use reactors::{
-    Action, Input, Job, Link, OUTBOX_HIGH_WATER, OUTPUT_QUEUE, Output, READ_BUFFER, Reactor, Stop,
+    Action, Input, JOB_STACK, Job, Link, OUTBOX_HIGH_WATER, OUTPUT_QUEUE, Output, READ_BUFFER, Reactor, Stop,
 };
 use smol::{
     Async, LocalExecutor, Timer,
@@ -56,7 +56,7 @@ impl Reactor for Smol {
                 links.into_iter().map(|it| drive(it, jobs.clone(), stopped.clone())).collect();
             drop(jobs);
             for n in 1..=self.workers.get() {
-                let (queue, worker) = (queue.clone(), thread::Builder::new());
+                let (queue, worker) = (queue.clone(), thread::Builder::new().stack_size(JOB_STACK));
                 worker.name(format!("stomp-wsgi-worker-{n}")).spawn_scoped(scope, move || {
                     while let Ok((job, outputs)) = queue.recv_blocking() {
                         // A link that has finished has no use for the job, nor for what it gives.

@@ -244,6 +244,22 @@ fn failures_are_answered_and_cost_nobody_else(reactor: &'static str) {
     server.end().unwrap();
 }
 
+fn whole_requests_get_whole_responses(reactor: &'static str) {
+    let broker = broker();
+    let port = broker.local_addr().port();
+    let server = Server::start(reactor, port, app);
+    let whole = |path: &str| Call { structured: true, ..call("POST", path, "body") };
+    let outcome = carry(reactor, port, 4, ["/echo", "/fail", "/nowhere", "/a b"].map(whole).to_vec());
+    let part = |n: u64| &outcome.parts[&n][0];
+    let status = |n: u64| part(n).status.as_ref().unwrap().0;
+    assert_eq!([status(0), status(1), status(2), status(3)], [200, 500, 404, 400]);
+    assert_eq!((&part(0).body[..], part(0).is_error), (&b"body"[..], false));
+    assert_eq!(part(0).headers, [("Content-Length".to_owned(), "4".to_owned())]);
+    assert!((1..4).all(|n| part(n).is_error));
+    wait_until("everything acknowledged", || is_empty(&broker, QUEUE));
+    server.end().unwrap();
+}
+
 fn the_status_decides_a_notifications_fate(reactor: &'static str) {
     let broker = broker();
     let port = broker.local_addr().port();
@@ -318,7 +334,7 @@ macro_rules! on_each_reactor {
         mod $module {
             on_each_reactor!(@tests $name: every_request_is_answered_once large_bodies_come_back_whole
                 streams_come_in_blocks_before_the_application_ends failures_are_answered_and_cost_nobody_else
-                the_status_decides_a_notifications_fate a_stop_answers_what_runs_and_leaves_the_rest
+                whole_requests_get_whole_responses the_status_decides_a_notifications_fate a_stop_answers_what_runs_and_leaves_the_rest
                 reconnects_when_the_broker_comes_back stops_while_there_is_no_broker);
         }
     )* };

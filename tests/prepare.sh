@@ -1,5 +1,6 @@
 #!/bin/sh
-# Brings along what is missing: `prepare.sh demo` what runs, `prepare.sh test` what tests as well.
+# Brings along what is missing: `prepare.sh demo` what runs, `prepare.sh test` what tests as well,
+# `prepare.sh suites` other people's test suites.
 # Packages of the system are installed only by root, and only by apt-get. What cannot be had is named
 # in .cache/left-out, which `prepare.sh summary` shows.
 set -eu
@@ -118,6 +119,22 @@ prepare_brokers() {
     done
 }
 
+# Other people's test suites: their sources, unpacked, and an environment of their own.
+prepare_suites() {
+    at=.cache/suites
+    stamp=$at/.installed-$(cat tests/suites/sources.txt tests/suites/requirements.txt .cache/python | cksum | tr -d ' ')
+    [ -e "$stamp" ] && return 0
+    say "test suites of Falcon, Flask and httpbin, into $at"
+    pip="$at/venv/bin/python -m pip --quiet --disable-pip-version-check"
+    rm -rf $at
+    "$(cat .cache/python)" -m venv $at/venv &&
+        $pip install --no-deps -r tests/suites/requirements.txt &&
+        $pip download --no-deps --no-binary falcon,flask,httpbin -r tests/suites/sources.txt --dest $at &&
+        FALCON_DISABLE_CYTHON=Y $pip install --no-deps $at/*.tar.gz &&
+        for source in $at/*.tar.gz; do tar -xzf "$source" -C $at || return 1; done &&
+        touch "$stamp"
+}
+
 case ${1:-} in
 demo)
     prepare_rust
@@ -131,6 +148,10 @@ test)
     prepare_venv
     pip_install tests/requirements.txt
     prepare_brokers
+    prepare_suites || leave_out "test suites of Falcon, Flask and httpbin: they could not be downloaded"
+    ;;
+suites)
+    prepare_suites
     ;;
 deny)
     cargo deny --version >/dev/null 2>&1 || {
@@ -143,7 +164,7 @@ summary)
     [ ! -e "$left_out" ] || sed 's/^/prepare: LEFT OUT: /' "$left_out" >&2
     ;;
 *)
-    say "usage: $0 demo|test|deny|summary"
+    say "usage: $0 demo|test|suites|deny|summary"
     exit 2
     ;;
 esac

@@ -240,6 +240,8 @@ fn e13_what_the_broker_knows() {
         expires: Some(1_700_000_000_000),
         one_way: true,
         accept_stream: false,
+        structured: false,
+        head_only: false,
         attempt: 3,
         broker: Arc::from("broker:61613"),
         headers: headers.into_iter().collect(),
@@ -281,6 +283,14 @@ fn e13_what_the_broker_knows() {
     let usual = "[environ['stomp.' + k] for k in ('redelivered', 'one_way', 'attempt')]";
     assert_eq!(eval(get("/"), usual), "[False, False, 1]");
     assert_eq!(eval(get("/"), "[k for k in environ if '.' in k and k != k.lower()]"), "[]");
+}
+
+#[test]
+fn headers_of_a_whole_request_are_there_as_they_came() {
+    let mut request = delivered(Delivery { structured: true, ..Delivery::default() });
+    request.raw_headers = [("X-A", "1"), ("x-a", "2")].into_iter().collect();
+    assert_eq!(eval(request, "list(environ['stomp.http_headers'])"), "[('X-A', '1'), ('x-a', '2')]");
+    assert_eq!(eval(get("/"), "'stomp.http_headers' in environ"), "False");
 }
 
 #[test]

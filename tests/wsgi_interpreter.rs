@@ -198,6 +198,50 @@ fn falcon_is_told_of_notify() {
 }
 
 #[test]
+fn our_package_comes_with_the_program() {
+    let code =
+        "import os, stomp_wsgi; print(f'<<{stomp_wsgi.__version__} {os.path.exists(stomp_wsgi.__file__)}>>')";
+    assert_eq!(Child::new(code).says(), concat!(env!("CARGO_PKG_VERSION"), " False"));
+    let code = "import inspect, stomp_wsgi
+try:
+    import stomp_wsgi.nothing
+except ModuleNotFoundError as error:
+    print(f'<<{error.name} {inspect.getsource(stomp_wsgi).splitlines()[-1]}>>')";
+    let last = concat!("stomp_wsgi.nothing __version__ = \"", env!("CARGO_PKG_VERSION"), "\"");
+    assert_eq!(Child::new(code).says(), last);
+}
+
+#[test]
+fn tracebacks_show_the_lines_of_our_package() {
+    // Python has no asgiref without Django.
+    let code = "import traceback
+try:
+    import stomp_wsgi.django
+except ModuleNotFoundError:
+    print(f'<<{traceback.format_exc()}>>')";
+    let says = Child::new(code).says();
+    let file = std::env::current_exe().unwrap().join("stomp_wsgi/django.py");
+    assert!(says.contains(&format!("File \"{}\"", file.display())), "{says}");
+    assert!(says.contains("    from asgiref.sync import"), "{says}");
+}
+
+#[test]
+fn an_installed_package_comes_before_ours() {
+    let scratch = Scratch::new("installed");
+    let package = scratch.0.join("stomp_wsgi");
+    fs::create_dir_all(&package).unwrap();
+    fs::write(package.join("__init__.py"), "__version__ = 'installed'\n").unwrap();
+    // Nor is it mixed with ours.
+    let code = "import stomp_wsgi
+try:
+    import stomp_wsgi.django
+except ModuleNotFoundError as error:
+    print(f'<<{stomp_wsgi.__version__} {error.name}>>')";
+    let child = Child::new(code).env("CHILD_PATH", &scratch.0);
+    assert_eq!(child.says(), "installed stomp_wsgi.django");
+}
+
+#[test]
 fn signals_are_left_alone() {
     let code = "import signal, threading
 assert threading.current_thread() is threading.main_thread()

@@ -164,3 +164,31 @@ def application(environ, sr):
     assert_eq!((sent.finished.status, sent.parts.len()), (204, 0));
     assert!(sent.log.contains("done"));
 }
+
+#[test]
+fn a_whole_request_and_its_whole_reply() {
+    let app = app(r#"
+from wsgiref.validate import validator
+@validator
+def application(environ, sr):
+    assert environ["REQUEST_METHOD"] == "PUT" and environ["SERVER_PROTOCOL"] == "HTTP/1.1", environ
+    assert environ["CONTENT_TYPE"] == "text/plain" and environ["CONTENT_LENGTH"] == "5", environ
+    assert environ["HTTP_X_A"] == "1,2" and environ["HTTP_COOKIE"] == "a=1; b=2", environ
+    assert environ["HTTP_EXPIRES"] == "0" and "HTTP_PROXY" not in environ, environ
+    assert "HTTP_TRANSFER_ENCODING" not in environ and "HTTP_CONTENT_LENGTH" not in environ, environ
+    assert environ["SERVER_NAME"] == "shop.example" and environ["SERVER_PORT"] == "8080", environ
+    names = [name for name, value in environ["stomp.http_headers"]]
+    assert names[:3] == ["Host", "X-A", "x-a"], names
+    sr("201 Made", [("Content-Type", "text/plain"), ("Set-Cookie", "a"), ("set-cookie", "b")])
+    return iter([environ["wsgi.input"].read(100), b"", b"!"])
+"#);
+    let whole = "PUT /a HTTP/1.1\r\nHost: shop.example:8080\r\nX-A: 1\r\nx-a: 2\r\nCookie: a=1\r\nCookie: b=2\r\n\
+                 Content-Type: text/plain\r\nExpires: 0\r\nProxy: x\r\nTransfer-Encoding: chunked\r\n\r\n\
+                 5\r\nhello\r\n0\r\n\r\n";
+    let sent = serve(&app, &[CALL, ("content-type", "application/http; msgtype=request")], whole);
+    assert_eq!(sent.finished.fault, None, "{}", sent.log);
+    let expected = "HTTP/1.1 201 Made\r\nContent-Type: text/plain\r\nSet-Cookie: a\r\nset-cookie: b\r\n\
+                    Content-Length: 6\r\n\r\nhello!";
+    assert_eq!(sent.body(), expected);
+    assert_eq!(sent.only().headers.text("http_statusCode"), Some("201"));
+}

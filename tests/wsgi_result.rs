@@ -4,8 +4,11 @@
 #[path = "python/harness.rs"]
 mod harness;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use harness::{Outcome, app, get, head, run, serve, serve_until, streamed};
-use stomp_wsgi::http::Request;
+use stomp_wsgi::app::{Application, Flow, Reply};
+use stomp_wsgi::http::{Head, Request};
 
 /// An application that returns this expression.
 fn returning(expression: &str) -> Outcome {
@@ -151,6 +154,39 @@ def application(environ, sr):
 }
 
 #[test]
+fn r4_closed_though_the_server_panics() {
+    /// A bug of ours: nothing is sent.
+    struct Panics;
+    impl Reply for Panics {
+        fn start(&mut self, _: Head) {}
+        fn block(&mut self, _: &[u8]) -> Flow {
+            panic!("as a bug would")
+        }
+    }
+    let app = app(r#"
+closed = []
+class Result:
+    def __init__(self, path, write):
+        self.path, self.write = path, write
+    def __iter__(self):
+        if self.path == "/write":
+            self.write(b"x")
+        yield b"y"
+    def close(self):
+        closed.append(self.path)
+def application(environ, sr):
+    path, write = environ["PATH_INFO"], sr("200 OK", [])
+    return [repr(closed).encode()] if path == "/closed" else Result(path, write)
+"#);
+    for (path, streams) in [("/block", false), ("/write", false), ("/block", true), ("/write", true)] {
+        let request = if streams { streamed(get(path)) } else { get(path) };
+        let panicked = catch_unwind(AssertUnwindSafe(|| app.call(&request, &mut Panics)));
+        assert!(panicked.is_err(), "{path}");
+    }
+    assert_eq!(serve(&app, &get("/closed")).ok().body(), "['/block', '/write', '/block', '/write']");
+}
+
+#[test]
 fn r5_a_single_block_has_a_length_for_head() {
     let source = "def application(environ, sr):\n    sr('200 OK', [])\n    return [b'hello']\n";
     let outcome = serve_until(&app(source), &head("/"), Some(1)).ok();
@@ -183,6 +219,46 @@ def application(environ, sr):
         "def application(environ, sr):\n    sr('200 OK', [('Content-Length', '0')])\n    return [b'x']\n",
     );
     assert_eq!(zero.ok().body(), "");
+}
+
+#[test]
+fn r6_what_comes_after_the_whole_body_is_run() {
+    // As a2wsgi does, which has background tasks there.
+    let source = r#"
+def application(environ, sr):
+    sr("200 OK", [("Content-Length", "3")])
+    yield b"ab"
+    yield b"c"
+    print("tidied up", file=environ["wsgi.errors"])
+    yield b""
+    print("and left", file=environ["wsgi.errors"])
+"#;
+    let app = app(source);
+    for request in [get("/"), streamed(get("/"))] {
+        let outcome = serve(&app, &request).ok();
+        assert_eq!(outcome.body(), "abc");
+        assert!(outcome.log.contains("tidied up") && outcome.log.contains("and left"), "{}", outcome.log);
+    }
+    // Who has enough before that leaves the rest unmade, as HEAD does.
+    let outcome = serve_until(&app, &head("/"), Some(1)).ok();
+    assert_eq!((outcome.body().as_str(), &*outcome.log), ("ab", ""));
+    let sole = source.replace("yield b\"ab\"", "yield b\"abc\"").replace("    yield b\"c\"\n", "");
+    let outcome = serve_until(&harness::app(&sole), &head("/"), Some(1)).ok();
+    assert!(outcome.log.contains("and left"), "{}", outcome.log);
+}
+
+#[test]
+fn r6_r10_an_error_after_the_whole_body_is_logged_only() {
+    let source = "def application(environ, sr):\n    sr('200 OK', [('Content-Length', '1')])\n    yield b'x'\n    1/0\n";
+    for request in [get("/"), streamed(get("/"))] {
+        let outcome = serve(&app(source), &request).ok();
+        assert_eq!(outcome.body(), "x");
+        assert!(outcome.log.contains("ZeroDivisionError"), "{}", outcome.log);
+    }
+    // A message that nobody answers is there for what is done about it.
+    let mut notified = get("/");
+    notified.delivery.one_way = true;
+    assert!(serve(&app(source), &notified).error.unwrap().starts_with("ZeroDivisionError"));
 }
 
 #[test]

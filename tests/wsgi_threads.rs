@@ -47,6 +47,33 @@ fn thread_locals_live_as_long_as_their_thread() {
 }
 
 #[test]
+fn context_variables_end_with_the_request() {
+    let app = app(r#"
+import contextvars
+var = contextvars.ContextVar("var")
+class Result(list):
+    def __init__(self, seen):
+        super().__init__([repr(seen).encode()])
+    def close(self):
+        token = var.set("close")
+        assert token.old_value == "call", token.old_value
+def application(environ, sr):
+    seen = var.get(None)
+    var.set("call")
+    if environ["PATH_INFO"] == "/fail":
+        raise LookupError
+    sr("200 OK", [])
+    return Result(seen)
+"#);
+    for path in ["/", "/", "/fail", "/"] {
+        let outcome = serve(&app, &get(path));
+        assert!(!outcome.log.contains("close()"), "{}", outcome.log);
+        assert!(path == "/fail" || outcome.ok().body() == "None");
+    }
+    app.batch(&mut || (0..2).for_each(|_| assert_eq!(serve(&app, &get("/")).ok().body(), "None")));
+}
+
+#[test]
 fn a_batch_attaches_once_and_calls_nest() {
     let app = app(COUNT);
     thread::scope(|scope| {

@@ -46,6 +46,7 @@ macro_rules! conformance {
             never_more_jobs_than_workers,
             jobs_start_in_order,
             a_panic_is_one_last_output,
+            a_job_has_room_to_recurse,
             parts_arrive_while_the_job_runs,
             outputs_do_not_wait_for_the_next_job,
             outputs_outlive_their_connection,

@@ -30,7 +30,8 @@
 //!    every input brings `now`.
 //! 5. At most [`Reactor::workers`] jobs run at once, over all links. Jobs start in the order in which they
 //!    were asked for. A job's outputs are delivered in order, only to the link that asked for it, and each
-//!    as soon as it is there: never when the job's next part, or another job, has ended.
+//!    as soon as it is there: never when the job's next part, or another job, has ended. A job's thread has
+//!    [`JOB_STACK`] bytes of stack, but for an inline reactor's, which is its caller's.
 //! 6. While the outbox holds more than [`OUTBOX_HIGH_WATER`] bytes on a connected link, outputs stay in a
 //!    bounded queue ([`OUTPUT_QUEUE`]) and workers wait: a slow peer slows the application, not memory.
 //!    (An inline reactor has no queue; its job waits instead while sockets and clocks go on, and a peer that
@@ -86,9 +87,9 @@ pub const OUTBOX_HIGH_WATER: usize = 1024 * 1024;
 /// Outputs that may wait for one link before workers have to wait.
 pub const OUTPUT_QUEUE: usize = 256;
 
-/// The stack of a thread that runs jobs: what a program's main thread has. Interpreters count on as much before
-/// they find a recursion too deep; untouched, it costs address space only.
-pub const STACK: usize = 8 << 20;
+/// Bytes of stack that a job's thread has: what threads mostly have on Linux, and four times what Rust gives
+/// its own. Interpreters count calls, not bytes, and trust that a thousand of them fit.
+pub const JOB_STACK: usize = 8 * 1024 * 1024;
 
 /// A concurrency model: connects, moves bytes, keeps time and runs jobs.
 pub trait Reactor {

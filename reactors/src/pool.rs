@@ -14,6 +14,8 @@ use std::{
 #[cfg(any(feature = "thread-pool", feature = "async-std"))]
 use std::{io, num::NonZeroUsize, thread};
 
+#[cfg(any(feature = "thread-pool", feature = "async-std"))]
+use crate::JOB_STACK;
 use crate::{Input, Job, Link, OUTBOX_HIGH_WATER, OUTPUT_QUEUE, Output, Stop};
 
 /// The jobs of all links, in the order in which they were asked for.
@@ -70,11 +72,8 @@ impl Pool {
     ) -> io::Result<()> {
         (1..=workers.get()).try_for_each(|n| {
             let name = format!("stomp-wsgi-worker-{n}");
-            thread::Builder::new()
-                .name(name)
-                .stack_size(crate::STACK)
-                .spawn_scoped(scope, || self.work())
-                .map(drop)
+            let worker = thread::Builder::new().name(name).stack_size(JOB_STACK);
+            worker.spawn_scoped(scope, || self.work()).map(drop)
         })
     }
 

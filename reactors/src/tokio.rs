@@ -21,7 +21,7 @@ use ::tokio::{
 };
 
 use crate::{
-    Action, Input, Link, READ_BUFFER, Reactor, Stop,
+    Action, Input, JOB_STACK, Link, READ_BUFFER, Reactor, Stop,
     pool::{Mailbox, Pool},
 };
 
@@ -55,7 +55,7 @@ impl Reactor for Tokio {
     fn run(&self, links: Vec<Box<dyn Link>>, stop: &Stop) -> io::Result<()> {
         let runtime = Builder::new_multi_thread()
             .thread_name("stomp-wsgi-tokio")
-            .thread_stack_size(crate::STACK)
+            .thread_stack_size(JOB_STACK)
             .max_blocking_threads(self.workers.get().saturating_add(LOOK_UPS))
             .enable_all()
             .build()?;

@@ -36,7 +36,8 @@ pub trait Reply {
 pub enum Flow {
     /// Go on.
     Continue,
-    /// Nothing more will be sent: Content-Length is reached, it is a HEAD, or nobody listens any more.
+    /// Nothing more will be sent: Content-Length is reached, it is a HEAD, or nobody listens any more. What the
+    /// application still has to do besides is its own affair.
     Enough,
 }
 

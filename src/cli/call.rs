@@ -28,6 +28,9 @@ pub(super) struct Call {
     /// Take the reply block by block, as the application yields it
     #[arg(long)]
     stream: bool,
+    /// Send one whole HTTP request as the message's body (application/http), and take the response so
+    #[arg(long, conflicts_with = "stream")]
+    structured: bool,
     /// Seconds to wait for the reply, or for its next block
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = parse_seconds, env = "STOMP_WSGI_TIMEOUT")]
     timeout: Duration,
@@ -78,6 +81,7 @@ impl Call {
         let call = client::Call {
             method: self.method.clone(),
             stream: self.stream,
+            structured: self.structured,
             ..self.message.call(&self.url)?
         };
         self.message.send(call, self.timeout, Printer { include: self.include })

@@ -96,6 +96,10 @@ pub(super) struct EnvironArgs {
     /// SCRIPT_NAME: where the application is mounted
     #[arg(long, value_name = "PATH", default_value = "", env = "STOMP_WSGI_SCRIPT_NAME")]
     script_name: String,
+    /// One more variable for every environ, such as shop.region=eu; may be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_variable, env = "STOMP_WSGI_ENVIRON")]
+    #[arg(value_delimiter = ',')]
+    environ: Vec<(String, String)>,
 }
 
 #[cfg(not(feature = "python"))]
@@ -128,7 +132,11 @@ mod with_python {
             let config = wsgi::Config::default()
                 .server_name(&self.server_name)
                 .url_scheme(&self.url_scheme)
-                .script_name(&self.script_name);
+                .script_name(&self.script_name)
+                // Who else takes from the queue is not for us to know.
+                .multiprocess(true);
+            let more = self.environ.iter();
+            let config = more.fold(config, |config, (name, value)| config.environ(name, value));
             match self.server_port {
                 Some(port) => config.server_port(port),
                 None => config,
@@ -285,6 +293,28 @@ fn parse_header_names(text: &str) -> Result<HeaderNames, &'static str> {
         "underscore" => Ok(HeaderNames::Underscore),
         _ => Err("train, raw, camel or underscore"),
     }
+}
+
+/// A deployer's variable. It may be none that says something of a request, and none that has an option of
+/// its own.
+fn parse_variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').unwrap_or_default();
+    if name.is_empty() || name.chars().any(|char| char.is_whitespace() || char.is_control()) {
+        return Err("a variable is NAME=VALUE; commas separate several".to_owned());
+    }
+    match name {
+        "SCRIPT_NAME" => return Err("use --script-name".to_owned()),
+        "SERVER_NAME" => return Err("use --server-name".to_owned()),
+        "SERVER_PORT" => return Err("use --server-port".to_owned()),
+        "wsgi.url_scheme" => return Err("use --url-scheme".to_owned()),
+        _ => {}
+    }
+    let of_a_request = ["REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", "REQUEST_URI", "RAW_URI"];
+    let prefixes = ["HTTP_", "CONTENT_", "wsgi.", "stomp."];
+    if of_a_request.contains(&name) || prefixes.iter().any(|prefix| name.starts_with(prefix)) {
+        return Err(format!("{name} is the server's to set; use a name of your own, such as shop.region"));
+    }
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// What a stop takes beyond the drain: leaving the broker, and the application's own end.

@@ -7,7 +7,7 @@ use std::{
 
 use reactors::{Action, Input, Link};
 
-use super::{Call, CallError, Part, Workload};
+use super::{Call, CallError, Part, Workload, structured};
 use crate::{
     http,
     link::{Connection, ConnectionConfig, Dialect, Event},
@@ -44,8 +44,8 @@ pub struct Caller<W> {
     connection: Connection,
     /// Random, so that no two requesters share a reply queue or a correlation-id.
     name: String,
-    /// Calls in flight, and when each fails.
-    waiting: BTreeMap<u64, Instant>,
+    /// Calls in flight.
+    waiting: BTreeMap<u64, Waiting>,
     /// Deadlines in order, some of them outdated.
     deadlines: VecDeque<(Instant, u64)>,
     sent: u64,
@@ -55,6 +55,13 @@ pub struct Caller<W> {
     over: bool,
     /// What turns the reactor's time into the time of day, for `expires`.
     began: (Instant, SystemTime),
+}
+
+/// A call that is not done.
+struct Waiting {
+    /// When it fails.
+    deadline: Instant,
+    structured: bool,
 }
 
 const GOODBYE: &str = "goodbye";
@@ -136,7 +143,7 @@ impl<W: Workload> Caller<W> {
             };
             self.request(now, &call);
             let deadline = now + self.config.timeout;
-            self.waiting.insert(self.sent, deadline);
+            self.waiting.insert(self.sent, Waiting { deadline, structured: call.structured });
             self.deadlines.push_back((deadline, self.sent));
             self.sent += 1;
         }
@@ -155,9 +162,7 @@ impl<W: Workload> Caller<W> {
         let (id, reply_to) = (format!("{}-{}", self.name, self.sent), self.reply_to());
         let mut frame = Encoder::new(self.connection.out(), version, Command::Send)
             .header("destination", &self.config.destination)
-            .header("correlation-id", &id)
-            .header("http_requestMethod", &call.method)
-            .header("http_requestUrl", &call.target);
+            .header("correlation-id", &id);
         if call.one_way {
             frame = frame.header("receipt", &id);
         } else {
@@ -173,11 +178,15 @@ impl<W: Workload> Caller<W> {
                 }
             };
         }
-        if call.stream {
-            frame = frame.header("http_acceptStream", "true");
-        }
         if call.persistent {
             frame = frame.header("persistent", "true");
+        }
+        if call.structured {
+            return frame.header("content-type", structured::MEDIA_TYPE).body(&structured::request(call));
+        }
+        frame = frame.header("http_requestMethod", &call.method).header("http_requestUrl", &call.target);
+        if call.stream {
+            frame = frame.header("http_acceptStream", "true");
         }
         for (name, value) in &call.headers {
             let name = if name.eq_ignore_ascii_case("content-type") { "content-type" } else { name };
@@ -190,10 +199,11 @@ impl<W: Workload> Caller<W> {
         let Some(call) = message.headers.get("correlation-id").and_then(|id| self.number(id)) else {
             return;
         };
-        let Some(deadline) = self.waiting.get_mut(&call) else { return };
-        *deadline = now + self.config.timeout;
-        self.deadlines.push_back((*deadline, call));
+        let Some(waiting) = self.waiting.get_mut(&call) else { return };
+        waiting.deadline = now + self.config.timeout;
+        self.deadlines.push_back((waiting.deadline, call));
         let part = Part::of(message);
+        let part = if waiting.structured { structured::opened(part) } else { part };
         let more = part.more;
         self.workload.part(call, part);
         if !more {
@@ -216,12 +226,15 @@ impl<W: Workload> Caller<W> {
     fn expire(&mut self, now: Instant) {
         while let Some((at, call)) = self.deadlines.front().copied().filter(|(at, _)| *at <= now) {
             self.deadlines.pop_front();
-            if self.waiting.get(&call) == Some(&at) {
+            if self.waiting.get(&call).is_some_and(|waiting| waiting.deadline == at) {
                 self.done(call, Err(CallError::Timeout(self.config.timeout)));
             }
         }
         // Most calls are answered in time: do not keep their deadlines.
-        while self.deadlines.front().is_some_and(|(at, call)| self.waiting.get(call) != Some(at)) {
+        let outdated = |(at, call): &(Instant, u64)| {
+            self.waiting.get(call).is_none_or(|waiting| waiting.deadline != *at)
+        };
+        while self.deadlines.front().is_some_and(outdated) {
             self.deadlines.pop_front();
         }
         if self.leaving.is_some_and(|at| at <= now) {

@@ -5,6 +5,7 @@
 //! - [`Caller`]: the link that carries them, on any reactor.
 
 mod caller;
+mod structured;
 
 use std::time::Duration;
 
@@ -27,6 +28,9 @@ pub struct Call {
     pub one_way: bool,
     /// Take the reply block by block.
     pub stream: bool,
+    /// Send one whole HTTP request as the body of the message, and take one whole response so: nothing of
+    /// either is in the messages' headers. The reply is never a stream then.
+    pub structured: bool,
     /// Have the broker keep it over a restart.
     pub persistent: bool,
 }

@@ -20,8 +20,8 @@ pub fn answer(
     if delivery.one_way {
         return Vec::new();
     }
-    let head = ReplyHead::plain(status);
-    let body = if status.has_body() { text.as_bytes() } else { b"" };
+    let body = if status.has_body() && !delivery.head_only { text.as_bytes() } else { b"" };
+    let head = ReplyHead::plain(status, delivery, body.len());
     Envelope::new(version, mapping, delivery).encode(&Part::whole(&head, body, false, receipt))
 }
 

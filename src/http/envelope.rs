@@ -13,7 +13,7 @@ use crate::stomp::{Command, Encoder, Version};
 pub(super) struct Envelope<'a> {
     version: Version,
     mapping: &'a Mapping,
-    delivery: &'a Delivery,
+    pub(super) delivery: &'a Delivery,
     correlation: Option<Bytes>,
 }
 
@@ -55,6 +55,7 @@ impl<'a> Envelope<'a> {
         };
         let fields = part.head.map_or(0, |head| {
             head.fields.iter().map(|field| field.name.len() + field.value.len() + 8).sum::<usize>()
+                + head.inner.len()
         });
         let correlation = self.correlation.as_ref().map_or(0, Bytes::len);
         let mut out = Vec::with_capacity(
@@ -96,10 +97,12 @@ impl<'a> Envelope<'a> {
         }
         // Without content-length a JMS broker makes a TextMessage of it, which a text request's sender
         // expects; with it a BytesMessage.
-        if self.delivery.is_text() && std::str::from_utf8(part.body).is_ok() {
-            encoder.text(part.body);
+        let inner = part.head.map_or(&b""[..], |head| &head.inner);
+        let is_text = |octets| std::str::from_utf8(octets).is_ok();
+        if self.delivery.is_text() && is_text(part.body) && is_text(inner) {
+            encoder.text_of([inner, part.body]);
         } else {
-            encoder.body(part.body);
+            encoder.body_of([inner, part.body]);
         }
         out
     }

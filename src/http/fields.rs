@@ -77,13 +77,57 @@ impl Fields {
             tracing::debug!(unnameable, ambiguous, "headers of a message left out of its request");
         }
         let content_type = content_type.map(|(_, value)| value);
-        Ok(Self::gathered(content_type, &kept))
+        Ok(Self::gathered(content_type, &kept, &[]))
+    }
+
+    /// The headers of a whole request (structured mode). All of them are HTTP's, whatever a broker would take
+    /// them for. Repeats are joined, as CGI wants it (RFC 3875 section 4.1.18); what the framing said is
+    /// done with.
+    pub(super) fn whole(headers: &Headers, strict: bool) -> Result<Self, Reason> {
+        let mut kept: Vec<Field<'_>> = Vec::with_capacity(headers.len());
+        let mut repeats: Vec<(usize, &[u8])> = Vec::new();
+        let mut ambiguous = 0_usize;
+        for (name, value) in headers.iter() {
+            if [&b"content-length"[..], b"transfer-encoding", b"proxy"].iter().any(|own| same_key(name, own))
+            {
+                continue;
+            }
+            let hash = key_hash(name);
+            let field = Field { name: Cow::Borrowed(name), value, hash };
+            let known = kept.iter().position(|known| known.hash == hash && same_key(&known.name, name));
+            match known {
+                None => kept.push(field),
+                Some(at) if kept[at].name.eq_ignore_ascii_case(name) => repeats.push((at, value)),
+                Some(at) => {
+                    if strict {
+                        return Err(Reason::AmbiguousHeaders(shown(&kept[at].name), shown(name)));
+                    }
+                    ambiguous += 1;
+                    if underscores(name) < underscores(&kept[at].name) {
+                        kept[at] = field;
+                        repeats.retain(|(of, _)| *of != at);
+                    }
+                }
+            }
+        }
+        if ambiguous > 0 {
+            tracing::debug!(ambiguous, "headers of a message left out of its request");
+        }
+        // A media type is one, and a list of them means nothing: the first counts.
+        let media_type = kept.iter().position(|field| same_key(&field.name, b"content-type"));
+        let content_type = media_type.map(|at| {
+            repeats.retain(|(of, _)| *of != at);
+            repeats.iter_mut().filter(|(of, _)| *of > at).for_each(|(of, _)| *of -= 1);
+            kept.remove(at).value
+        });
+        Ok(Self::gathered(content_type, &kept, &repeats))
     }
 
     /// Copies into one buffer that all share: one allocation rather than two for each header, and none that
-    /// keeps the frame alive.
-    fn gathered(content_type: Option<&[u8]>, fields: &[Field<'_>]) -> Self {
+    /// keeps the frame alive. `repeats` are further values of the fields that they name by number.
+    fn gathered(content_type: Option<&[u8]>, fields: &[Field<'_>], repeats: &[(usize, &[u8])]) -> Self {
         let size = fields.iter().map(|field| field.name.len() + field.value.len()).sum::<usize>()
+            + repeats.iter().map(|(_, value)| value.len() + 2).sum::<usize>()
             + content_type.map_or(0, <[u8]>::len);
         let mut buffer = Vec::with_capacity(size);
         if let Some(content_type) = content_type {
@@ -91,10 +135,16 @@ impl Fields {
         }
         let mut ends = SmallVec::<[(usize, usize); 16]>::new();
         let start = buffer.len();
-        for field in fields {
+        for (at, field) in fields.iter().enumerate() {
             buffer.extend_from_slice(&field.name);
             let colon = buffer.len();
             append_value(&mut buffer, field.value);
+            for (_, value) in repeats.iter().filter(|(of, _)| *of == at) {
+                // RFC 9113 section 8.2.3, and RFC 9110 section 5.3.
+                let cookie = field.name.eq_ignore_ascii_case(b"cookie");
+                buffer.extend_from_slice(if cookie { b"; " } else { b"," });
+                append_value(&mut buffer, value);
+            }
             ends.push((colon, buffer.len()));
         }
         let buffer = Bytes::from(buffer);
@@ -133,7 +183,7 @@ impl Fields {
 }
 
 /// The place of a name among those that mean Content-Type: the lowest that is there counts.
-fn content_type_rank(name: &[u8]) -> Option<u8> {
+pub(super) fn content_type_rank(name: &[u8]) -> Option<u8> {
     match name {
         b"content-type" => Some(0),
         b"Content-Type" => Some(1),

@@ -8,9 +8,10 @@ use super::fields::Fields;
 use super::metadata::{Metadata, is_true};
 use super::name::is_token;
 use super::reply_head::line_len;
+use super::structured::Whole;
 use super::target::{self, Parsed, Target};
-use super::{Delivery, HeaderNames, InvalidTarget, Reason, Rejected, Request, reply_to};
-use crate::stomp::Frame;
+use super::{Delivery, HeaderNames, InvalidTarget, Reason, Rejected, Request, reply_to, structured};
+use crate::stomp::{Frame, Headers};
 
 /// How messages become requests, and responses become messages. The default is safe for any broker.
 ///
@@ -79,24 +80,39 @@ impl Mapping {
     /// It is one-way when its method is `NOTIFY`, when it says `OnewayRequest=true`, when it came from a
     /// topic, or when it has no reply-to.
     ///
+    /// A message of the type `application/http` is *structured*: its body is one whole HTTP/1.1 request, as
+    /// RFC 9112 has it, and the reply's will be one whole response. What its headers say of method, target
+    /// and HTTP headers, or of a streamed reply, does not count then: one message is what that type promises.
+    /// Its body is as long as Content-Length says, or `chunked`, or empty; octets beyond are an error.
+    ///
     /// # Errors
     ///
     /// [`Rejected`], where the message can be no request, or where its reply-to is not allowed.
     pub fn request(&self, frame: &Frame, broker: &Arc<str>, attempt: u32) -> Result<Request, Rejected> {
         let mut delivery = Delivery::new(&frame.headers, broker, attempt);
         let metadata = Metadata::read(&frame.headers);
-        delivery.one_way = metadata.method() == Some(b"NOTIFY")
+        let http = structured::media_type(&frame.headers);
+        delivery.structured = http.is_some();
+        let method = if http.is_some() { structured::method(&frame.body) } else { metadata.method() };
+        delivery.one_way = method == Some(b"NOTIFY")
             || metadata.one_way.is_some_and(is_true)
             || delivery.is_published()
             || delivery.reply_to.is_none();
-        delivery.accept_stream = !delivery.one_way && metadata.accept_stream.is_some_and(is_true);
+        if http.is_some() {
+            delivery.head_only = method == Some(b"HEAD");
+        } else {
+            delivery.accept_stream = !delivery.one_way && metadata.accept_stream.is_some_and(is_true);
+        }
 
         // The reply-to first: whatever else is wrong, it decides whether the sender can be told.
         let allowed = self.check_reply_to(&delivery);
         let answerable = allowed.is_ok() && !delivery.one_way;
-        let parts = allowed.and_then(|()| self.parts(frame, &metadata, &delivery));
+        let parts = allowed.and_then(|()| match &http {
+            Some(media_type) => self.whole(frame, media_type, &delivery),
+            None => self.parts(frame, &metadata, &delivery),
+        });
         match parts {
-            Ok(Parts { method, target, fields, host }) => Ok(Request {
+            Ok(Parts { method, target, fields, host, raw_headers, body }) => Ok(Request {
                 method,
                 target: target.target,
                 path: target.path,
@@ -104,7 +120,8 @@ impl Mapping {
                 host,
                 content_type: fields.content_type,
                 headers: fields.headers,
-                body: frame.body.clone(),
+                raw_headers,
+                body,
                 delivery,
             }),
             Err(reason) => {
@@ -134,30 +151,32 @@ impl Mapping {
         }
     }
 
-    /// What the message says of the request. Each way in has its branch here.
+    /// What the message's headers say of the request.
     fn parts(&self, frame: &Frame, metadata: &Metadata<'_>, delivery: &Delivery) -> Result<Parts, Reason> {
-        if frame.headers.get("content-type").is_some_and(is_structured) {
-            return Err(Reason::StructuredMode);
-        }
         let method = method(metadata, delivery, !frame.body.is_empty())?;
-        let target = self.target(metadata, delivery, &method)?;
+        let target = match metadata.url(&delivery.headers) {
+            None => self.default_target(delivery, None)?,
+            Some(url) => self.target(&url, delivery, &method)?,
+        };
         let mut fields = Fields::read(&frame.headers, self.strict_headers)?;
         let host = fields.settle_host(target.host.as_ref());
-        Ok(Parts { method, target, fields, host })
+        Ok(Parts { method, target, fields, host, raw_headers: Headers::default(), body: frame.body.clone() })
     }
 
-    fn target(
-        &self,
-        metadata: &Metadata<'_>,
-        delivery: &Delivery,
-        method: &str,
-    ) -> Result<Target, InvalidTarget> {
-        let target = match metadata.url(&delivery.headers) {
-            None => return self.default_target(delivery, None),
-            Some(url) => match target::parse(&url)? {
-                Parsed::Destination { query } => return self.default_target(delivery, Some(query)),
-                Parsed::Target(target) => target,
-            },
+    /// What its body says, where that is a request of its own.
+    fn whole(&self, frame: &Frame, media_type: &[u8], delivery: &Delivery) -> Result<Parts, Reason> {
+        let Whole { method, target, headers, body } = structured::read(frame, media_type)?;
+        let method = checked(method.as_bytes())?;
+        let target = self.target(&target, delivery, &method)?;
+        let mut fields = Fields::whole(&headers, self.strict_headers)?;
+        let host = fields.settle_host(target.host.as_ref());
+        Ok(Parts { method, target, fields, host, raw_headers: headers, body })
+    }
+
+    fn target(&self, url: &Bytes, delivery: &Delivery, method: &str) -> Result<Target, InvalidTarget> {
+        let target = match target::parse(url)? {
+            Parsed::Destination { query } => return self.default_target(delivery, Some(query)),
+            Parsed::Target(target) => target,
         };
         if target.target == "*"[..] && method != "OPTIONS" {
             // Asterisk form is for OPTIONS alone (RFC 9112 section 3.2.4).
@@ -193,6 +212,8 @@ struct Parts {
     target: Target,
     fields: Fields,
     host: Option<Bytes>,
+    raw_headers: Headers,
+    body: Bytes,
 }
 
 /// Fills the template in one pass, so that what is filled in is not taken for a placeholder.
@@ -216,26 +237,20 @@ fn fill(template: &str, destination: &str, kind: &str) -> String {
 }
 
 fn method(metadata: &Metadata<'_>, delivery: &Delivery, body: bool) -> Result<String, Reason> {
-    /// The longest registered one has 17 characters (IANA HTTP Method Registry).
-    const LONGEST: usize = 32;
     match metadata.method() {
-        Some(method) if method.len() <= LONGEST && is_token(method) => {
-            Ok(String::from_utf8_lossy(method).into_owned())
-        }
-        Some(_) => Err(Reason::Method),
+        Some(method) => checked(method),
         None if delivery.one_way => Ok("NOTIFY".to_owned()),
         None if body || !metadata.has_url() => Ok("POST".to_owned()),
         None => Ok("GET".to_owned()),
     }
 }
 
-/// `application/http; msgtype=request` (RFC 9112 section 10.2).
-fn is_structured(content_type: &[u8]) -> bool {
-    let mut parts = content_type.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
-    let request = |parameter: &[u8]| {
-        let value = parameter.get(..8).filter(|name| name.eq_ignore_ascii_case(b"msgtype="));
-        value.is_some()
-            && matches!(parameter[8..].to_ascii_lowercase().as_slice(), b"request" | b"\"request\"")
-    };
-    parts.next().is_some_and(|media| media.eq_ignore_ascii_case(b"application/http")) && parts.any(request)
+fn checked(method: &[u8]) -> Result<String, Reason> {
+    /// The longest registered one has 17 characters (IANA HTTP Method Registry).
+    const LONGEST: usize = 32;
+    if method.len() <= LONGEST && is_token(method) {
+        Ok(String::from_utf8_lossy(method).into_owned())
+    } else {
+        Err(Reason::Method)
+    }
 }

@@ -41,11 +41,45 @@
 //! assert!(finished.bytes.starts_with(b"SEND\ndestination:/queue/replies\n"));
 //! # Ok::<(), stomp_wsgi::http::Rejected>(())
 //! ```
+//!
+//! # Structured mode
+//!
+//! A message of the type `application/http` (`msgtype=request`, which may be left out) has one whole HTTP
+//! request as its body, and is answered by one message whose body is one whole response
+//! (`application/http; msgtype=response`). Nothing of either is lost to what brokers do to headers: names,
+//! repeats and order arrive as they were sent. The reply's own headers are only what selectors and
+//! requesters go by: `http_statusCode`, `http_reasonPhrase`, `http_isError`. Errors are answered in kind, and
+//! `http_acceptStream` does not count: one response is one message.
+//!
+//! What RFC 9112 says of messages holds, but for what concerns connections:
+//!
+//! | request | here | RFC 9112 |
+//! |---|---|---|
+//! | version | 1.0 or 1.1; 505 else | 2.3 |
+//! | empty lines before the first, LF without CR | taken | 2.2 |
+//! | target | as in property mode | 3.2 |
+//! | Host | may be missing: a message needs none to arrive. Several, or what can be no host: 400 | 3.2 |
+//! | folded lines, blanks before a colon, CR, NUL | 400 | 5.1, 5.2 |
+//! | more than 500 headers, or 1 MiB of them | 431 | (RFC 6585, 5) |
+//! | Transfer-Encoding `chunked` | is undone; extensions and trailers are dropped | 7.1 |
+//! | another coding before it; another one last, or in HTTP/1.0 | 501; 400 | 6.1, 6.3 |
+//! | Content-Length, not what is there; several that differ; next to Transfer-Encoding | 400 | 6.2, 6.3 |
+//! | neither | no body; octets that are there all the same: 400 | 6.3 |
+//! | `Expect: 100-continue` | passes, and nobody waits | (RFC 9110, 10.1.1) |
+//!
+//! Repeats are joined in [`Request::headers`], as CGI wants it, and apart in [`Request::raw_headers`].
+//!
+//! The response has the application's headers as they are. Content-Length is added where there is none; with
+//! HEAD and 304 it is the application's or missing; 1xx and 204 have none (RFC 9110, 8.6). There is no Date,
+//! no Connection, no Transfer-Encoding. A body that is shorter than the application's Content-Length leaves
+//! with that Content-Length and `http_isError=true`: whoever reads the response finds it incomplete (RFC
+//! 9112, 8). Of what a broker limits, [`Mapping::max_reply`] alone concerns it.
 
 mod answer;
 mod dead_letter;
 mod envelope;
 mod fields;
+mod framing;
 mod mapping;
 mod metadata;
 mod name;
@@ -56,7 +90,9 @@ mod request;
 mod reserved;
 mod responder;
 mod response;
+mod structured;
 mod target;
+mod whole;
 
 pub use answer::{answer, reject};
 pub use dead_letter::dead_letter;
@@ -68,6 +104,7 @@ pub use request::{Delivery, Request};
 pub(crate) use reserved::is_reserved;
 pub use responder::{Fault, Finished, Responder};
 pub use response::{Head, InvalidHead, Status};
+pub use structured::InvalidMessage;
 pub use target::InvalidTarget;
 
 #[cfg(test)]

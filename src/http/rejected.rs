@@ -1,6 +1,6 @@
 //! Messages that can be no request.
 use super::reply_to::ReplyToError;
-use super::{Delivery, InvalidTarget};
+use super::{Delivery, InvalidMessage, InvalidTarget};
 
 /// A message that never reaches the application, why, and where it came from.
 ///
@@ -24,10 +24,11 @@ impl Rejected {
         self.answerable
     }
 
-    /// The status of the answer: 400, or 415 where the message is of a kind that is not supported.
+    /// The status of the answer: 400, or 431, 501 or 505 where RFC 9110 and 6585 have a better one for a
+    /// whole request.
     pub fn status(&self) -> u16 {
-        match self.reason {
-            Reason::StructuredMode => 415,
+        match &self.reason {
+            Reason::Message(invalid) => invalid.status(),
             _ => 400,
         }
     }
@@ -52,9 +53,7 @@ pub enum Reason {
     /// The reply-to or the correlation-id is longer than [`Mapping::max_header_line`](super::Mapping).
     #[error("reply-to or correlation-id are too long to be sent back")]
     Unanswerable,
-    /// The body is a whole HTTP message (`application/http; msgtype=request`).
-    #[error(
-        "application/http messages are not supported; send method, target and headers as message headers"
-    )]
-    StructuredMode,
+    /// The message is `application/http`, and its body is no request.
+    #[error("the HTTP message is malformed: {0}")]
+    Message(#[from] InvalidMessage),
 }

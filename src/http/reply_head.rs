@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use super::name::{HeaderNames, Short, has_prefix, same_key};
 use super::reserved::is_reserved_outwards;
-use super::{Fault, Head, Mapping, Status};
+use super::{Delivery, Fault, Head, Mapping, Status, whole};
 
 /// A head whose names and values are fit for any broker.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub(super) struct ReplyHead<'a> {
     pub(super) content_type: Option<Cow<'a, [u8]>>,
     /// No two of the same name.
     pub(super) fields: SmallVec<[Field<'a>; 12]>,
+    /// What comes before the body, in structured mode: the response's own head.
+    pub(super) inner: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -30,13 +32,41 @@ impl<'a> ReplyHead<'a> {
     /// A status alone.
     pub(super) fn bare(status: &'a Status) -> Self {
         let reason = outward(&status.reason);
-        Self { code: status.code, reason, content_type: None, fields: SmallVec::new() }
+        Self { code: status.code, reason, content_type: None, fields: SmallVec::new(), inner: Vec::new() }
     }
 
-    /// A status with a text for people.
-    pub(super) fn plain(status: &'a Status) -> Self {
-        let content_type = Some(Cow::Borrowed(&b"text/plain; charset=utf-8"[..]));
-        Self { content_type, ..Self::bare(status) }
+    /// A status with a text for people, `length` octets long, in the kind of the request.
+    pub(super) fn plain(status: &'a Status, delivery: &Delivery, length: usize) -> Self {
+        const TEXT: &[u8] = b"text/plain; charset=utf-8";
+        if !delivery.structured {
+            return Self { content_type: Some(Cow::Borrowed(TEXT)), ..Self::bare(status) };
+        }
+        let mut head = Head::new(status.clone());
+        head.headers.push((b"Content-Type".to_vec(), TEXT.to_vec()));
+        Self::around(status, whole::head(&head, delivery.head_only, length as u64))
+    }
+
+    /// An application's head in structured mode, with `taken` octets of body. Of its headers no broker sees
+    /// any.
+    pub(super) fn whole(
+        head: &'a Head,
+        mapping: &Mapping,
+        is_head: bool,
+        taken: usize,
+    ) -> Result<Self, Fault> {
+        let mut reply = Self::around(&head.status, whole::head(head, is_head, taken as u64));
+        if reply.inner.len() + taken > mapping.max_reply {
+            return Err(Fault::TooLarge { limit: mapping.max_reply });
+        }
+        if !mapping.fits(b"http_reasonPhrase", &reply.reason) {
+            reply.reason = Cow::Borrowed(b""); // it is in the response, too
+        }
+        Ok(reply)
+    }
+
+    fn around(status: &'a Status, inner: Vec<u8>) -> Self {
+        let content_type = Some(Cow::Borrowed(&b"application/http; msgtype=response"[..]));
+        Self { content_type, inner, ..Self::bare(status) }
     }
 
     /// An application's head. `length` says whether its Content-Length goes along: only a reply to HEAD

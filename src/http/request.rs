@@ -23,9 +23,13 @@ pub struct Request {
     /// Media type of the body (`CONTENT_TYPE`).
     pub content_type: Option<Bytes>,
     /// The other headers in order, names as sent (Camel's escapes decoded), no two of which fold to the same
-    /// `HTTP_` key; never content-type or content-length. `Host` is among them wherever `host` is set, and
+    /// `HTTP_` key (a structured request's repeats are joined: with `; ` for Cookie, else `,`); never content-type or content-length. `Host` is among them wherever `host` is set, and
     /// says the same. Values hold no CR, LF or NUL.
     pub headers: Vec<(Bytes, Bytes)>,
+    /// The headers of a [structured](Delivery::structured) request exactly as they came: repeats, order,
+    /// spelling, and those that [`headers`](Self::headers) leaves out. Empty else: see
+    /// [`Delivery::headers`].
+    pub raw_headers: Headers,
     /// The body, whole.
     pub body: Bytes,
     /// What the broker knows of it.
@@ -56,6 +60,10 @@ pub struct Delivery {
     pub one_way: bool,
     /// Whether the requester takes a streamed reply (`http_acceptStream`).
     pub accept_stream: bool,
+    /// The request came whole in the message's body (`application/http`), and so goes its reply.
+    pub structured: bool,
+    /// No reply has a body, not even an error: a structured request's method is HEAD.
+    pub head_only: bool,
     /// 1 for the first try.
     pub attempt: u32,
     /// `host:port` of the broker connection.
@@ -65,7 +73,7 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Reads what STOMP and the brokers say. `one_way` and `accept_stream` are the mapping's to add.
+    /// Reads what STOMP and the brokers say. What HTTP says is the mapping's to add.
     pub(super) fn new(headers: &Headers, broker: &Arc<str>, attempt: u32) -> Self {
         Self {
             destination: headers.bytes("destination").unwrap_or_default(),
@@ -78,6 +86,8 @@ impl Delivery {
             expires: headers.text("expires").and_then(|ms| ms.parse().ok()).filter(|&ms| ms != 0),
             one_way: false,
             accept_stream: false,
+            structured: false,
+            head_only: false,
             attempt,
             broker: Arc::clone(broker),
             headers: headers.clone(),

@@ -15,6 +15,10 @@ use crate::stomp::Version;
 /// (`http_moreContent=false`), and is empty-bodied unless it is the only one. Status and headers are on
 /// number 0.
 ///
+/// A [structured](super::Delivery::structured) request gets one message, whose body is one whole HTTP/1.1
+/// response: status line, the application's headers as it gave them, body. Content-Length is added where the
+/// application gave none.
+///
 /// A one-way request gets no message at all; its application runs to the end, for what it does.
 ///
 /// | request | response | on the wire |
@@ -22,7 +26,7 @@ use crate::stomp::Version;
 /// | HEAD | any | no body; the application's Content-Length goes along |
 /// | any | 1xx, 204, 304 | no body |
 /// | any | more than Content-Length | cut there |
-/// | any | less than Content-Length | `http_isError=true` |
+/// | any | less than Content-Length | `http_isError=true`; the Content-Length of a structured reply stays |
 /// | any | failed, nothing sent | 500 |
 /// | stream | failed, something sent | `http_isError=true`, `http_moreContent=false` |
 pub struct Responder<'a> {
@@ -193,7 +197,11 @@ impl<'a> Responder<'a> {
             let broken = self.fault.is_some();
             // Never absent: that would be a fault.
             let encoded = self.head.as_ref().ok_or(Fault::NotStarted).and_then(|head| {
-                let reply = ReplyHead::new(head, self.mapping, self.is_head)?;
+                let reply = if self.envelope.delivery.structured {
+                    ReplyHead::whole(head, self.mapping, self.is_head, self.body.len())?
+                } else {
+                    ReplyHead::new(head, self.mapping, self.is_head)?
+                };
                 let part = Part::whole(&reply, &self.body, broken, self.receipt);
                 Ok((self.envelope.encode(&part), reply.code))
             });
@@ -207,7 +215,7 @@ impl<'a> Responder<'a> {
         }
         let status = Status::of(500);
         let body: &[u8] = if self.is_head { b"" } else { b"Internal Server Error\n" };
-        let reply = ReplyHead::plain(&status);
+        let reply = ReplyHead::plain(&status, self.envelope.delivery, body.len());
         Finished {
             bytes: self.envelope.encode(&Part::whole(&reply, body, false, self.receipt)),
             status: status.code,

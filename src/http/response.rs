@@ -53,11 +53,13 @@ impl Status {
             415 => "Unsupported Media Type",
             422 => "Unprocessable Content",
             429 => "Too Many Requests",
+            431 => "Request Header Fields Too Large",
             500 => "Internal Server Error",
             501 => "Not Implemented",
             502 => "Bad Gateway",
             503 => "Service Unavailable",
             504 => "Gateway Timeout",
+            505 => "HTTP Version Not Supported",
             _ => "",
         };
         Self { code, reason: reason.as_bytes().to_vec() }
@@ -85,7 +87,8 @@ impl Head {
         Self { status, headers: Vec::new() }
     }
 
-    /// Adds a header.
+    /// Adds a header. Blanks around the value are left out: they are no part of it (RFC 9110 section 5.5), but
+    /// in STOMP they would be.
     ///
     /// # Errors
     ///
@@ -99,7 +102,8 @@ impl Head {
         if value.iter().any(is_control) {
             return Err(InvalidHead::Value { name: excerpt(name) });
         }
-        if HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop.as_bytes())) {
+        let value = value.trim_ascii();
+        if is_hop_by_hop(name) {
             return Err(InvalidHead::HopByHop { name: excerpt(name) });
         }
         if name.eq_ignore_ascii_case(CONTENT_LENGTH) {
@@ -137,12 +141,16 @@ const HOP_BY_HOP: [&str; 8] = [
     "upgrade",
 ];
 
+pub(super) fn is_hop_by_hop(name: &[u8]) -> bool {
+    HOP_BY_HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop.as_bytes()))
+}
+
 fn is_control(byte: &u8) -> bool {
     byte.is_ascii_control()
 }
 
 /// A number as Content-Length has it: digits and nothing else, but for blanks around them.
-fn decimal(value: &[u8]) -> Option<u64> {
+pub(super) fn decimal(value: &[u8]) -> Option<u64> {
     let digits = value.trim_ascii();
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
@@ -284,6 +292,17 @@ mod tests {
         assert_eq!(head.content_length(), Some(12));
         assert_eq!(head.header(b"Content-Length", b"12"), Ok(()));
         assert_eq!(head.header(b"Content-Length", b"13"), Err(InvalidHead::ContentLength));
+    }
+
+    #[test]
+    fn blanks_around_a_value_are_no_part_of_it() {
+        let mut head = Head::new(Status::of(200));
+        // As Django gives it.
+        head.header(b"Set-Cookie", b" a=1; Path=/").unwrap();
+        head.header(b"X-A", b"b c  ").unwrap();
+        head.header(b"X-B", b"  ").unwrap();
+        let values: Vec<_> = head.headers.iter().map(|(_, value)| value.as_slice()).collect();
+        assert_eq!(values, [&b"a=1; Path=/"[..], b"b c", b""]);
     }
 
     #[test]

@@ -320,6 +320,8 @@ impl Worker {
     }
 
     fn leave_at_once(&mut self) {
+        // A stream without an end would keep its worker, and so the process.
+        self.ledger.lost();
         self.connection.end();
         self.phase = Phase::Over;
     }

@@ -80,23 +80,35 @@ impl<'a> Encoder<'a> {
     /// Ends the frame with a body and its `content-length`, which is there for an empty one too: a JMS
     /// broker takes such a message for bytes.
     pub fn body(self, body: &[u8]) {
-        debug_assert!(body.is_empty() || self.command.allows_body(), "{} has no body", self.command);
+        self.body_of([body]);
+    }
+
+    /// The same with a body in pieces.
+    pub(crate) fn body_of<const N: usize>(self, pieces: [&[u8]; N]) {
+        let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+        debug_assert!(length == 0 || self.command.allows_body(), "{} has no body", self.command);
         self.out.extend_from_slice(b"content-length:");
-        self.out.extend_from_slice(itoa::Buffer::new().format(body.len()).as_bytes());
+        self.out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
         self.out.extend_from_slice(b"\n\n");
-        self.out.extend_from_slice(body);
+        pieces.iter().for_each(|piece| self.out.extend_from_slice(piece));
         self.out.push(0);
     }
 
     /// Ends the frame with a body and no `content-length`, which a JMS broker takes for a text message. A
     /// text with a NUL in it is sent as [`body`](Self::body) does: it would end there otherwise.
     pub fn text(self, body: &[u8]) {
-        if memchr::memchr(0, body).is_some() {
-            return self.body(body);
+        self.text_of([body]);
+    }
+
+    /// The same with a body in pieces.
+    pub(crate) fn text_of<const N: usize>(self, pieces: [&[u8]; N]) {
+        if pieces.iter().any(|piece| memchr::memchr(0, piece).is_some()) {
+            return self.body_of(pieces);
         }
-        debug_assert!(body.is_empty() || self.command.allows_body(), "{} has no body", self.command);
+        let empty = pieces.iter().all(|piece| piece.is_empty());
+        debug_assert!(empty || self.command.allows_body(), "{} has no body", self.command);
         self.out.push(b'\n');
-        self.out.extend_from_slice(body);
+        pieces.iter().for_each(|piece| self.out.extend_from_slice(piece));
         self.out.push(0);
     }
 

@@ -56,7 +56,9 @@ class Server:
         chdir: Path = APPS,
         options: tuple[object, ...] = (),
         uri: str | None = None,
+        env: dict[str, str] | None = None,
     ) -> None:
+        self.env = environment(directory) | (env or {})
         self.directory, self.port, self.reactor, self.destination = directory, port, reactor, destination
         self.command = [str(binary()), "serve", app, "--broker", uri or f"stomp://guest:guest@127.0.0.1:{port}"]
         self.command += ["--destination", destination, "--reactor", reactor, "--chdir", str(chdir)]
@@ -66,7 +68,7 @@ class Server:
 
     def start(self) -> Server:
         """Starts; requests wait in the broker until it has subscribed."""
-        self.process = processes.spawn(self.command, self.log, environment(self.directory))
+        self.process = processes.spawn(self.command, self.log, self.env)
         return self
 
     @property

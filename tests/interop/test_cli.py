@@ -91,6 +91,29 @@ def test_bad_destination():
 
 
 @pytest.mark.parametrize(
+    ("variable", "word"),
+    [
+        ("", "NAME=VALUE"),
+        ("no-equals", "NAME=VALUE"),
+        ("=x", "NAME=VALUE"),
+        ("a b=x", "NAME=VALUE"),
+        ("A=1,2", "commas"),
+        ("PATH_INFO=/", "PATH_INFO"),
+        ("HTTP_HOST=h", "HTTP_HOST"),
+        ("CONTENT_LENGTH=1", "CONTENT_LENGTH"),
+        ("wsgi.input=x", "wsgi.input"),
+        ("stomp.headers=x", "stomp.headers"),
+        ("SCRIPT_NAME=/x", "--script-name"),
+        ("wsgi.url_scheme=https", "--url-scheme"),
+    ],
+)
+def test_bad_environ(variable, word):
+    done = serve("--environ", variable)
+    assert done.returncode == 2
+    says(done, word)
+
+
+@pytest.mark.parametrize(
     ("app", "word"),
     [
         ("broken:app", "a_module_that_does_not_exist"),

@@ -9,22 +9,6 @@ from stomp_client import Request
 REACTOR = "thread-pool"
 
 
-def test_a_whole_http_request_as_the_body_is_refused(broker, serve):
-    """Rather than taken for the body of some other request."""
-    server = serve(broker, REACTOR)
-    with server.requester() as caller:
-        whole = b"PUT /echo/whole HTTP/1.1\r\nHost: example.org\r\nContent-Length: 5\r\n\r\nhello"
-        frame = caller.frame(Request("", "", whole), "structured")
-        for name in ("http_requestMethod", "http_requestUrl"):
-            del frame.headers[name]
-        frame.headers["content-type"] = "application/http; msgtype=request"
-        caller.send(frame)
-        reply = caller.receive(20)
-        assert reply.headers["correlation-id"] == "structured"
-        assert reply.headers["http_statusCode"].startswith("4")
-        assert b"application/http" in reply.body
-
-
 def test_camels_names(broker, serve):
     server = serve(broker, REACTOR)
     with server.requester() as caller:

@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use stomp_wsgi::app::wsgi::{Config, Setup, Wsgi};
 use stomp_wsgi::app::{Application, Flow, Reply};
 use stomp_wsgi::http::{Delivery, Head, Request};
+use stomp_wsgi::stomp::Headers;
 use tracing::field::{Field, Visit};
 use tracing::span;
 
@@ -131,6 +132,7 @@ pub(crate) fn get(target: &str) -> Request {
         host: None,
         content_type: None,
         headers: Vec::new(),
+        raw_headers: Headers::default(),
         body: Bytes::new(),
         delivery: Delivery { attempt: 1, ..Delivery::default() },
     }

@@ -13,7 +13,7 @@ use super::{
     Make,
     toy::{Peer, Toy, WITHIN, expect, gate, link, next, say, some, start, tell},
 };
-use crate::{End, Input};
+use crate::{End, Input, JOB_STACK};
 
 /// Runs a job for each line, in lines of 8 bytes.
 fn answer(toy: &mut Toy, partial: &mut Vec<u8>, bytes: &[u8]) {
@@ -321,6 +321,36 @@ pub fn a_finished_link_frees_its_workers(make: Make) {
     running.finish();
     // All that had begun came to an end before `run` returned.
     let _ = news.try_iter().count();
+}
+
+/// A job may use its stack, where too little of it would end the whole process.
+pub fn a_job_has_room_to_recurse(make: Make) {
+    /// Goes deeper until a local variable is so far below `top`.
+    fn recurse(top: usize, far: usize) -> usize {
+        let frame = std::hint::black_box([0_u8; 4096]);
+        let depth = top - frame.as_ptr().addr();
+        if depth < far { recurse(top, far).max(depth) } else { depth }
+    }
+    let peer = Peer::new();
+    let running = start(
+        make,
+        2,
+        vec![link(peer.port(), move |toy, input| {
+            match input {
+                Input::Connected => toy.run(0, move |_| {
+                    let top = std::hint::black_box([0_u8; 1]);
+                    let far = JOB_STACK - 512 * 1024;
+                    assert!(recurse(top.as_ptr().addr(), far) >= far);
+                    Some(b"deep".to_vec())
+                }),
+                Input::Output(output) => toy.outbox.extend(output.bytes),
+                _ => {}
+            }
+            toy.drain();
+        })],
+    );
+    expect(&mut peer.accept(), b"deep");
+    running.stop();
 }
 
 /// The link hears of it at once, or as soon as an inline job lets it, and may wait for the job.

@@ -14,7 +14,7 @@ use std::{
 use socket2::{Domain, Socket, Type};
 
 use super::Make;
-use crate::{Action, Input, Job, Link, Stop};
+use crate::{Action, Input, JOB_STACK, Job, Link, Stop};
 
 /// Longer than any step takes on a machine that is busy with other things.
 pub(super) const WITHIN: Duration = Duration::from_secs(10);
@@ -252,11 +252,13 @@ pub(super) fn start(make: Make, workers: usize, links: Vec<Box<dyn Link>>) -> Ru
 
 pub(super) fn start_with(make: Make, workers: usize, links: Vec<Box<dyn Link>>, stop: Stop) -> Running {
     let ((sender, result), asked) = (channel(), stop.clone());
-    thread::spawn(move || {
+    let run = move || {
         let result = make(some(workers)).run(links, &asked);
         // The test may have failed meanwhile.
         let _ = sender.send(result);
-    });
+    };
+    // An inline reactor's jobs have the stack of this thread.
+    thread::Builder::new().stack_size(JOB_STACK).spawn(run).expect("a thread");
     Running { stop, result }
 }
 

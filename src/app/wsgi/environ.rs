@@ -8,6 +8,8 @@
 //! - `REMOTE_ADDR` is empty, as it is behind a Unix socket: a message has a sender but no address, and
 //!   applications that index it must not fail.
 //! - `SERVER_NAME` and `SERVER_PORT` are those of the request, where it names a host.
+//! - `stomp.http_headers` are the headers of a request that came whole (`application/http`), as they came:
+//!   here repeats are still apart. It is not there else; `stomp.headers` has them then.
 //! - `REQUEST_URI` and `RAW_URI` are the target as it came.
 
 use std::sync::{Mutex, PoisonError};
@@ -76,6 +78,10 @@ impl Environ {
             self.set_host(&environ, host, text)?;
         }
         drop(shared);
+        if request.delivery.structured {
+            let headers = Bound::new(py, RawHeaders::new(request.raw_headers.clone()))?;
+            environ.set_item(intern!(py, "stomp.http_headers"), headers)?;
+        }
         self.set_input(&environ, &request.body)?;
         set_delivery(&environ, &request.delivery)?;
         Ok(environ)

@@ -3,24 +3,33 @@
 //! A child made by `os.fork()` has copies of our sockets and queues, and one thread: the one that ran the
 //! application. Most children never come back to us (`subprocess`, `multiprocessing`, `os._exit()`). One that
 //! does, because it returns from the application or raises, must not go on as a second server with the same
-//! connection: it cannot send anything, and ends where its request does.
+//! connection: it cannot send anything, and ends where its request does. What it makes of signals is in `fork.py`.
 
+use std::ffi::CStr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use pyo3::exceptions::PySystemExit;
+use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{IntoPyDict, PyCFunction};
+use pyo3::types::PyCFunction;
+
+const SOURCE: &CStr = ffi::c_str!(include_str!("fork.py"));
+
+const MODULE: &CStr = c"_stomp_wsgi_fork";
 
 /// How many forks lie between this process and the one that [`watch`]ed first.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
-/// Has Python count forks.
+/// Has Python tell of forks. To do so twice makes no difference.
 pub(super) fn watch(py: Python<'_>) -> PyResult<()> {
+    if py.import("sys")?.getattr("modules")?.contains(MODULE)? {
+        return Ok(());
+    }
     let count = PyCFunction::new_closure(py, None, None, |_, _| {
         GENERATION.fetch_add(1, Ordering::Relaxed);
     })?;
-    let hooks = [("after_in_child", count)];
-    py.import("os")?.getattr("register_at_fork")?.call((), Some(&hooks.into_py_dict(py)?))?;
+    let module = PyModule::from_code(py, SOURCE, c"stomp_wsgi/fork.py", MODULE)?;
+    module.call_method1("watch", (count,))?;
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use super::{fork, thread};
+use super::{embedded, fork, thread};
 
 /// The minor version of CPython that this program is linked with, `3.11`.
 const VERSION: &str = env!("STOMP_WSGI_PYTHON_VERSION");
@@ -83,8 +83,8 @@ impl Setup {
     }
 
     /// Makes a Python that runs already ready to import an application, as [`start`](Self::start) does the
-    /// one that it starts: `sys.path`, and what frameworks must know before they are imported. For a program
-    /// that is itself a Python extension.
+    /// one that it starts: `sys.path`, our package `stomp_wsgi`, and what frameworks must know before they are
+    /// imported. For a program that is itself a Python extension.
     ///
     /// # Errors
     /// [`StartError`], where it is a peculiar Python.
@@ -267,6 +267,7 @@ fn prepare(py: Python<'_>, directory: &Path, python_path: &[PathBuf]) -> PyResul
         let entry = std::path::absolute(entry).unwrap_or_else(|_| entry.to_owned());
         path.insert(index, entry.into_os_string())?;
     }
+    embedded::register(py)?;
     let environ = py.import("os")?.getattr("environ")?;
     let before: Option<String> = environ.call_method1("get", (FALCON_METHODS,))?.extract()?;
     environ.set_item(FALCON_METHODS, with_notify(before.as_deref().unwrap_or_default()))

@@ -20,14 +20,16 @@
 //! # Threads and the GIL
 //!
 //! A call attaches its thread to Python and detaches it in the end. The thread's Python state outlives the
-//! call, so `threading.local` means what it says. While the application runs, its thread is attached, except
-//! when a block of a streamed reply is handed over: that may wait for the broker. [`Application::batch`] holds
-//! on to the GIL over several calls.
+//! call, so `threading.local` means what it says; the context does not, so context variables are the request's
+//! own. While the application runs, its thread is attached, except when a block of a streamed reply is handed
+//! over: that may wait for the broker. [`Application::batch`] holds on to the GIL over several calls.
 //!
 //! Nothing that a Python application raises comes through, be it `SystemExit` or `KeyboardInterrupt`: it
 //! is logged with its traceback, and is that request's error.
 
 mod config;
+mod context;
+mod embedded;
 mod environ;
 mod errors;
 mod fork;
@@ -167,9 +169,11 @@ impl Wsgi {
     fn serve(&self, py: Python<'_>, request: &Request, ticket: wire::Ticket) -> PyResult<()> {
         let environ = self.environ.of(py, request)?;
         let start = Bound::new(py, StartResponse::new(ticket, request))?;
-        let outcome = respond::respond(self.app.bind(py), environ, &start);
-        start.get().close(py);
-        outcome
+        context::fresh(py, || {
+            let outcome = respond::respond(self.app.bind(py), environ, &start);
+            start.get().close(py);
+            outcome
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! `stomp.headers`: the headers of the message as they came.
+//! `stomp.headers`: the headers of the message as they came. `stomp.http_headers`: those of a request within.
 
 use pyo3::prelude::*;
 use pyo3::pyclass::CompareOp;
@@ -8,7 +8,7 @@ use pyo3::types::{PyIterator, PyList};
 use super::text;
 use crate::stomp::Headers;
 
-/// A sequence of (name, value) pairs of native strings, in the order of the frame, repeats included. It is
+/// A sequence of (name, value) pairs of native strings, in their order, repeats included. It is
 /// built when somebody looks at it: few applications do, and a message has a dozen or two of them.
 #[pyclass(frozen, sequence, module = "stomp_wsgi", name = "RawHeaders")]
 pub(super) struct RawHeaders {

@@ -1,5 +1,7 @@
 //! Calls the application and sends what it returns (PEP 3333, "Specification Details").
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -20,19 +22,29 @@ pub(super) fn respond(
     let result = app.call1((environ, start))?;
     let start = start.get();
     // Exactly these types: a subclass may well iterate its own way, or have a close().
-    let short = if let Ok(blocks) = result.cast_exact::<PyList>() {
-        listed(start, || blocks.len(), |index| blocks.get_item(index), py)?
+    let outcome = if let Ok(blocks) = result.cast_exact::<PyList>() {
+        listed(start, || blocks.len(), |index| blocks.get_item(index), py)
     } else if let Ok(blocks) = result.cast_exact::<PyTuple>() {
-        listed(start, || blocks.len(), |index| blocks.get_item(index), py)?
+        listed(start, || blocks.len(), |index| blocks.get_item(index), py)
     } else {
-        let outcome = iterated(start, &result);
+        // A panic is a bug of ours, for which the application's locks and files must not pay.
+        let outcome = catch_unwind(AssertUnwindSafe(|| iterated(start, &result)));
         close(&result);
-        outcome?
+        outcome.unwrap_or_else(|panic| resume_unwind(panic))
     };
-    if short > 0 {
-        tracing::warn!(short, "the body is shorter than its Content-Length");
+    match outcome {
+        Ok(0) => Ok(()),
+        Ok(short) => {
+            tracing::warn!(short, "the body is shorter than its Content-Length");
+            Ok(())
+        }
+        Err(error) if start.is_whole(py) => {
+            let traceback = report::traceback(py, &error);
+            tracing::error!("the application failed after its response\n{traceback}");
+            Ok(())
+        }
+        Err(error) => Err(error),
     }
-    Ok(())
 }
 
 /// A list or a tuple, without an iterator. A list may change while it is being sent.

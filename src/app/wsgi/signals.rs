@@ -79,7 +79,7 @@ impl Interpreter {
                 let _done = done;
                 work()
             };
-            let worker = thread::Builder::new().name("stomp-wsgi".into()).stack_size(reactors::STACK);
+            let worker = thread::Builder::new().name("stomp-wsgi".into()).stack_size(reactors::JOB_STACK);
             let worker = worker.spawn_scoped(scope, main)?;
             // Python writes the signal's number, and there is none of this one.
             while next(&mut signals)? != Done::BYTE {

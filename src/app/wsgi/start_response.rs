@@ -31,8 +31,10 @@ pub(super) struct StartResponse {
     ticket: Ticket,
     /// Sending may wait for the broker, which others should not wait for.
     streamed: bool,
-    /// A HEAD request: the body has no room, whatever length it would have.
+    /// A HEAD request: nobody sees the body.
     head_only: bool,
+    /// A message that nobody answers: it is there for what is done about it.
+    one_way: bool,
     state: Mutex<State>,
 }
 
@@ -117,6 +119,7 @@ impl StartResponse {
             ticket,
             streamed: request.delivery.accept_stream,
             head_only: request.method == "HEAD",
+            one_way: request.delivery.one_way,
             state: Mutex::new(state),
         }
     }
@@ -141,9 +144,8 @@ impl StartResponse {
             let length = usize::try_from(*room).unwrap_or(usize::MAX).min(block.len());
             fits = &block[..length];
             *room -= length as u64;
-            let full = *room == 0;
-            state.enough = full;
             if fits.len() < block.len() {
+                state.enough = true;
                 tracing::warn!(
                     extra = block.len() - fits.len(),
                     "the body goes on beyond Content-Length: cut"
@@ -163,7 +165,13 @@ impl StartResponse {
     pub(super) fn end(&self, py: Python<'_>, sole: Option<usize>) -> PyResult<u64> {
         self.commit(py, sole)?;
         let state = self.lock(py);
-        Ok(if state.enough { 0 } else { state.room.unwrap_or(0) })
+        Ok(if state.enough || self.head_only { 0 } else { state.room.unwrap_or(0) })
+    }
+
+    /// Whether the requester has all of its Content-Length, so that no later failure concerns it.
+    pub(super) fn is_whole(&self, py: Python<'_>) -> bool {
+        let state = self.lock(py);
+        !self.one_way && matches!(state.phase, Phase::Sent) && state.room == Some(0)
     }
 
     /// The request is over, however it went. The application may still have this object and use it.
@@ -219,9 +227,8 @@ impl StartResponse {
             let length = itoa::Buffer::new().format(length).to_owned();
             head.header(b"Content-Length", length.as_bytes()).map_err(invalid)?;
         }
-        // Without a body, Content-Length is about another response (RFC 9110 section 8.6).
-        let has_body = head.status.has_body() && !self.head_only;
-        self.lock(py).room = head.content_length().filter(|_| has_body);
+        // A 304's Content-Length is about another response (RFC 9110 section 8.6).
+        self.lock(py).room = head.content_length().filter(|_| head.status.has_body());
         wire::with(self.ticket, |reply| reply.start(head)).ok_or_else(|| self.elsewhere())
     }
 
@@ -229,7 +236,10 @@ impl StartResponse {
         let send = || wire::with(self.ticket, |reply| reply.block(block));
         let flow = if self.streamed { py.detach(send) } else { send() };
         if flow.ok_or_else(|| self.elsewhere())? == Flow::Enough {
-            self.lock(py).enough = true;
+            // An application that has given all that it promised may have more to do, as a2wsgi has, which
+            // runs background tasks there. It is left to end by itself, unless it gives another block.
+            let mut state = self.lock(py);
+            state.enough |= state.room != Some(0);
         }
         Ok(())
     }
@@ -254,7 +264,8 @@ impl StartResponse {
 
 impl Held {
     fn new(status: &Bound<'_, PyAny>, headers: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let Ok(line) = status.cast_exact::<PyString>() else {
+        // Subclasses of str are as good: Django's SafeString, StrEnum. A list of another kind may iterate its own way.
+        let Ok(line) = status.cast::<PyString>() else {
             let given = status.get_type().name()?;
             return Err(PyTypeError::new_err(format!("the status must be a str, not {given}")));
         };
@@ -290,7 +301,7 @@ fn head(status: Status, pairs: &Bound<'_, PyTuple>) -> PyResult<Head> {
             return Err(PyTypeError::new_err(message));
         }
         let (name, value) = (pair.get_borrowed_item(0)?, pair.get_borrowed_item(1)?);
-        let (Ok(name), Ok(value)) = (name.cast_exact::<PyString>(), value.cast_exact::<PyString>()) else {
+        let (Ok(name), Ok(value)) = (name.cast::<PyString>(), value.cast::<PyString>()) else {
             let given = (name.get_type().name()?, value.get_type().name()?);
             let message =
                 format!("header {index} must be a tuple of two str, not of {} and {}", given.0, given.1);

@@ -3,6 +3,7 @@ mod letters;
 mod properties;
 mod replies;
 mod requests;
+mod structured;
 
 use std::sync::Arc;
 

@@ -14,6 +14,7 @@ fn name() -> impl Strategy<Value = Vec<u8>> {
         "correlation-id",
         "content-type",
         "Content-Type",
+        "contentType",
         "content-length",
         "expires",
         "Expires",
@@ -59,6 +60,7 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
         vec(any::<u8>(), 0..40),
         "[ -~]{0,40}".prop_map(String::into_bytes),
         Just(b"true".to_vec()),
+        Just(b"application/http".to_vec()),
         Just(b"/queue/r".to_vec()),
         Just(b"evil\r\nreceipt:x\n\nbody\0SEND\ndestination:/queue/x\n\n\0".to_vec()),
     ]
@@ -179,7 +181,7 @@ proptest! {
         let mut checked = Head::new(Status::of(200));
         checked.header(name.as_bytes(), value.as_bytes()).expect("a token and no control characters");
         let sent = reply(&request, checked, &[]);
-        prop_assert_eq!(sent.only().headers.text(&name), Some(&value[..]));
+        prop_assert_eq!(sent.only().headers.text(&name), Some(value.trim_matches(' ')));
     }
 
     #[test]

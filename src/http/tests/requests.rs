@@ -310,31 +310,6 @@ fn reply_to_must_be_allowed() {
 }
 
 #[test]
-fn whole_http_messages_are_refused_clearly() {
-    for content_type in [
-        "application/http; msgtype=request",
-        "Application/HTTP;MsgType=\"request\"",
-        "application/http; version=1.1 ; msgtype=request",
-    ] {
-        let rejected =
-            map(&Mapping::default(), &call(&[("content-type", content_type)], "GET / ...")).unwrap_err();
-        assert_eq!(
-            (rejected.reason.clone(), rejected.status()),
-            (Reason::StructuredMode, 415),
-            "{content_type}"
-        );
-    }
-    for content_type in
-        ["application/http", "application/http; msgtype=response", "application/httpx; msgtype=request"]
-    {
-        assert!(
-            map(&Mapping::default(), &call(&[("content-type", content_type)], "")).is_ok(),
-            "{content_type}"
-        );
-    }
-}
-
-#[test]
 fn expiry() {
     for (value, expires) in [
         ("1700000000000", Some(1_700_000_000_000)),

@@ -44,6 +44,24 @@ fn a_drain_does_not_wait_for_ever() {
 }
 
 #[test]
+fn the_end_of_a_drain_cancels_what_still_runs() {
+    let mut bench = Bench::up("stomp://h");
+    bench.message("m1");
+    let job = bench.jobs[0].id();
+    let cancelled = Arc::clone(&bench.link.ledger_entry(job).cancelled);
+    bench.give(Input::Stop);
+    for _ in 0..4 {
+        assert!(!cancelled.load(Ordering::Relaxed));
+        bench.pass(9 * SECOND);
+        if !bench.finished {
+            bench.bytes(b"\n");
+            bench.sent();
+        }
+    }
+    assert!(bench.finished && cancelled.load(Ordering::Relaxed));
+}
+
+#[test]
 fn stops_at_once_where_there_is_no_connection() {
     let mut bench = Bench::new("stomp://h");
     bench.give(Input::Stop);

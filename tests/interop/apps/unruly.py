@@ -16,6 +16,8 @@ from probe import DIRECTORY, record, text
 
 logging.basicConfig(level=logging.INFO, format="%(levelname)s of the application: %(message)s")
 print("imported")  # stays in the buffer: nothing flushes it before the end
+if os.environ.get("UNRULY_EXIT"):
+    sys.exit("the application does not want to")
 atexit.register(record, "ended", "atexit")
 atexit.register(print, "printed by atexit")
 lock = threading.Lock()
@@ -30,8 +32,6 @@ signal.signal(signal.SIGUSR1, on_signal)
 if os.environ.get("UNRULY_TERM"):
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-if os.environ.get("UNRULY_EXIT"):
-    sys.exit("the application does not want to")
 
 
 def app(environ, start_response):

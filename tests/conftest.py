@@ -26,14 +26,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Tests that name `kind` (or `real_kind`: not our own broker) or `reactor` run for each of them."""
+    """Tests that name `kind` (or `real_kind`: not our own broker) or `reactor` run for each of them, unless they say of which."""
+    said = {name for mark in metafunc.definition.iter_markers("parametrize") for name in named(mark.args[0])}
+    wanted = set(metafunc.fixturenames) - said
     kinds = {kind: pytest.param(kind, marks=getattr(pytest.mark, kind)) for kind in KINDS}
-    if "kind" in metafunc.fixturenames:
+    if "kind" in wanted:
         metafunc.parametrize("kind", kinds.values())
-    if "real_kind" in metafunc.fixturenames:
+    if "real_kind" in wanted:
         metafunc.parametrize("real_kind", [kinds["activemq"], kinds["rabbitmq"]])
-    if "reactor" in metafunc.fixturenames:
+    if "reactor" in wanted:
         metafunc.parametrize("reactor", REACTORS)
+
+
+def named(names: str | tuple[str, ...]) -> list[str]:
+    """What `parametrize` takes for names."""
+    return [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
 
 
 def need(kind: str) -> type[brokers.Broker]:
