@@ -56,10 +56,11 @@ class Server:
         chdir: Path = APPS,
         options: tuple[object, ...] = (),
         env: dict[str, str] | None = None,
+        uri: str | None = None,
     ) -> None:
         self.env = environment(directory) | (env or {})
         self.directory, self.port, self.reactor, self.destination = directory, port, reactor, destination
-        self.command = [str(binary()), "serve", app, "--broker", f"stomp://guest:guest@127.0.0.1:{port}"]
+        self.command = [str(binary()), "serve", app, "--broker", uri or f"stomp://guest:guest@127.0.0.1:{port}"]
         self.command += ["--destination", destination, "--reactor", reactor, "--chdir", str(chdir)]
         self.command += map(str, options)
         self.log = directory / f"server-{reactor}.log"
