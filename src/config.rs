@@ -50,10 +50,15 @@ impl Config {
             connect_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(30),
             retry_delay: Duration::from_secs(1),
-            limits: Limits { header_line: 1 << 20, headers: 10_000, head: 16 << 20, ..Limits::default() },
+            limits: Self::limits(),
             mapping: Mapping::default(),
             policy: Policy::default(),
         }
+    }
+
+    /// The default of [`limits`](Self::limits).
+    pub(crate) fn limits() -> Limits {
+        Limits { header_line: 1 << 20, headers: 10_000, head: 16 << 20, ..Limits::default() }
     }
 
     /// Subscribes to these instead of the default.

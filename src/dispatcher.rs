@@ -1,10 +1,6 @@
 //! Joins a configuration, an application and a reactor.
 
-use std::{
-    io,
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 
 use reactors::{Reactor, Stop};
 
@@ -57,12 +53,12 @@ impl<R: Reactor> Dispatcher<R> {
         let Config { mut mapping, policy, .. } = self.config.clone();
         mapping.consumed.extend(self.config.destinations.iter().cloned());
         let service = Arc::new(Service::new(Arc::clone(&self.app), mapping, policy));
-        let fatal = Fatal::default();
-        let link = Worker::new(self.worker(), service, Arc::clone(&fatal));
+        let fatal = Fatal::new(stop.clone());
+        let link = Worker::new(self.worker(), service, fatal.clone());
         let source = self.reactor.run(vec![Box::new(link)], stop);
         let name = self.reactor.name();
         source.map_err(|source| RunError::Reactor { name, source })?;
-        match fatal.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        match fatal.why() {
             Some(why) => Err(RunError::Broker(why)),
             None => Ok(()),
         }

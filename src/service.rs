@@ -197,7 +197,7 @@ impl Reply for Watched<'_, '_> {
 
     fn block(&mut self, block: &[u8]) -> Flow {
         if self.cancelled.load(Ordering::Relaxed) {
-            return Flow::Enough;
+            return Flow::Gone;
         }
         self.responder.block(block)
     }

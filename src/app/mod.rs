@@ -39,6 +39,8 @@ pub enum Flow {
     /// Nothing more will be sent: Content-Length is reached, it is a HEAD, or nobody listens any more. What the
     /// application still has to do besides is its own affair.
     Enough,
+    /// Nobody waits for it any more: the requester left, the connection is lost, or the server had to stop.
+    Gone,
 }
 
 /// The application failed to answer.

@@ -43,7 +43,7 @@ mod with_broker {
         pub(in crate::cli) fn run(&self) -> anyhow::Result<()> {
             let server = self.listen.bind()?;
             let stop = Stop::new();
-            stop_on_signals(&stop, None)?;
+            stop_on_signals(&stop)?;
             server.run(&stop).context("the development broker failed")
         }
     }

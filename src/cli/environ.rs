@@ -41,8 +41,9 @@ mod with_python {
     use crate::{
         app::wsgi::{Setup, Wsgi},
         cli::call,
+        config::Config,
         http::Mapping,
-        stomp::{Command, Encoder, Frame, Limits, Parser, Version},
+        stomp::{Command, Encoder, Frame, Parser, Version},
     };
 
     /// Where a reply would go: a message without such a header is one-way.
@@ -66,16 +67,24 @@ mod with_python {
             interpreter.finalize();
             variables.sort();
             let mut out = io::stdout().lock();
-            for (name, value) in variables {
-                writeln!(out, "{name} = {value}")?;
+            let mut lines = variables.into_iter();
+            match lines.try_for_each(|(name, value)| writeln!(out, "{name} = {value}")) {
+                // The reader of a pipe that has seen enough is no failure.
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+                _ => Ok(()),
             }
-            Ok(())
         }
 
         /// The message that `stomp-wsgi call` would send, or one with these headers and no more.
         fn message(&self) -> anyhow::Result<Frame> {
             let mut bytes = Vec::new();
-            let mut frame = Encoder::new(&mut bytes, Version::V1_2, Command::Message)
+            let mut frame = Encoder::new(&mut bytes, Version::V1_2, Command::Message);
+            // First, since the first header of a name counts: these may replace what follows.
+            for (name, value) in &self.content.headers {
+                let name = if name.eq_ignore_ascii_case("content-type") { "content-type" } else { name };
+                frame = frame.header(name, value);
+            }
+            frame = frame
                 .header("destination", &self.destination)
                 .header("message-id", "1")
                 .header("subscription", "0");
@@ -86,10 +95,6 @@ mod with_python {
                 if !method.eq_ignore_ascii_case("NOTIFY") {
                     frame = frame.header("reply-to", REPLY_TO).header("correlation-id", "0");
                 }
-            }
-            for (name, value) in &self.content.headers {
-                let name = if name.eq_ignore_ascii_case("content-type") { "content-type" } else { name };
-                frame = frame.header(name, value);
             }
             frame.body(&self.content.body()?);
             parsed(&bytes)
@@ -113,7 +118,7 @@ mod with_python {
     }
 
     fn parsed(bytes: &[u8]) -> anyhow::Result<Frame> {
-        let mut parser = Parser::new(Limits::default());
+        let mut parser = Parser::new(Config::limits());
         parser.feed(bytes);
         parser.next_frame()?.context("it ends before its content-length")
     }

@@ -64,6 +64,9 @@ enum Exit {
     Broker = 7,
     /// No reply in time (as curl's 28).
     Timeout = 28,
+    /// SIGINT came before there was anything to end in good order (as a shell has it).
+    #[cfg(feature = "python")]
+    Interrupted = 130,
 }
 
 /// An error with an exit code of its own.

@@ -85,6 +85,7 @@ pub(super) struct EnvironArgs {
     strict_headers: bool,
     /// SERVER_NAME of requests without a Host header
     #[arg(long, value_name = "NAME", default_value = "localhost", env = "STOMP_WSGI_SERVER_NAME")]
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     server_name: String,
     /// SERVER_PORT of requests without a Host header [default: that of the scheme]
     #[arg(long, value_name = "PORT", env = "STOMP_WSGI_SERVER_PORT")]
@@ -116,7 +117,7 @@ mod with_python {
     use anyhow::Context;
     use reactors::{Reactor, Stop};
 
-    use super::{EnvironArgs, GRACE, STOPPING, Serve, stop_on_signals};
+    use super::{EnvironArgs, GRACE, STOPPING, Serve, end_after, stop_on_signals};
     use crate::{
         app::wsgi::{self, Interpreter, Wsgi},
         cli::{Exit, Failed},
@@ -163,15 +164,23 @@ mod with_python {
             let reactor =
                 select::reactor(name, self.threads).map_err(|error| Failed::new(Exit::Usage, error))?;
             let interpreter = self.interpreter()?;
+            let mut signals = interpreter.signals()?;
             let app = self.load(&reactor)?;
             let stop = Stop::new();
-            let handlers = interpreter.claim(&STOPPING)?;
-            let stopped_by = stop_on_signals(&stop, Some(self.drain_timeout + GRACE))?;
-            let serve = || self.serve(app, brokers, reactor, &stop);
-            let result = interpreter.run_beside(|| stop.stop(), serve)?;
-            if let Some(&signal) = stopped_by.get() {
-                handlers.handle(signal);
+            let early = signals.claim(&STOPPING)?;
+            let stopped_by = stop_on_signals(&stop)?;
+            let heard = !early.is_empty();
+            for signal in early {
+                signal_hook::low_level::raise(signal)?;
             }
+            let patience = self.drain_timeout + GRACE;
+            stop.on_stop(move || end_after(patience));
+            let serve = || self.serve(app, brokers, reactor, &stop);
+            let result = signals.run_beside(|| stop.stop(), serve)?;
+            if let (Some(&signal), false) = (stopped_by.get(), heard) {
+                signals.handle(signal);
+            }
+            drop(signals);
             interpreter.finalize();
             if result.is_ok() {
                 tracing::info!("stopped");
@@ -216,8 +225,10 @@ mod with_python {
 
         fn load(&self, reactor: &dyn Reactor) -> anyhow::Result<Wsgi> {
             let config = self.environ.config().multithread(reactor.workers().get() > 1);
-            let app =
-                Wsgi::load(&self.app, &config).map_err(|error| Failed::new(Exit::Application, error))?;
+            let app = Wsgi::load(&self.app, &config).map_err(|error| match error {
+                wsgi::LoadError::Interrupted => Failed::new(Exit::Interrupted, error),
+                error => Failed::new(Exit::Application, error),
+            })?;
             if !self.validate {
                 return Ok(app);
             }
@@ -325,14 +336,20 @@ const GRACE: Duration = Duration::from_secs(10);
 #[cfg(any(feature = "python", feature = "broker"))]
 const STOPPING: [i32; 2] = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
 
-/// Has these signals stop everything in good order. A second one ends the process at once, and so does the
-/// end of `patience`: a handler that never returns must not keep the process. Answers where the first one
-/// will stand.
+/// Ends the process after some time, whatever still runs: a handler that never returns must not keep it.
+#[cfg(feature = "python")]
+fn end_after(patience: Duration) {
+    std::thread::spawn(move || {
+        std::thread::sleep(patience);
+        tracing::error!("the application did not end in time; the broker keeps what it had not answered");
+        signal_hook::low_level::exit(1);
+    });
+}
+
+/// Has these signals stop everything in good order. A second one ends the process at once. Answers where the
+/// first one will stand.
 #[cfg(any(feature = "python", feature = "broker"))]
-pub(super) fn stop_on_signals(
-    stop: &reactors::Stop,
-    patience: Option<Duration>,
-) -> anyhow::Result<Arc<OnceLock<i32>>> {
+pub(super) fn stop_on_signals(stop: &reactors::Stop) -> anyhow::Result<Arc<OnceLock<i32>>> {
     use std::thread;
 
     use signal_hook::{iterator::Signals, low_level};
@@ -348,15 +365,6 @@ pub(super) fn stop_on_signals(
             tracing::info!(signal, "stopping; once more to end at once");
             let _ = first.set(signal);
             stop.stop();
-            if let Some(patience) = patience {
-                thread::spawn(move || {
-                    thread::sleep(patience);
-                    tracing::error!(
-                        "the application did not end in time; the broker keeps what it had not answered"
-                    );
-                    low_level::exit(1);
-                });
-            }
         }
     })?;
     Ok(stopped_by)

@@ -52,6 +52,7 @@ pub(super) fn opened(part: Part) -> Part {
     let config = httparse::ParserConfig::default();
     let parsed = config.parse_response_with_uninit_headers(&mut response, &part.body, &mut headers);
     let (Ok(Status::Complete(length)), Some(code)) = (parsed, response.code) else {
+        tracing::warn!("the response in the reply cannot be parsed: it is shown as it came");
         return Part { is_error: true, ..part };
     };
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();

@@ -86,32 +86,32 @@ impl Fields {
     pub(super) fn whole(headers: &Headers, strict: bool) -> Result<Self, Reason> {
         let mut kept: Vec<Field<'_>> = Vec::with_capacity(headers.len());
         let mut repeats: Vec<(usize, &[u8])> = Vec::new();
-        let mut ambiguous = 0_usize;
+        // HTTP's names arrive as they are, and need no underscores for hyphens as JMS's do. To an application one would
+        // be the other, which whoever checked the other did not see.
+        let mut lesser: Vec<&[u8]> = Vec::new();
         for (name, value) in headers.iter() {
             if [&b"content-length"[..], b"transfer-encoding", b"proxy"].iter().any(|own| same_key(name, own))
             {
                 continue;
             }
+            if underscores(name) > 0 {
+                lesser.push(name);
+                continue;
+            }
             let hash = key_hash(name);
-            let field = Field { name: Cow::Borrowed(name), value, hash };
-            let known = kept.iter().position(|known| known.hash == hash && same_key(&known.name, name));
-            match known {
-                None => kept.push(field),
-                Some(at) if kept[at].name.eq_ignore_ascii_case(name) => repeats.push((at, value)),
-                Some(at) => {
-                    if strict {
-                        return Err(Reason::AmbiguousHeaders(shown(&kept[at].name), shown(name)));
-                    }
-                    ambiguous += 1;
-                    if underscores(name) < underscores(&kept[at].name) {
-                        kept[at] = field;
-                        repeats.retain(|(of, _)| *of != at);
-                    }
-                }
+            match kept.iter().position(|known| known.hash == hash && same_key(&known.name, name)) {
+                None => kept.push(Field { name: Cow::Borrowed(name), value, hash }),
+                Some(at) => repeats.push((at, value)),
             }
         }
-        if ambiguous > 0 {
-            tracing::debug!(ambiguous, "headers of a message left out of its request");
+        if strict {
+            let twin = |name: &&[u8]| kept.iter().find(|known| same_key(&known.name, name));
+            if let Some((name, twin)) = lesser.iter().find_map(|name| Some((name, twin(name)?))) {
+                return Err(Reason::AmbiguousHeaders(shown(&twin.name), shown(name)));
+            }
+        }
+        if !lesser.is_empty() {
+            tracing::debug!(underscores = lesser.len(), "headers of a message left out of its request");
         }
         // A media type is one, and a list of them means nothing: the first counts.
         let media_type = kept.iter().position(|field| same_key(&field.name, b"content-type"));

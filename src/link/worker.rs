@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use reactors::{Action, End, Input, Job, Link, Output};
+use reactors::{Action, End, Input, Job, Link, Output, Stop};
 
 use super::{Connection, ConnectionConfig, Event, Ledger, connection::Down, ledger::State};
 use crate::{
@@ -32,7 +32,27 @@ pub(crate) struct WorkerConfig {
 }
 
 /// Why a link ended although nobody asked it to.
-pub(crate) type Fatal = Arc<Mutex<Option<String>>>;
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Fatal {
+    why: Arc<Mutex<Option<String>>>,
+    stop: Stop,
+}
+
+impl Fatal {
+    /// Has `stop` asked for, so that what still runs is waited for only as long as at any stop.
+    pub(crate) fn new(stop: Stop) -> Self {
+        Self { why: Arc::default(), stop }
+    }
+
+    fn set(&self, why: String) {
+        *self.why.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        self.stop.stop();
+    }
+
+    pub(crate) fn why(&self) -> Option<String> {
+        self.why.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
 
 /// A worker link: one connection to the broker, reconnecting by itself.
 pub(crate) struct Worker {
@@ -258,6 +278,7 @@ impl Worker {
         for job in self.ready.drain(..) {
             self.ledger.remove(job);
         }
+        let running = self.ledger.running();
         self.ledger.lost();
         self.retry = None;
         let fatal = down.refused && !self.was_up || down.retry_in.is_none();
@@ -265,7 +286,10 @@ impl Worker {
             tracing::warn!(why = %down.why, "lost the broker while draining");
             self.leave_at_once();
         } else if fatal {
-            *self.fatal.lock().unwrap_or_else(PoisonError::into_inner) = Some(down.why.clone());
+            if running > 0 {
+                tracing::error!(why = %down.why, running, "not trying again; waiting for what runs");
+            }
+            self.fatal.set(down.why.clone());
             self.leave_at_once();
         } else {
             let retry_in = down.retry_in.unwrap_or_default();

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 
 import processes
 import pytest
@@ -48,6 +49,8 @@ def test_it_survives_whatever_a_request_does(reactor, unruly):
             ("fork-raise", 200, b"1"),
             ("fork-return", 200, b"1"),
             ("fork-stream", 200, b"first 1"),
+            ("fork-errors", 200, b"0"),
+            ("fork-close", 200, b"x"),
             ("exit", 500, None),
             ("interrupt", 500, None),
             ("recursion", 500, None),
@@ -64,6 +67,10 @@ def test_it_survives_whatever_a_request_does(reactor, unruly):
             assert caller.request("GET", "/ping").body == b"pong", path
             assert caller.poll(0.05) == [], f"{path}: more than one reply"
     log = one.log.read_text()
+    # The first child closes what it iterated over as well.
+    assert set(one.records("statuses")) == {"3", "4"}
+    assert (log.count("a line of two; the end of it"), log.count("a line of two;")) == (1, 1)
+    assert log.count("a line of the child") == 1
     for line in ("printed on wsgi.errors", "INFO of the application: logged", "SystemExit: 9", "close() failed"):
         assert line in log, line
     assert one.stop() == 0
@@ -134,6 +141,80 @@ def test_handlers_of_the_application_run_after_the_last_reply(reactor, unruly, n
     assert processes.end(one.process, number) == 0, processes.tail(one.log)
     assert one.records("signals") == [signal.Signals(number).name]
     assert one.records("ended") == ["atexit"]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_that_comes_while_the_application_is_imported(reactor, shared_brokers, directory, queue, number):
+    """Its handler hears it at once, and the server does not begin to serve as if nothing had been."""
+    env = {"UNRULY_TERM": "yes", "UNRULY_SLOW": "yes"}
+    one = ours.Server(directory, shared_brokers("dev").port, reactor, queue, app="unruly:app", env=env).start()
+    wait_for(lambda: one.records("begun"))
+    one.process.send_signal(number)
+    assert one.process.wait(20) == 0, processes.tail(one.log)
+    assert one.records("signals") == [signal.Signals(number).name]
+
+
+def test_a_handler_that_forks(reactor, unruly, monkeypatch):
+    """Its child is no second server, and takes nothing that is meant for the first."""
+    monkeypatch.setenv("UNRULY_USR1", "fork")
+    one = unruly(reactor)
+    one.process.send_signal(signal.SIGUSR1)
+    child = wait_for(lambda: one.records("forked"))[0]
+    with one.requester() as caller:
+        assert caller.request("GET", "/ping").body == b"pong"
+    wait_for(lambda: "Z" in status_of(child))
+    assert one.stop() == 0
+
+
+def status_of(pid: str) -> str:
+    """One letter; Z for a process that has ended and of which nobody has taken note."""
+    try:
+        return Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return "Z"
+
+
+def test_a_handler_that_exits_has_no_more_time_than_a_signal(unruly, monkeypatch):
+    monkeypatch.setenv("UNRULY_USR1", "exit")
+    one = unruly("thread-pool", options=("--drain-timeout", "0.1"))
+    with one.requester() as caller:
+        caller.send(caller.frame(ours.Request("GET", "/hang"), "1"))
+        wait_for(lambda: one.records("begun"))
+        one.process.send_signal(signal.SIGUSR1)
+        assert one.process.wait(20) == 1
+    assert "did not end in time" in one.log.read_text()
+
+
+def test_a_broker_that_is_given_up_ends_the_server(new_broker, serve):
+    """Even while a request hangs."""
+    broker = new_broker("dev").start()
+    uri = f"failover:({broker.uri})?maxReconnectAttempts=1"
+    one = serve(broker, "thread-pool", app="unruly:app", options=("--drain-timeout", "0.1"), uri=uri)
+    with one.requester() as caller:
+        caller.send(caller.frame(ours.Request("GET", "/hang"), "1"))
+        wait_for(lambda: one.records("begun"))
+        broker.kill()
+        assert one.process.wait(20) == 1
+    assert "not trying again" in one.log.read_text()
+
+
+def test_a_writer_is_told_that_nobody_listens(reactor, unruly):
+    """An iterable is not asked again; who writes has to hear it, or a worker is lost."""
+    one = unruly(reactor, options=("--threads", "1"))
+    with one.requester() as caller:
+        assert next(caller.stream("GET", "/write-for-ever", headers={"http_acceptStream": "true"})).body
+    with one.requester() as caller:
+        assert caller.request("GET", "/ping").body == b"pong"
+    assert one.stop() == 0
+    assert "writer" in one.records("ended")
+
+
+def test_a_child_has_the_handlers_of_its_parent(reactor, unruly, monkeypatch):
+    monkeypatch.setenv("UNRULY_TERM", "yes")
+    one = unruly(reactor)
+    with one.requester() as caller:
+        assert caller.request("GET", "/fork-handler").body == b"1"
+    assert one.stop() == 0
 
 
 def test_other_signals_reach_the_application(reactor, unruly):

@@ -33,7 +33,7 @@ STATEMENTS = [
     ),
     Statement("E9", DE_FACTO, "no second spelling of a header smuggles a value in; `HTTP_PROXY` is never set"),
     Statement("E10", MUST, "`SCRIPT_NAME` and `PATH_INFO` split the decoded path at the mount point, between segments"),
-    Statement("E11", MUST, "`QUERY_STRING` is as it was sent; `REQUEST_URI` and `RAW_URI` are the whole target so"),
+    Statement("E11", MUST, "`QUERY_STRING` is as it was sent; `REQUEST_URI` and `RAW_URI` are path and query so"),
     Statement("E12", MUST, "scheme, server name and port are never empty, and the request's where it names a host"),
     Statement("E13", MUST, "variables of the server's own are dotted and in lower case: `stomp.*`"),
     Statement("E14", SHOULD, "the deployer may add variables; the process's own environment does not leak into them"),
@@ -50,7 +50,7 @@ STATEMENTS = [
         "W1", MUST, "`wsgi.errors` has `write`, `writelines` and `flush`, takes any text, and ends in the server's log"
     ),
     Statement("S1", MUST, "`start_response` takes positional arguments and returns `write`"),
-    Statement("S2", MUST, "a status is a `str` of three digits, a space and a phrase; anything else is refused"),
+    Statement("S2", MUST, "a status is a `str` of three digits and, after a space, a phrase, which may be missing; anything else is refused"),
     Statement("S3", MUST, "headers are a `list` of tuples of two `str`, fit for HTTP; anything else is refused"),
     Statement(
         "S4", SHOULD, "what is wrong is raised at the call, where the application can still do something about it"

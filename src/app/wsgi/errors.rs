@@ -12,10 +12,18 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyString;
 
+use super::fork;
+
 thread_local! {
     /// The line that this thread has begun. One stream object serves all requests, and a thread serves one
     /// at a time, so lines of different requests never mix.
-    static LINE: RefCell<String> = const { RefCell::new(String::new()) };
+    static LINE: RefCell<Line> = const { RefCell::new(Line { text: String::new(), generation: 0 }) };
+}
+
+struct Line {
+    text: String,
+    /// The process that it belongs to: one forked in the middle of a line has a copy, and must not log it again.
+    generation: u32,
 }
 
 /// Text that grows beyond this without an end of line is logged as it stands.
@@ -82,10 +90,22 @@ fn append(text: &str) {
 
 fn with_line(work: impl Fn(&mut String)) {
     // What a thread's last Python objects write when it ends finds no line to add to.
-    LINE.try_with(|line| work(&mut line.borrow_mut())).unwrap_or_else(|_| work(&mut String::new()));
+    let work_on = |line: &RefCell<Line>| {
+        let line = &mut *line.borrow_mut();
+        let generation = fork::generation();
+        if line.generation != generation {
+            line.text.clear();
+            line.generation = generation;
+        }
+        work(&mut line.text);
+    };
+    LINE.try_with(work_on).unwrap_or_else(|_| work(&mut String::new()));
 }
 
 fn log(text: &str) {
+    if fork::generation() > 0 {
+        return fork::print(text);
+    }
     let text = text.strip_suffix('\n').unwrap_or(text);
     tracing::warn!(target: "wsgi.errors", "{text}");
 }

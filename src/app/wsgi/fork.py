@@ -1,13 +1,16 @@
 """Processes that the application forks have the program's handlers of signals, but not the thread that these wake.
 
-So no SIGTERM would end them, and multiprocessing, for one, would wait for ever. They get the default back, unless the
-application has set a handler itself. A signal that comes before that waits for it.
+So no SIGTERM would end them, and multiprocessing, for one, would wait for ever. They get back what the application had
+set, or else the default. A signal that comes before that waits for it.
 """
 
 import os
 import threading
 
 _mask = threading.local()
+
+#: What the application had for the signals that the program took from it.
+handlers = {}
 
 
 def watch(count):
@@ -34,5 +37,5 @@ def _reset():
 
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) in (None, signal.SIG_DFL):
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, handlers.get(number) or signal.SIG_DFL)
     _unblock()

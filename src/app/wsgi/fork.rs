@@ -33,14 +33,30 @@ pub(super) fn watch(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
+/// Has children begin with this handler of a signal that the program took from Python.
+pub(super) fn restores(py: Python<'_>, signal: i32, handler: &Bound<'_, PyAny>) -> PyResult<()> {
+    let module = py.import("sys")?.getattr("modules")?.get_item(MODULE)?;
+    module.getattr("handlers")?.set_item(signal, handler)
+}
+
 /// Differs between a process and its children.
 pub(super) fn generation() -> u32 {
     GENERATION.load(Ordering::Relaxed)
 }
 
+/// Writes to standard error, in a child.
+pub(super) fn print(text: &str) {
+    // Nobody is left to tell where this fails.
+    let _ = Python::attach(|py| {
+        let stream = py.import("sys")?.getattr("__stderr__")?;
+        stream.call_method1("write", (text,))?;
+        stream.call_method0("flush").map(drop)
+    });
+}
+
 /// Ends a child as the end of a script would, but for `atexit`, whose functions are the parent's.
 ///
-/// Nothing here logs: another thread may have held that lock when this one was copied.
+/// Nothing in a child may log: another thread may have held that lock when this one was copied.
 pub(super) fn leave(py: Python<'_>, outcome: PyResult<()>) -> ! {
     let status = match outcome {
         Ok(()) => 0,

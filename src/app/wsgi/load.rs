@@ -1,6 +1,8 @@
 //! Finds the application that a command line names.
 
-use pyo3::exceptions::{PyAttributeError, PyModuleNotFoundError, PyTypeError};
+use pyo3::exceptions::{
+    PyAttributeError, PyException, PyKeyboardInterrupt, PyModuleNotFoundError, PyTypeError,
+};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
@@ -48,6 +50,9 @@ pub enum LoadError {
         /// What it is, and what to do about it.
         reason: String,
     },
+    /// SIGINT came first.
+    #[error("interrupted while the application was being loaded")]
+    Interrupted,
     /// Python code failed while it was being imported, or while a factory made the application.
     #[error("the application could not be loaded\n{traceback}")]
     Import {
@@ -58,6 +63,9 @@ pub enum LoadError {
 
 impl LoadError {
     pub(super) fn import(py: Python<'_>, error: &PyErr) -> Self {
+        if error.is_instance_of::<PyKeyboardInterrupt>(py) {
+            return Self::Interrupted;
+        }
         Self::Import { traceback: report::traceback(py, error) }
     }
 }
@@ -181,15 +189,28 @@ impl<'a> Spec<'a> {
 
     fn check(&self, found: &Bound<'_, PyAny>, name: &str) -> Result<(), LoadError> {
         self.check_callable(found, name)?;
-        if is_async(found).unwrap_or(false) {
+        if self.sure(found, is_async)? {
             let advice = "it is asynchronous (ASGI); wrap it: application = a2wsgi.ASGIMiddleware(app)";
             return Err(self.not_wsgi(name, advice.into()));
         }
-        if !self.factory && is_factory(found).unwrap_or(false) {
+        if !self.factory && self.sure(found, is_factory)? {
             let advice = format!("it takes no arguments; if it makes one, write {}:{name}()", self.module);
             return Err(self.not_wsgi(name, advice));
         }
         Ok(())
+    }
+
+    /// What cannot be told is not so; but what is no mere exception, such as `KeyboardInterrupt`, is for all of us.
+    fn sure(
+        &self,
+        found: &Bound<'_, PyAny>,
+        question: impl Fn(&Bound<'_, PyAny>) -> PyResult<bool>,
+    ) -> Result<bool, LoadError> {
+        let py = found.py();
+        match question(found) {
+            Err(error) if !error.is_instance_of::<PyException>(py) => Err(LoadError::import(py, &error)),
+            answer => Ok(answer.unwrap_or(false)),
+        }
     }
 
     fn not_wsgi(&self, name: &str, reason: String) -> LoadError {

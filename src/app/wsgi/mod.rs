@@ -55,7 +55,7 @@ pub use config::Config;
 pub use interpreter::{FoundBy, Interpreter, Setup, StartError};
 pub use load::LoadError;
 #[cfg(unix)]
-pub use signals::Claimed;
+pub use signals::Signals;
 
 use super::{AppError, Application, Reply};
 use crate::http::Request;

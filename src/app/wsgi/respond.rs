@@ -19,19 +19,12 @@ pub(super) fn respond(
     start: &Bound<'_, StartResponse>,
 ) -> PyResult<()> {
     let py = app.py();
-    let result = app.call1((environ, start))?;
+    let result = app.call1((environ, start));
     let start = start.get();
-    // Exactly these types: a subclass may well iterate its own way, or have a close().
-    let outcome = if let Ok(blocks) = result.cast_exact::<PyList>() {
-        listed(start, || blocks.len(), |index| blocks.get_item(index), py)
-    } else if let Ok(blocks) = result.cast_exact::<PyTuple>() {
-        listed(start, || blocks.len(), |index| blocks.get_item(index), py)
-    } else {
-        // A panic is a bug of ours, for which the application's locks and files must not pay.
-        let outcome = catch_unwind(AssertUnwindSafe(|| iterated(start, &result)));
-        close(&result);
-        outcome.unwrap_or_else(|panic| resume_unwind(panic))
-    };
+    let outcome = result.and_then(|result| send(start, &result));
+    if start.is_forked() {
+        return outcome.map(drop);
+    }
     match outcome {
         Ok(0) => Ok(()),
         Ok(short) => {
@@ -47,6 +40,32 @@ pub(super) fn respond(
     }
 }
 
+/// Sends what the application returned. Answers how much is missing of its Content-Length.
+fn send(start: &StartResponse, result: &Bound<'_, PyAny>) -> PyResult<u64> {
+    let py = result.py();
+    // Exactly these types: a subclass may well iterate its own way, or have a close().
+    if let Ok(blocks) = result.cast_exact::<PyList>() {
+        return listed(start, || blocks.len(), |index| blocks.get_item(index), py);
+    }
+    if let Ok(blocks) = result.cast_exact::<PyTuple>() {
+        return listed(start, || blocks.len(), |index| blocks.get_item(index), py);
+    }
+    // A panic is a bug of ours, for which the application's locks and files must not pay.
+    let outcome = catch_unwind(AssertUnwindSafe(|| iterated(start, result)));
+    let closed = close(result);
+    let outcome = outcome.unwrap_or_else(|panic| resume_unwind(panic));
+    match closed {
+        Err(error) if start.is_forked() => Err(error),
+        Err(error) => {
+            // This concerns no requester: the response is what it is by now.
+            let traceback = report::traceback(py, &error);
+            tracing::error!("close() of a response failed\n{traceback}");
+            outcome
+        }
+        Ok(()) => outcome,
+    }
+}
+
 /// A list or a tuple, without an iterator. A list may change while it is being sent.
 fn listed<'py>(
     start: &StartResponse,
@@ -58,7 +77,7 @@ fn listed<'py>(
     let mut index = 0;
     while index < length() {
         let block = get(index)?;
-        if start.block(py, bytes(&block)?, sole)? == Flow::Enough {
+        if start.block(py, bytes(&block)?, sole)? != Flow::Continue {
             break;
         }
         index += 1;
@@ -71,7 +90,7 @@ fn iterated(start: &StartResponse, result: &Bound<'_, PyAny>) -> PyResult<u64> {
     let sole = start.head_only() && result.len().is_ok_and(|length| length == 1);
     for block in result.try_iter().map_err(|error| not_iterable(result, error))? {
         let block = block?;
-        if start.block(py, bytes(&block)?, sole)? == Flow::Enough {
+        if start.block(py, bytes(&block)?, sole)? != Flow::Continue {
             break;
         }
     }
@@ -109,17 +128,10 @@ fn not_iterable(result: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
     PyTypeError::new_err(message)
 }
 
-/// Closes what the application returned, if it can be. This concerns no requester: the response is what it
-/// is by now.
-fn close(result: &Bound<'_, PyAny>) {
-    let py = result.py();
-    let closed = match result.getattr_opt(intern!(py, "close")) {
-        Ok(None) => return,
-        Ok(Some(close)) => close.call0(),
-        Err(error) => Err(error),
-    };
-    if let Err(error) = closed {
-        let traceback = report::traceback(py, &error);
-        tracing::error!("close() of a response failed\n{traceback}");
+/// Closes what the application returned, if it can be.
+fn close(result: &Bound<'_, PyAny>) -> PyResult<()> {
+    match result.getattr_opt(intern!(result.py(), "close"))? {
+        Some(close) => close.call0().map(drop),
+        None => Ok(()),
     }
 }

@@ -14,7 +14,9 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use pyo3::exceptions::{PyAssertionError, PyBaseException, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{
+    PyAssertionError, PyBaseException, PyConnectionAbortedError, PyRuntimeError, PyTypeError, PyValueError,
+};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
@@ -44,6 +46,8 @@ struct State {
     room: Option<u64>,
     /// Nothing more will be sent, whatever the application yields.
     enough: bool,
+    /// Nobody waits for it any more.
+    gone: bool,
 }
 
 enum Phase {
@@ -92,6 +96,10 @@ impl StartResponse {
         let block = block.as_bytes();
         self.commit(py, None)?;
         let mut state = self.lock(py);
+        if state.gone {
+            drop(state);
+            return Err(gone());
+        }
         if state.enough {
             return Ok(());
         }
@@ -108,13 +116,14 @@ impl StartResponse {
         if block.is_empty() {
             return Ok(());
         }
-        self.send(py, block)
+        self.send(py, block)?;
+        if self.lock(py).gone { Err(gone()) } else { Ok(()) }
     }
 }
 
 impl StartResponse {
     pub(super) fn new(ticket: Ticket, request: &Request) -> Self {
-        let state = State { phase: Phase::Idle, room: None, enough: false };
+        let state = State { phase: Phase::Idle, room: None, enough: false, gone: false };
         Self {
             ticket,
             streamed: request.delivery.accept_stream,
@@ -122,6 +131,11 @@ impl StartResponse {
             one_way: request.delivery.one_way,
             state: Mutex::new(state),
         }
+    }
+
+    /// Whether this is a copy, in a process that the application forked.
+    pub(super) fn is_forked(&self) -> bool {
+        self.ticket.is_forked()
     }
 
     /// Whether nobody sees the body, so that its length is worth a look.
@@ -133,6 +147,9 @@ impl StartResponse {
     pub(super) fn block(&self, py: Python<'_>, block: &[u8], sole: bool) -> PyResult<Flow> {
         if block.is_empty() {
             return Ok(self.flow(py));
+        }
+        if self.is_forked() {
+            return Err(self.elsewhere());
         }
         self.commit(py, sole.then_some(block.len()))?;
         let mut state = self.lock(py);
@@ -235,7 +252,11 @@ impl StartResponse {
     fn send(&self, py: Python<'_>, block: &[u8]) -> PyResult<()> {
         let send = || wire::with(self.ticket, |reply| reply.block(block));
         let flow = if self.streamed { py.detach(send) } else { send() };
-        if flow.ok_or_else(|| self.elsewhere())? == Flow::Enough {
+        let flow = flow.ok_or_else(|| self.elsewhere())?;
+        if flow == Flow::Gone {
+            let mut state = self.lock(py);
+            (state.enough, state.gone) = (true, true);
+        } else if flow == Flow::Enough {
             // An application that has given all that it promised may have more to do, as a2wsgi has, which
             // runs background tasks there. It is left to end by itself, unless it gives another block.
             let mut state = self.lock(py);
@@ -250,7 +271,7 @@ impl StartResponse {
 
     /// Why the reply cannot be reached from here.
     fn elsewhere(&self) -> PyErr {
-        PyRuntimeError::new_err(if self.ticket.is_forked() {
+        PyRuntimeError::new_err(if self.is_forked() {
             "a forked process cannot answer its parent's request: end it by os._exit()"
         } else {
             "write() works only on the thread that runs the application, during its request"
@@ -336,6 +357,11 @@ impl<'py> ExcInfo<'py> {
             Err(error) => error,
         }
     }
+}
+
+/// Code that writes, unlike an iterable, has to be told that nobody listens, or it may never end.
+fn gone() -> PyErr {
+    PyConnectionAbortedError::new_err("nobody waits for this reply any more")
 }
 
 fn invalid(error: crate::http::InvalidHead) -> PyErr {

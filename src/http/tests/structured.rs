@@ -180,7 +180,8 @@ fn names_that_fold_to_one_key() {
     let pair = |(name, value): Pair<'_>| (name.to_owned(), value.to_owned());
     for (lines, expected) in [
         ("X_A: 1\r\nX-A: 2\r\nx_a: 3\r\nx-a: 4\r\n", Some(("X-A", "2,4"))),
-        ("X_A: 1\r\nx_a: 2\r\n", Some(("X_A", "1,2"))),
+        ("X_A: 1\r\nx_a: 2\r\nX_Forwarded_User: admin\r\n", None),
+        ("Content_Type: a/b\r\n", None),
         ("X_A: 1\r\nx_a: 2\r\nX-A: 3\r\n", Some(("X-A", "3"))),
         ("Proxy: x\r\nPROXY: y\r\n", None),
         ("content_length: 5\r\ntransfer_encoding: chunked\r\n", None),
@@ -193,7 +194,7 @@ fn names_that_fold_to_one_key() {
     let response = rejection(&strict, &ambiguous);
     assert_eq!(
         (response.code, &response.body[..]),
-        (400, &b"headers 'X_A' and 'X-A' are the same to an application\n"[..])
+        (400, &b"headers 'X-A' and 'X_A' are the same to an application\n"[..])
     );
     assert!(
         map(&strict, &wrapped("GET / HTTP/1.1\r\nX-A: 1\r\nx-a: 2\r\n\r\n")).is_ok(),
@@ -646,12 +647,13 @@ proptest! {
         let mut keys = HashSet::new();
         for (name, value) in &request.headers {
             prop_assert!(keys.insert(key(name)), "twice");
+            prop_assert!(!name.contains(&b'_'));
             let separator: &[u8] = if name.eq_ignore_ascii_case(b"cookie") { b"; " } else { b"," };
             let same = fields.iter().filter(|(known, _)| known.as_bytes().eq_ignore_ascii_case(name));
             let all: Vec<&[u8]> = same.map(|(_, value)| &value[..]).collect();
             prop_assert_eq!(&value[..], &all.join(separator)[..]);
         }
-        for (name, _) in &fields {
+        for (name, _) in fields.iter().filter(|(name, _)| !name.contains('_')) {
             let key = key(name.as_bytes());
             let own: [&[u8]; 4] = [b"proxy", b"content_type", b"content_length", b"transfer_encoding"];
             prop_assert_eq!(keys.contains(&key), !own.contains(&&key[..]), "{}", name);

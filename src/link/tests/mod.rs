@@ -77,7 +77,7 @@ impl Bench {
         };
         change(&mut config);
         let fatal = Fatal::default();
-        let link = Worker::new(config, Arc::new(service), Arc::clone(&fatal));
+        let link = Worker::new(config, Arc::new(service), fatal.clone());
         let mut bench = Self {
             link,
             now: Instant::now(),

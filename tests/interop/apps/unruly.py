@@ -28,10 +28,24 @@ def on_signal(number, frame):
     record("signals", signal.Signals(number).name)
 
 
-signal.signal(signal.SIGUSR1, on_signal)
+def on_fork(number, frame):
+    if os.fork() == 0:
+        record("forked", str(os.getpid()))
+
+
+def on_exit(number, frame):
+    raise SystemExit
+
+
+signal.signal(signal.SIGUSR1, {"fork": on_fork, "exit": on_exit}.get(os.environ.get("UNRULY_USR1"), on_signal))
 if os.environ.get("UNRULY_TERM"):
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
+if os.environ.get("UNRULY_SLOW"):
+    record("begun", "import")
+    deadline = time.monotonic() + 10
+    while not (DIRECTORY / "signals").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def app(environ, start_response):
@@ -131,6 +145,51 @@ def view_fork_stream(environ, start_response):
     yield b"a block of the child" if status == "child" else str(status).encode()
 
 
+def view_fork_errors(environ, start_response):
+    """A child that writes on wsgi.errors, in the middle of its parent's line."""
+    errors = environ["wsgi.errors"]
+    errors.write("a line of two; ")
+
+    def in_child():
+        errors.write("a line of the child\n")
+        os._exit(0)
+
+    status = fork(in_child)
+    errors.write("the end of it\n")
+    return text(start_response, str(status))
+
+
+def view_fork_close(environ, start_response):
+    """What a child raises in close(), or after all of the body, is its own exit status."""
+    start_response("200 OK", [("Content-Length", "1")])
+
+    class Forking:
+        def __iter__(self):
+            yield b"x"
+            record("statuses", str(fork(lambda: sys.exit(3))))
+
+        def close(self):
+            record("statuses", str(fork(lambda: sys.exit(4))))
+
+    return Forking()
+
+
+def view_fork_handler(environ, start_response):
+    """A child has the handler that the application has set, as under any other server."""
+    return text(start_response, str(fork(lambda: os._exit(signal.getsignal(signal.SIGTERM) is on_signal))))
+
+
+def view_write_for_ever(environ, start_response):
+    write = start_response("200 OK", [("Content-Type", "text/plain")])
+    try:
+        while True:
+            write(b"x" * 1000)
+            time.sleep(0.001)
+    except ConnectionAbortedError:
+        record("ended", "writer")
+        raise
+
+
 def view_exit(environ, start_response):
     sys.exit(9)
 
@@ -197,3 +256,8 @@ def view_sleep(environ, start_response):
     while not (DIRECTORY / "wake").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     return text(start_response, "slept")
+
+
+def view_hang(environ, start_response):
+    record("begun", "hang")
+    time.sleep(3600)

@@ -39,7 +39,7 @@ def cookies():
     reply.set_cookie("b", "2")
     reply.headers.add("expires", "0")
     reply.headers.add("JMSExpiration", "5")
-    reply.headers.add("X-Long", "long " * 5000)
+    reply.headers.add("X-Long", "long" * 6250)
     return reply
 
 
