@@ -57,7 +57,6 @@ class Server:
         options: tuple[object, ...] = (),
         uri: str | None = None,
         env: dict[str, str] | None = None,
-        uri: str | None = None,
     ) -> None:
         self.env = environment(directory) | (env or {})
         self.directory, self.port, self.reactor, self.destination = directory, port, reactor, destination
