@@ -27,6 +27,11 @@ mod link;
 pub mod select;
 pub mod service;
 pub mod stomp;
+#[cfg(feature = "tls")]
+pub mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+pub mod tls;
 pub mod uri;
 
 pub use reactors;

@@ -1,11 +1,30 @@
-//! Broker URIs: `stomp://user:pass@host:port`, `tcp://host`, `failover:(a,b)?option=value`.
+//! Broker URIs: `stomp://user:pass@host:port`, `ssl://host`, `failover:(a,b)?option=value`.
+//!
+//! What a Java service has for its broker, or a Python one for stompest, works here too, though the port may be
+//! another: STOMP's is seldom OpenWire's 61616. Of the options of `failover:`
+//!
+//! | option | means |
+//! |---|---|
+//! | `initialReconnectDelay`, `maxReconnectDelay` | milliseconds between rounds over the list |
+//! | `useExponentialBackOff`, `backOffMultiplier`, `reconnectDelayExponent` | how that grows |
+//! | `reconnectDelayJitter` | milliseconds by which it may be longer, at random (stompest) |
+//! | `randomize` | whether the list is shuffled; true by default, as in ActiveMQ |
+//! | `maxReconnectAttempts`, `startupMaxReconnectAttempts` | rounds until we give up; -1, the default, for never |
+//!
+//! and all others are passed over, with a warning. So are options of single brokers (`tcp://a?keepAlive=true`), which are
+//! Java's own.
 
 use std::{fmt, str::FromStr, time::Duration};
 
 use percent_encoding::percent_decode_str;
 
+use crate::tls::Tls;
+
 /// STOMP's port where a URI names none.
 pub const DEFAULT_PORT: u16 = 61613;
+
+/// That of STOMP over TLS.
+pub const DEFAULT_TLS_PORT: u16 = 61614;
 
 /// One or more brokers of a cluster, and how to go about reconnecting.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,7 +33,9 @@ pub struct Brokers {
     pub addresses: Vec<Address>,
     /// Delays between attempts.
     pub backoff: Backoff,
-    /// Names of options of a failover URI that mean nothing here; worth a warning.
+    /// How those that want TLS are to be met; the system's roots where there is none.
+    pub tls: Option<Tls>,
+    /// Names of options that mean nothing here; worth a warning.
     pub ignored: Vec<String>,
 }
 
@@ -25,6 +46,8 @@ pub struct Address {
     pub host: String,
     /// The TCP port.
     pub port: u16,
+    /// Whether it is spoken to by TLS only.
+    pub tls: bool,
     /// The user, where the URI names one.
     pub login: Option<String>,
     /// The password. Never shown.
@@ -40,6 +63,8 @@ pub struct Backoff {
     pub max: Duration,
     /// How the delay grows; 1.0 for a constant one.
     pub multiplier: f64,
+    /// Added at random, up to this. Without it a delay is shortened at random, down to a half.
+    pub jitter: Option<Duration>,
     /// Whether to try the brokers in random order.
     pub randomize: bool,
     /// Rounds until we give up; `None` for never.
@@ -54,6 +79,7 @@ impl Default for Backoff {
             initial: Duration::from_millis(100),
             max: Duration::from_secs(30),
             multiplier: 2.0,
+            jitter: None,
             randomize: false,
             attempts: None,
             startup_attempts: None,
@@ -84,7 +110,7 @@ pub enum UriFault {
     #[error("use stomp://[user:password@]host[:port], tcp://host[:port] or failover:(uri,uri)?option=value")]
     Scheme,
     /// A scheme that needs TLS.
-    #[error("it needs TLS, which this version does not have yet: use stomp://")]
+    #[error("it needs TLS, which this build does not have (feature `tls`): use stomp://")]
     Tls,
     /// There is no host.
     #[error("it names no host: stomp://host[:port]")]
@@ -114,35 +140,45 @@ impl FromStr for Brokers {
 impl Brokers {
     fn parse(uri: &str) -> Result<Self, UriFault> {
         let Some(rest) = uri.strip_prefix("failover:") else {
-            let address = Address::parse(uri)?;
-            return Ok(Self { addresses: vec![address], backoff: Backoff::default(), ignored: Vec::new() });
+            let mut ignored = Vec::new();
+            let address = Address::parse(uri, &mut ignored)?;
+            return Ok(Self { addresses: vec![address], backoff: Backoff::default(), tls: None, ignored });
         };
         let rest = rest.strip_prefix("//").unwrap_or(rest);
         let (list, options) = match rest.strip_prefix('(') {
-            Some(rest) => rest.split_once(')').ok_or(UriFault::Failover)?,
+            Some(rest) => rest.rsplit_once(')').ok_or(UriFault::Failover)?,
             // ActiveMQ takes a list without parentheses too, where there are no options.
             None => (rest, ""),
         };
+        let mut ignored = Vec::new();
         let addresses = list
             .split(',')
             .map(str::trim)
             .filter(|uri| !uri.is_empty())
-            .map(Address::parse)
+            .map(|uri| Address::parse(uri, &mut ignored))
             .collect::<Result<Vec<_>, _>>()?;
         if addresses.is_empty() {
             return Err(UriFault::Failover);
         }
         // ActiveMQ's default is to shuffle.
         let mut backoff = Backoff { randomize: true, ..Backoff::default() };
-        let mut ignored = Vec::new();
-        for option in options.trim_start_matches('?').split(['&', ',']).filter(|option| !option.is_empty()) {
+        for option in listed(options) {
             if !backoff.set(option)? {
-                // The name alone: a value may be a password.
-                ignored.push(option.split('=').next().unwrap_or_default().to_owned());
+                ignored.push(name(option));
             }
         }
-        Ok(Self { addresses, backoff, ignored })
+        Ok(Self { addresses, backoff, tls: None, ignored })
     }
+}
+
+/// `?a=1&b=2`, with commas as good as ampersands.
+fn listed(options: &str) -> impl Iterator<Item = &str> {
+    options.trim_start_matches('?').split(['&', ',']).map(str::trim).filter(|option| !option.is_empty())
+}
+
+/// The name of an option, without its value, which may be a password.
+fn name(option: &str) -> String {
+    option.split('=').next().unwrap_or_default().to_owned()
 }
 
 impl Backoff {
@@ -154,14 +190,15 @@ impl Backoff {
             value.parse().map(Duration::from_millis).map_err(|_| error)
         };
         let flag = |name| value.parse::<bool>().map_err(|_| UriFault::Option(name, "true or false"));
-        // ActiveMQ: -1 is for ever. Zero means for ever in 5.6 and later, too.
+        // ActiveMQ since 5.6: 0 is a single attempt, as 1 is.
         let count = |name| {
             let error = UriFault::Option(name, "a number, -1 for no limit");
-            value.parse::<i64>().map(|n| u32::try_from(n).ok().filter(|n| *n > 0)).map_err(|_| error)
+            value.parse::<i64>().map(|n| u32::try_from(n).ok().map(|n| n.max(1))).map_err(|_| error)
         };
         match name {
             "initialReconnectDelay" => self.initial = millis("initialReconnectDelay")?,
             "maxReconnectDelay" => self.max = millis("maxReconnectDelay")?,
+            "reconnectDelayJitter" => self.jitter = Some(millis("reconnectDelayJitter")?),
             "randomize" => self.randomize = flag("randomize")?,
             "maxReconnectAttempts" => self.attempts = count("maxReconnectAttempts")?,
             "startupMaxReconnectAttempts" => self.startup_attempts = count("startupMaxReconnectAttempts")?,
@@ -184,24 +221,24 @@ impl Backoff {
 }
 
 impl Address {
-    fn parse(uri: &str) -> Result<Self, UriFault> {
+    fn parse(uri: &str, ignored: &mut Vec<String>) -> Result<Self, UriFault> {
         let (scheme, rest) = uri.split_once("://").ok_or(UriFault::Scheme)?;
-        match scheme {
-            "stomp" | "tcp" | "stomp+nio" | "nio" => {}
-            "ssl" | "stomp+ssl" | "stomp+nio+ssl" | "nio+ssl" | "tls" | "stomps" => {
-                return Err(UriFault::Tls);
-            }
+        let tls = match scheme {
+            "stomp" | "tcp" | "stomp+nio" | "nio" => false,
+            "ssl" | "stomp+ssl" | "stomp+nio+ssl" | "nio+ssl" | "tls" | "stomps" => true,
             _ => return Err(UriFault::Scheme),
+        };
+        if tls && !cfg!(feature = "tls") {
+            return Err(UriFault::Tls);
         }
         let (user, rest) = match rest.rsplit_once('@') {
             Some((user, rest)) => (Some(user), rest),
             None => (None, rest),
         };
-        let (place, extra) = match rest.find(['/', '?', '#']) {
-            Some(at) => rest.split_at(at),
-            None => (rest, ""),
-        };
-        if !matches!(extra, "" | "/") {
+        let (rest, options) = rest.split_once('?').unwrap_or((rest, ""));
+        ignored.extend(listed(options).map(name));
+        let place = rest.strip_suffix('/').unwrap_or(rest);
+        if place.contains(['/', '#']) {
             return Err(UriFault::Path);
         }
         let (host, port) = if let Some(rest) = place.strip_prefix('[') {
@@ -217,6 +254,7 @@ impl Address {
             return Err(UriFault::Host);
         }
         let port = match port {
+            None if tls => DEFAULT_TLS_PORT,
             None => DEFAULT_PORT,
             Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or(UriFault::Port)?,
         };
@@ -226,7 +264,7 @@ impl Address {
             Some((login, "")) => (Some(decode(login)), None),
             Some((login, passcode)) => (Some(decode(login)), Some(decode(passcode))),
         };
-        Ok(Self { host: decode(host), port, login, passcode })
+        Ok(Self { host: decode(host), port, tls, login, passcode })
     }
 }
 
@@ -260,7 +298,7 @@ mod tests {
     use super::*;
 
     fn address(uri: &str) -> Address {
-        Address::parse(uri).unwrap()
+        Address::parse(uri, &mut Vec::new()).unwrap()
     }
 
     #[test]
@@ -268,6 +306,8 @@ mod tests {
         let plain = address("stomp://localhost");
         assert_eq!((plain.to_string().as_str(), plain.login), ("localhost:61613", None));
         assert_eq!(address("tcp://broker:1234/").to_string(), "broker:1234");
+        assert_eq!(address("ssl://[::1]").to_string(), "[::1]:61614");
+        assert!(address("stomp+ssl://h").tls && !address("stomp+nio://h").tls);
         assert_eq!(address("stomp://[::1]:61614").to_string(), "[::1]:61614");
         let user = address("stomp://al%40b:p%3Aw@h:1");
         assert_eq!(user.login.as_deref(), Some("al@b"));
@@ -285,6 +325,15 @@ mod tests {
         assert_eq!(brokers.backoff.max, Duration::from_millis(500));
         assert_eq!((brokers.backoff.randomize, brokers.backoff.attempts), (false, None));
         assert_eq!(brokers.ignored, ["timeout"]);
+        let pasted: Brokers =
+            "failover://(ssl://a?keepAlive=true&socket.verifyHostName=false,tcp://[::1]:1?x=1/2)?\
+            maxReconnectAttempts=0&startupMaxReconnectAttempts=3,reconnectDelayJitter=7&nested.x=1"
+                .parse()
+                .unwrap();
+        assert_eq!(pasted.to_string(), "a:61614, [::1]:1");
+        assert_eq!((pasted.backoff.attempts, pasted.backoff.startup_attempts), (Some(1), Some(3)));
+        assert_eq!(pasted.backoff.jitter, Some(Duration::from_millis(7)));
+        assert_eq!(pasted.ignored, ["keepAlive", "socket.verifyHostName", "x", "nested.x"]);
         let bare: Brokers = "failover:tcp://a,tcp://b:2".parse().unwrap();
         assert_eq!(bare.to_string(), "a:61613, b:2");
     }
@@ -298,7 +347,6 @@ mod tests {
             ("stomp://h:0", "a number from 1 to 65535"),
             ("stomp://h:http", "a number from 1 to 65535"),
             ("stomp://h/queue/x", "--destination"),
-            ("ssl://h", "needs TLS"),
             ("failover:()", "in parentheses"),
             ("failover:(tcp://a)?randomize=maybe", "true or false"),
             ("http://bob:secret@h", "use stomp://"),

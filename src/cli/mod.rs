@@ -7,6 +7,8 @@ mod environ;
 mod logging;
 mod reactors;
 mod serve;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::{
     io::{self, Write},
@@ -138,21 +140,27 @@ fn chain(error: &anyhow::Error) -> String {
 /// Which broker to talk to.
 #[derive(Debug, Args)]
 struct BrokerArgs {
-    /// Where the broker is: stomp://[user:password@]host[:port], tcp://..., failover:(uri,uri)?options
+    /// Where the broker is: stomp://[user:password@]host[:port], ssl://..., failover:(uri,uri)?options
     // Not parsed by clap, whose complaint about a bad value would show the password in it.
     #[arg(long, value_name = "URI", env = "STOMP_WSGI_BROKER", hide_env_values = true)]
     broker: Option<String>,
+    #[cfg(feature = "tls")]
+    #[command(flatten)]
+    tls: tls::TlsArgs,
 }
 
 impl BrokerArgs {
     /// The broker that was named, if any was.
     fn named(&self) -> anyhow::Result<Option<Brokers>> {
         let Some(uri) = self.broker.as_deref() else { return Ok(None) };
-        let brokers: Brokers =
+        #[cfg_attr(not(feature = "tls"), expect(unused_mut))]
+        let mut brokers: Brokers =
             uri.parse().map_err(|error| Failed::new(Exit::Usage, format!("--broker: {error}")))?;
         for option in &brokers.ignored {
             tracing::warn!(%option, "this option of the broker URI means nothing here and is ignored");
         }
+        #[cfg(feature = "tls")]
+        self.tls.apply(&mut brokers)?;
         Ok(Some(brokers))
     }
 

@@ -261,6 +261,21 @@ impl<W: Workload> Caller<W> {
     }
 }
 
+impl<W: Workload> Caller<W> {
+    /// What to do next.
+    fn next_action(&mut self) -> Action {
+        if let Some(action) = self.connection.action() {
+            return action;
+        }
+        if self.over {
+            return Action::Finished;
+        }
+        let next = self.deadlines.front().map(|(at, _)| *at);
+        let until = [self.connection.deadline(), next, self.leaving].into_iter().flatten().min();
+        Action::Wait { until, read: true }
+    }
+}
+
 impl<W: Workload> Link for Caller<W> {
     fn handle(&mut self, now: Instant, input: Input<'_>) {
         match input {
@@ -279,15 +294,9 @@ impl<W: Workload> Link for Caller<W> {
     }
 
     fn poll(&mut self) -> Action {
-        if let Some(action) = self.connection.action() {
-            return action;
-        }
-        if self.over {
-            return Action::Finished;
-        }
-        let next = self.deadlines.front().map(|(at, _)| *at);
-        let until = [self.connection.deadline(), next, self.leaving].into_iter().flatten().min();
-        Action::Wait { until, read: true }
+        let action = self.next_action();
+        self.connection.seal();
+        action
     }
 
     fn outbox(&self) -> &[u8] {

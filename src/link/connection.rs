@@ -13,6 +13,7 @@ use reactors::{Action, Input};
 use super::{Dialect, Outbox};
 use crate::{
     stomp::{self, Frame, HeartBeatOffer, Limits, Session, SessionConfig, SessionError, Version},
+    tls::{self, Tls},
     uri::{Address, Brokers},
 };
 
@@ -30,6 +31,9 @@ pub(crate) struct ConnectionConfig {
 
 /// A connection that was up for so long was no failure.
 const LASTING: Duration = Duration::from_secs(10);
+
+/// What a TLS port says to who comes without (RFC 8446 section 5.1).
+const TLS_ALERT: &[u8] = &[21, 3];
 
 /// However a URI has it, no shorter delay between rounds.
 const SHORTEST: Duration = Duration::from_millis(10);
@@ -76,6 +80,10 @@ pub(crate) struct Connection {
     /// The next thing to tell the reactor.
     pending: Option<Action>,
     outbox: Outbox,
+    /// Between the socket and the session, where the address wants it.
+    tls: Option<tls::Stream>,
+    /// What TLS made of what was received; kept for its buffer.
+    plain: Vec<u8>,
     events: VecDeque<Event>,
     random: fastrand::Rng,
     /// Which address is next; the list is walked once per round.
@@ -103,6 +111,8 @@ impl Connection {
             state: State::Idle(None),
             pending: None,
             outbox: Outbox::default(),
+            tls: None,
+            plain: Vec::new(),
             events: VecDeque::new(),
             random,
             next: 0,
@@ -127,28 +137,71 @@ impl Connection {
                     let config = self.session_config();
                     let session = Session::connect(&config, now, self.outbox.tail());
                     self.state = State::Open(Box::new(session));
+                    self.secure();
                 }
             }
-            Input::Received(bytes) => {
-                if let State::Open(session) = &mut self.state {
-                    session.received(now, bytes);
-                    self.drain_session(now);
-                    // A link that is never idle gets no Timer, but its beats are due all the same.
-                    if self.deadline().is_some_and(|at| at <= now) {
-                        self.timer(now);
+            Input::Received(bytes) => match &mut self.tls {
+                None => self.received(now, bytes),
+                Some(tls) => {
+                    let mut plain = std::mem::take(&mut self.plain);
+                    let opened = tls.open(bytes, &mut plain);
+                    if !plain.is_empty() {
+                        self.received(now, &plain);
+                        plain.clear();
+                    }
+                    self.plain = plain;
+                    if let Err(error) = opened {
+                        self.close(error.to_string(), true);
                     }
                 }
-            }
+            },
             Input::Sent(count) => {
                 // What was given up in the meantime is no longer in the outbox.
                 if let State::Open(session) = &mut self.state {
-                    self.outbox.take(count);
+                    match &mut self.tls {
+                        Some(tls) => tls.take(count),
+                        None => self.outbox.take(count),
+                    }
                     session.sent(now);
                 }
             }
             Input::Closed(result) => self.closed(now, result),
             Input::Timer => self.timer(now),
             _ => {}
+        }
+    }
+
+    fn received(&mut self, now: Instant, bytes: &[u8]) {
+        if let State::Open(session) = &mut self.state {
+            if !session.is_connected() && bytes.starts_with(TLS_ALERT) {
+                return self.close("the broker speaks TLS on this port: use ssl://".to_owned(), true);
+            }
+            session.received(now, bytes);
+            self.drain_session(now);
+            // A link that is never idle gets no Timer, but its beats are due all the same.
+            if self.deadline().is_some_and(|at| at <= now) {
+                self.timer(now);
+            }
+        }
+    }
+
+    /// Begins TLS, where the address wants it.
+    fn secure(&mut self) {
+        let address = self.address();
+        if !address.tls {
+            return;
+        }
+        let tls = self.config.brokers.tls.clone().map_or_else(Tls::system, Ok);
+        match tls.and_then(|tls| tls.connect(&address.host).map_err(|error| error.to_string())) {
+            Ok(stream) => self.tls = Some(stream),
+            Err(why) => self.close(why, true),
+        }
+    }
+
+    /// To be called when a link has written what it had to: what it wrote goes through TLS.
+    pub(crate) fn seal(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.seal(&mut self.outbox);
         }
     }
 
@@ -181,7 +234,7 @@ impl Connection {
     }
 
     pub(crate) fn outbox(&self) -> &[u8] {
-        self.outbox.pending()
+        self.tls.as_ref().map_or(&self.outbox, tls::Stream::outbox).pending()
     }
 
     pub(crate) fn is_up(&self) -> bool {
@@ -304,7 +357,9 @@ impl Connection {
                     session.received(now, &[]);
                 }
                 if let Err(error) = session.timer(now, self.outbox.tail()) {
-                    self.close(error.to_string(), false);
+                    let silent = self.tls.as_ref().is_some_and(tls::Stream::is_handshaking);
+                    let hint = if silent { ", nor with TLS: is it a port with TLS?" } else { "" };
+                    self.close(format!("{error}{hint}"), false);
                 }
             }
             _ => {}
@@ -313,6 +368,7 @@ impl Connection {
 
     fn closed(&mut self, now: Instant, result: io::Result<()>) {
         self.outbox.clear();
+        self.tls = None;
         let peer = Arc::clone(&self.peer);
         let (why, refused) = match std::mem::replace(&mut self.state, State::Over) {
             State::Over => return,
@@ -321,9 +377,13 @@ impl Connection {
                 Err(error) => (format!("cannot connect to {peer}: {}", explain(&error)), false),
                 Ok(()) => (format!("the connection to {peer} was not made"), false),
             },
-            State::Open(session) if !session.is_connected() => {
-                (format!("{peer} closed the connection before CONNECTED: is it a STOMP port?"), false)
-            }
+            State::Open(session) if !session.is_connected() => (
+                format!(
+                    "{peer} closed the connection before CONNECTED: is it a STOMP port{}?",
+                    if self.address().tls { " with TLS" } else { " without TLS" }
+                ),
+                false,
+            ),
             State::Open(_) | State::Idle(_) => match result {
                 Err(error) => (format!("the connection to {peer} broke: {error}"), false),
                 Ok(()) => (format!("{peer} closed the connection"), false),
@@ -359,8 +419,12 @@ impl Connection {
         if limit.is_some_and(|limit| self.round >= limit) {
             return None;
         }
-        // Jitter downwards, so that a cluster's clients do not all come back at once.
-        let delay = self.delay.max(SHORTEST).mul_f64(0.5 + self.random.f64() / 2.0);
+        // At random, so that a cluster's clients do not all come back at once.
+        let delay = self.delay.max(SHORTEST);
+        let delay = match backoff.jitter {
+            Some(jitter) => delay + jitter.mul_f64(self.random.f64()),
+            None => delay.mul_f64(0.5 + self.random.f64() / 2.0),
+        };
         self.delay = self.delay.max(SHORTEST).mul_f64(backoff.multiplier).min(backoff.max);
         Some(delay)
     }

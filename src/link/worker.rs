@@ -374,6 +374,29 @@ impl Worker {
     }
 }
 
+impl Worker {
+    /// What to do next.
+    fn next_action(&mut self) -> Action {
+        if let Some(action) = self.connection.action() {
+            return action;
+        }
+        if self.phase == Phase::Over {
+            return Action::Finished;
+        }
+        while let Some(job) = self.ready.pop_front() {
+            if let Some(job) = self.job(job) {
+                return Action::Run(job);
+            }
+        }
+        let phase = match self.phase {
+            Phase::Draining(at) | Phase::Leaving(at) => Some(at),
+            _ => None,
+        };
+        let until = [self.connection.deadline(), phase, self.retry].into_iter().flatten().min();
+        Action::Wait { until, read: self.reads() }
+    }
+}
+
 impl Link for Worker {
     fn handle(&mut self, now: Instant, input: Input<'_>) {
         let span = self.span.clone();
@@ -394,23 +417,9 @@ impl Link for Worker {
     }
 
     fn poll(&mut self) -> Action {
-        if let Some(action) = self.connection.action() {
-            return action;
-        }
-        if self.phase == Phase::Over {
-            return Action::Finished;
-        }
-        while let Some(job) = self.ready.pop_front() {
-            if let Some(job) = self.job(job) {
-                return Action::Run(job);
-            }
-        }
-        let phase = match self.phase {
-            Phase::Draining(at) | Phase::Leaving(at) => Some(at),
-            _ => None,
-        };
-        let until = [self.connection.deadline(), phase, self.retry].into_iter().flatten().min();
-        Action::Wait { until, read: self.reads() }
+        let action = self.next_action();
+        self.connection.seal();
+        action
     }
 
     fn outbox(&self) -> &[u8] {

@@ -17,6 +17,10 @@ from textwrap import dedent
 from xml.sax.saxutils import quoteattr
 
 import processes
+import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.serialization import pkcs12
 from stomp_client import Connection, ConnectionLost, Frame, ProtocolError
 
 LOGIN = PASSCODE = "guest"
@@ -187,6 +191,45 @@ class ActiveMQ(Broker):
                 assert frame.command == "MESSAGE", frame
                 count += 1
             return count
+
+
+class TlsActiveMQ(ActiveMQ):
+    """One that also has a port for STOMP over TLS, and wants certificates there."""
+
+    kind = "activemq"
+    _password = "changeit"
+
+    def __init__(self, directory: Path, server: trustme.LeafCert, clients: trustme.CA) -> None:
+        super().__init__(directory)
+        self.tls_port = processes.free_port()
+        self._stores = {"keyStore": self._key_store(server), "trustStore": self._trust_store(clients)}
+
+    def _key_store(self, server: trustme.LeafCert) -> Path:
+        certificate = x509.load_pem_x509_certificate(server.cert_chain_pems[0].bytes())
+        key = serialization.load_pem_private_key(server.private_key_pem.bytes(), None)
+        encryption = serialization.BestAvailableEncryption(self._password.encode())
+        path = self.directory / "keys.p12"
+        path.write_bytes(pkcs12.serialize_key_and_certificates(b"broker", key, certificate, None, encryption))
+        return path
+
+    def _trust_store(self, authority: trustme.CA) -> Path:
+        certificate = x509.load_pem_x509_certificate(authority.cert_pem.bytes())
+        trusted = [pkcs12.PKCS12Certificate(certificate, b"authority")]
+        encryption = serialization.BestAvailableEncryption(self._password.encode())
+        path = self.directory / "trust.p12"
+        path.write_bytes(pkcs12.serialize_java_truststore(trusted, encryption))
+        return path
+
+    def _configuration(self) -> str:
+        stores = " ".join(
+            f'{name}={quoteattr(f"file:{path}")} {name}Password="{self._password}" {name}Type="PKCS12"'
+            for name, path in self._stores.items()
+        )
+        connector = f'<transportConnector name="tls" uri="stomp+ssl://127.0.0.1:{self.tls_port}?needClientAuth=true"/>'
+        configuration = super()._configuration()
+        before = "<transportConnectors>"
+        assert before in configuration
+        return configuration.replace(before, f"<sslContext><sslContext {stores}/></sslContext>{before}{connector}")
 
 
 class RabbitMQ(Broker):

@@ -55,8 +55,8 @@ class Server:
         app: str = "probe:app",
         chdir: Path = APPS,
         options: tuple[object, ...] = (),
-        env: dict[str, str] | None = None,
         uri: str | None = None,
+        env: dict[str, str] | None = None,
     ) -> None:
         self.env = environment(directory) | (env or {})
         self.directory, self.port, self.reactor, self.destination = directory, port, reactor, destination

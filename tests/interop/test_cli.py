@@ -67,7 +67,6 @@ def test_unknown_reactor():
         ("stomp://127.0.0.1:notaport", "port"),
         ("stomp://h:99999", "port"),
         ("stomp://h/queue/x", "--destination"),
-        ("ssl://h", "TLS"),
         ("failover:(", "failover"),
         ("stomp://me:my-secret@h:port", "port"),
     ],

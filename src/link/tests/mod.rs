@@ -24,6 +24,8 @@ mod connecting;
 mod draining;
 mod failing;
 mod settling;
+#[cfg(feature = "tls")]
+mod tls;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -1,0 +1,55 @@
+//! `--tls-...`: how a broker behind `ssl://` is met.
+
+use std::path::PathBuf;
+
+use clap::{Args, builder::FalseyValueParser};
+
+use super::{Exit, Failed};
+use crate::{tls::TlsOptions, uri::Brokers};
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "TLS, for brokers at ssl://")]
+pub(super) struct TlsArgs {
+    /// The authorities to trust, in PEM [default: the system's]
+    #[arg(long, value_name = "FILE", env = "STOMP_WSGI_TLS_CA")]
+    tls_ca: Option<PathBuf>,
+    /// Our certificate, in PEM
+    #[arg(long, value_name = "FILE", env = "STOMP_WSGI_TLS_CERT")]
+    tls_cert: Option<PathBuf>,
+    /// Its key, in PEM [default: in the certificate's file]
+    #[arg(long, value_name = "FILE", env = "STOMP_WSGI_TLS_KEY")]
+    tls_key: Option<PathBuf>,
+    /// The name in the broker's certificate [default: the host of the URI]
+    #[arg(long, value_name = "NAME", env = "STOMP_WSGI_TLS_SERVER_NAME")]
+    tls_server_name: Option<String>,
+    /// Trust any certificate: whoever is in between can read and change everything
+    #[arg(long, env = "STOMP_WSGI_TLS_INSECURE", value_parser = FalseyValueParser::new())]
+    tls_insecure: bool,
+}
+
+impl TlsArgs {
+    pub(super) fn apply(&self, brokers: &mut Brokers) -> anyhow::Result<()> {
+        let options = TlsOptions {
+            ca: self.tls_ca.clone(),
+            certificate: self.tls_cert.clone(),
+            key: self.tls_key.clone(),
+            server_name: self.tls_server_name.clone(),
+            insecure: self.tls_insecure,
+        };
+        let wanted = options != TlsOptions::default();
+        if !brokers.addresses.iter().any(|address| address.tls) {
+            if wanted {
+                tracing::warn!("--tls-... has no effect: no broker is named by ssl://");
+            }
+            return Ok(());
+        }
+        if self.tls_insecure {
+            tracing::warn!(
+                "--tls-insecure: NOBODY CHECKS WHO THE BROKER IS; whoever is in between can read and change everything"
+            );
+        }
+        let tls = options.load().map_err(|error| Failed::new(Exit::Usage, format!("TLS: {error}")))?;
+        brokers.tls = Some(tls);
+        Ok(())
+    }
+}
