@@ -283,7 +283,10 @@ impl Connection {
 
     /// Ends for good, without trying again.
     pub(crate) fn end(&mut self) {
-        if self.has_socket() && !matches!(self.state, State::Closing(..)) {
+        if matches!(self.pending, Some(Action::Connect { .. })) {
+            // Nobody was asked yet, and there is nothing to close.
+            self.pending = None;
+        } else if self.has_socket() && !matches!(self.state, State::Closing(..)) {
             self.pending = Some(Action::Close);
         }
         self.outbox.clear();

@@ -140,12 +140,17 @@ impl Parser {
     pub fn next_frame(&mut self) -> Result<Option<Frame>, ParseError> {
         self.advance().inspect_err(|error| {
             self.state = State::Failed(error.clone());
-            self.buffer = Vec::new();
-            self.start = 0;
-            self.entries = Vec::new();
-            self.head = None;
-            self.body = Vec::new();
+            self.clear();
         })
+    }
+
+    /// Gives up what was fed: nobody will ask for it.
+    pub(super) fn clear(&mut self) {
+        self.buffer = Vec::new();
+        self.start = 0;
+        self.entries = Vec::new();
+        self.head = None;
+        self.body = Vec::new();
     }
 
     /// Octets that were fed and are not part of a frame yet.

@@ -211,7 +211,10 @@ impl Session {
         if let State::Connected(heart_beat) = &mut self.state {
             heart_beat.received(now);
         }
-        self.parser.feed(bytes);
+        // Nobody would take out of a failed one what goes in.
+        if !matches!(self.state, State::Failed(_)) {
+            self.parser.feed(bytes);
+        }
     }
 
     /// The next event; `None` until more is received. Call it until then after every
@@ -316,6 +319,7 @@ impl Session {
 
     fn fail(&mut self, error: SessionError) -> SessionError {
         self.state = State::Failed(error.clone());
+        self.parser.clear();
         error
     }
 }

@@ -109,6 +109,44 @@ fn commands_of_brokers_and_of_nobody_are_refused() {
     }
 }
 
+/// F2, F6, H2, H3, H7: an ERROR that says what is wrong, and the connection ends.
+#[test]
+fn malformed_frames_are_refused_with_what_is_wrong() {
+    for (version, frame, wrong) in [
+        ("1.2", "SEND\ndestination:a\nk:\\t\n\n\0", "undefined escape \"\\t\" in header \"k\" of SEND"),
+        ("1.2", "SEND\ndestination:a\nk:v\\\n\n\0", "undefined escape"),
+        ("1.1", "SEND\ndestination:a\nk:\\r\n\n\0", "undefined escape"),
+        ("1.1", "SEND\r\ndestination:a\r\n\r\n\0", "unknown command"),
+        ("1.0", "SEND\n \t:v\n\n\0", "no name"),
+        ("1.2", "SEND\n:v\n\n\0", "no name"),
+        ("1.2", "SEND\ndestination\n\n\0", "no colon: \"destination\""),
+        ("1.2", "SEND\ndestination:a\ncontent-length:x\n\n\0", "not a number: \"x\""),
+        ("1.2", "SEND\ndestination:a\ncontent-length:-1\n\n\0", "not a number"),
+        ("1.2", "SEND\ndestination:a\ncontent-length: 1\n\na\0", "not a number"),
+        ("1.2", "SEND\ndestination:a\ncontent-length:99999999999999999999\n\n\0", "longer than"),
+        ("1.2", "SEND\ndestination:a\ncontent-length:1\n\nab\0", "no NUL after the 1 octets"),
+        ("1.2", "DISCONNECT\ncontent-length:1\n\na\0", "must not have a body"),
+    ] {
+        let mut bed = Bed::new();
+        let client = bed.connect(version);
+        let error = bed.refused(client, frame);
+        assert!(message(&error).contains(wrong), "{frame:?}: {}", message(&error));
+        assert_eq!(bed.waiting("/queue/a"), 0, "{frame:?}");
+    }
+}
+
+/// B1
+#[test]
+fn malformed_heart_beats_are_refused() {
+    for offer in ["", "1000", "-1,0", "+1,0", "0,1.5", "1,2,3", "a,b", "99999999999999999999,0"] {
+        let mut bed = Bed::new();
+        let client = bed.accept();
+        let frame = format!("CONNECT\naccept-version:1.2\nhost:/\nheart-beat:{offer}\n\n\0");
+        let error = bed.refused(client, &frame);
+        assert!(message(&error).contains("heart-beat"), "{offer}: {}", message(&error));
+    }
+}
+
 /// F8
 #[test]
 fn only_send_has_a_body() {

@@ -73,6 +73,17 @@ fn stops_at_once_where_there_is_no_connection() {
 }
 
 #[test]
+fn an_attempt_that_nobody_was_asked_for_is_not_closed() {
+    let mut bench = Bench::up("failover:(stomp://a,stomp://b)?randomize=false");
+    bench.message("takes long");
+    bench.give(Input::Stop);
+    bench.socket = false;
+    bench.link.handle(bench.now, Input::Closed(Err(io::ErrorKind::ConnectionReset.into())));
+    let action = bench.link.poll();
+    assert!(matches!(action, Action::Finished), "neither Connect nor Close: {action:?}");
+}
+
+#[test]
 fn jobs_that_have_not_begun_at_a_stop_do_not_begin() {
     let mut bench = Bench::up("stomp://h");
     for n in 0..4 {

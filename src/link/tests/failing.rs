@@ -27,6 +27,59 @@ fn any_other_error_ends_the_connection() {
     assert_eq!(bench.connects.len(), 2);
 }
 
+/// F5 to F8, F11, H3, H7, N3, N4: what is no STOMP costs the connection. What was in hand is the broker's again, and the
+/// next connection serves.
+#[test]
+fn malformed_frames_cost_the_connection_and_nothing_else() {
+    let long = format!("MESSAGE\na:{}\n\n\0", "x".repeat(64 << 10));
+    let endless = "x".repeat(100);
+    for bytes in [
+        "HTTP/1.1 400 Bad Request\r\n\r\n",
+        "message\n\n\0",
+        &endless,
+        &long,
+        "MESSAGE\nmessage-id\n\n\0",
+        "MESSAGE\n:1\n\n\0",
+        "MESSAGE\ncontent-length:x\n\n\0",
+        "MESSAGE\ncontent-length:1\n\nab\0",
+        "MESSAGE\ncontent-length:99999999999999999999\n\n",
+        "RECEIPT\nreceipt-id:1\n\nbody\0",
+        "RECEIPT\nreceipt-id:\\t\n\n\0",
+        "RECEIPT\n\n\0",
+        "CONNECTED\nversion:1.2\n\n\0",
+        "SEND\ndestination:/queue/a\n\n\0",
+    ] {
+        let mut bench = Bench::up("stomp://h");
+        bench.message("m1");
+        bench.bytes(bytes.as_bytes());
+        assert!(!bench.socket, "{bytes:?} ends the connection");
+        bench.reply();
+        bench.pass(SECOND);
+        assert_eq!(bench.connects.len(), 2, "{bytes:?}");
+        bench.come_up();
+        assert!(bench.sent().is_empty(), "{bytes:?}: no ACK of the last connection goes to this one");
+        bench.message("m1");
+        let job = bench.reply();
+        bench.sent();
+        bench.receipt(&format!("job-{job}"));
+        assert_eq!(bench.commands(), [Command::Ack], "{bytes:?}");
+    }
+    for answer in [
+        "CONNECTED\nversion:1.3\n\n\0",
+        "CONNECTED\nheart-beat:1\n\n\0",
+        "MESSAGE\n\n\0",
+        "RECEIPT\nreceipt-id:1\n\n\0",
+    ] {
+        let mut bench = Bench::new("stomp://h");
+        bench.socket = true;
+        bench.give(Input::Connected);
+        bench.bytes(answer.as_bytes());
+        assert!(!bench.socket && bench.calls.load(Ordering::SeqCst) == 0, "{answer:?} ends the connection");
+        bench.pass(SECOND);
+        assert_eq!(bench.connects.len(), 2, "{answer:?}");
+    }
+}
+
 #[test]
 fn a_refused_dead_letter_is_never_acknowledged() {
     let mut bench = Bench::up("stomp://h");

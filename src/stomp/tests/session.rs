@@ -220,6 +220,16 @@ fn connected_must_come_in_time() {
 }
 
 #[test]
+fn a_session_that_failed_keeps_nothing_of_what_comes() {
+    let mut client = Client::new(&config());
+    client.receive(b"CONNECTED\nversion").unwrap();
+    client.pass(5000 * MS).unwrap_err();
+    assert_eq!(client.session.buffered(), 0);
+    client.receive(b":1.2\n\n\0").unwrap_err();
+    assert_eq!(client.session.buffered(), 0);
+}
+
+#[test]
 fn b1_a_bad_heart_beat_header_is_an_error() {
     for value in ["", "1000", "-1,0", "a,b"] {
         let answer = format!("CONNECTED\nversion:1.2\nheart-beat:{value}\n\n\0");
