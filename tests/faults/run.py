@@ -28,8 +28,8 @@ class Fault:
     name: str
     #: Does the harm, step by step: it is resumed again and again while the load goes on.
     play: Callable[[Run], Iterator[None]]
-    #: Seconds from the end of the harm to the next reply, at most.
-    bound: float
+    #: Seconds from the end of the harm to the reply to a request sent after it, at most; None where it has no end.
+    bound: float | None
     #: Why a request may be worked on or answered twice; None where it must not.
     twice: str | None = None
     kinds: tuple[str, ...] = ("activemq", "rabbitmq")
@@ -69,9 +69,10 @@ class Outcome:
 
     def row(self) -> list[str]:
         recovered = "-" if self.recovered is None else f"{self.recovered:.2f}"
+        bound = "-" if self.fault.bound is None else f"{self.fault.bound:g}"
         counts = [self.sent, self.again, self.answered, self.worked_twice, self.answered_twice, self.lost]
         verdict = "FAILED" if self.complaints else "ok"
-        return [self.fault.name, self.kind, self.reactor, *map(str, counts), recovered, f"{self.fault.bound:g}", verdict]
+        return [self.fault.name, self.kind, self.reactor, *map(str, counts), recovered, bound, verdict]
 
 
 COLUMNS = ["fault", "broker", "reactor", "sent", "again", "answered", "worked twice", "answered twice", "lost"]
@@ -82,14 +83,15 @@ class Run:
     def __init__(self, fault: Fault, pool: list[brokers.Broker], reactor: str, directory: Path, requests: int) -> None:
         self.fault, self.brokers, self.reactor, self.directory = fault, pool, reactor, directory
         self.broker = pool[0]
-        self.requests = requests * fault.times
+        # One by one, 200,000 requests of 10 ms take more than half an hour.
+        self.requests = requests * fault.times // (20 if reactor == "mio" and fault.times > 1 else 1)
         number = next(_numbers)
         self.destination = f"/queue/faults.{number}"
         self.replies = f"{fault.replies}{number}"
         self.relay = fault.relay(self.broker.port)
         uri = f"stomp://guest:guest@127.0.0.1:{self.relay.port}"
         if fault.brokers > 1:
-            uri = "failover:(" + ",".join(f"stomp://guest:guest@127.0.0.1:{one.port}" for one in pool) + ")"
+            uri = "failover:(" + ",".join(f"stomp://guest:guest@127.0.0.1:{one.port}" for one in pool) + ")?randomize=false"
         self.server = Server(
             directory,
             self.broker.port,
@@ -152,11 +154,18 @@ class Run:
 
     def run(self) -> Outcome:
         self.server.start().wait_ready("/ready")
-        harm = self.fault.play(self)
+        harm, load = self.fault.play(self), self.load
+        # Some are kept back until the harm is over, to see how soon the next one is answered.
+        load.limit = self.requests * 9 // 10
+
+        def tick() -> None:
+            if next(harm, harm) is harm:
+                load.limit = self.requests
+
         try:
-            self.load.run(lambda: next(harm, None), PATIENCE)
+            load.run(tick, PATIENCE)
             finished = next(harm, harm) is harm
-            self.expect(finished, "all was answered before the fault was over")
+            self.expect(finished, "the fault did not come to its end")
             self._settle()
             self._judge()
         finally:
@@ -191,7 +200,8 @@ class Run:
         doubled = {n for n, count in begun.items() if count > 1} | {str(n) for n, count in load.answers.items() if count > 1}
         if not self.fault.twice:
             self.expect(doubled <= excused, f"worked on or answered twice: {sorted(doubled - excused)[:5]}")
-        self.expect(self.moments, "the fault never came")
+        if self.fault.bound is not None:
+            self.expect(self.moments, "the fault never came")
         if self.moments:
             out.recovered = max(self.load.recovered_after(moment) for moment in self.moments)
             self.expect(out.recovered <= self.fault.bound, f"{out.recovered:.2f} s to recover, {self.fault.bound:g} s allowed")
