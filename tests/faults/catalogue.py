@@ -216,7 +216,7 @@ def blocked(run: Run, setting: str, tight: str, usual: str) -> Iterator[None]:
     while answered != len(run.load.answers):
         answered = len(run.load.answers)
         yield from run.pause(2)
-    run.expect(answered < run.requests, "the broker did not block")
+    run.expect(answered < run.load.limit, "the broker did not block")
     run.broker.control(setting, *usual.split())
     run.over()
 
@@ -231,7 +231,7 @@ def out_of_memory(run: Run) -> Iterator[None]:
 
 @fault("broker out of disk", **RABBITMQ)
 def out_of_disk(run: Run) -> Iterator[None]:
-    return blocked(run, "set_disk_free_limit", "900TB", "50MB")
+    return blocked(run, "set_disk_free_limit", "900000GB", "50MB")
 
 
 # Messages that cannot be served.
