@@ -66,11 +66,25 @@ def killed_in_the_app(run: Run) -> Iterator[None]:
 # The broker dies, or seems to.
 
 
-@fault("broker killed and restarted", bound=15, twice=UNCONFIRMED)
+# The longest delay between attempts to connect is 30 s; half of it, and more, is at random.
+@fault("broker killed and restarted", bound=30, twice=UNCONFIRMED)
 def broker_killed(run: Run) -> Iterator[None]:
     yield from run.answered(0.4)
     run.broker.kill()
     yield from run.pause(1)
+    run.broker.launch()
+    run.broker.wait_ready()
+    run.over()
+
+
+@fault("broker killed with replies unread", bound=30, twice=UNCONFIRMED, window=1000)
+def replies_unread(run: Run) -> Iterator[None]:
+    yield from run.answered(0.3)
+    run.load.asleep = True
+    yield from run.pause(1)
+    run.broker.kill()
+    run.load.close()  # nor was any of them on its way already
+    run.load.asleep = False
     run.broker.launch()
     run.broker.wait_ready()
     run.over()
@@ -272,7 +286,8 @@ def poison(run: Run) -> Iterator[None]:
 FORBIDDEN = "RabbitMQ ends the connection over a reply that it forbids, thrice, and all in hand is delivered again"
 
 
-@fault("a reply that the broker forbids", bound=3, kinds=("rabbitmq",), twice=FORBIDDEN)
+# Its last attempt may be followed by a delay as long as those before it.
+@fault("a reply that the broker forbids", bound=8, kinds=("rabbitmq",), twice=FORBIDDEN)
 def forbidden(run: Run) -> Iterator[None]:
     yield from run.answered(0.3)
     with Connection("127.0.0.1", run.broker.port) as sender:
