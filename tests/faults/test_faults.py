@@ -12,7 +12,7 @@ import server
 from catalogue import FAULTS
 from relay import Splitter
 
-REQUESTS = 200
+REQUESTS = 400
 
 
 def cases():
