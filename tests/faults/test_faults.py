@@ -1,4 +1,4 @@
-"""Each fault once, with few requests, the brokers and reactors in turn. All of it: `make faults`."""
+"""Most faults once, with few requests, the brokers and reactors in turn. All of it: `make faults`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,22 @@ from catalogue import FAULTS
 from relay import Splitter
 
 REQUESTS = 400
+#: Each has another that does the same and more.
+LEFT_OUT = {
+    "server killed after the broker had the reply",
+    "broker killed and restarted",
+    "failover, the broker in use half-open",
+    "broker out of disk",
+}
+#: Machines of CI are slow and busy: it may take so much longer there to recover.
+SLACK = 4
 
 
 def cases():
     reactors = itertools.cycle(server.REACTORS)
-    for number, (fault, reactor) in enumerate(zip(FAULTS.values(), reactors)):
+    assert LEFT_OUT <= FAULTS.keys()
+    chosen = [fault for name, fault in FAULTS.items() if name not in LEFT_OUT]
+    for number, (fault, reactor) in enumerate(zip(chosen, reactors)):
         # By another rhythm than the reactors', so that each meets both.
         kind = fault.kinds[(number // 4 + number) % len(fault.kinds)]
         marks = getattr(pytest.mark, kind)
@@ -34,7 +45,8 @@ def pool(scratch: Path):
 @pytest.mark.parametrize("fault, kind, reactor", cases())
 def test_nothing_is_lost(fault, kind, reactor, need_broker, pool, directory):
     need_broker(kind)
-    fault = dataclasses.replace(fault, times=min(fault.times, 20))
+    bound = fault.bound and fault.bound * SLACK
+    fault = dataclasses.replace(fault, times=min(fault.times, 20), bound=bound)
     outcome = faults.run(fault, kind, reactor, pool, directory, REQUESTS)
     print(f"{faults.table([outcome])}\n{faults.reasons([outcome])}")
     assert not outcome.complaints, "\n".join(outcome.complaints)
