@@ -42,7 +42,7 @@ def pool(scratch: Path):
     brokers.close()
 
 
-@pytest.mark.parametrize("fault, kind, reactor", cases())
+@pytest.mark.parametrize("fault, kind, reactor", list(cases()))
 def test_nothing_is_lost(fault, kind, reactor, need_broker, pool, directory):
     need_broker(kind)
     bound = fault.bound and fault.bound * SLACK
