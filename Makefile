@@ -9,7 +9,7 @@ export PYO3_PYTHON = $(shell cat .cache/python 2>/dev/null)
 export VIRTUAL_ENV := $(VENV)
 
 .NOTPARALLEL:
-.PHONY: help demo test prepare prepare-demo build fmt lint doc test-rust features deny test-python interop wsgi-table suites fuzz bench clean
+.PHONY: help demo test prepare prepare-demo build fmt lint doc test-rust features deny test-python interop wsgi-table suites fuzz faults soak bench clean
 
 help: ## Say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,13 @@ suites: build ## The test suites of Falcon, Flask and httpbin, their requests se
 
 fuzz: ## Parser, session, link, mapping and URI, each fuzzed for FUZZ_TIME seconds (60), by FUZZ_TARGETS
 	@fuzz/run.sh
+
+faults: prepare build ## Things broken under load, on real brokers; what is lost, what comes twice, how soon it is well again
+	$(VENV)/bin/python tests/faults/faults.py $(FAULTS)
+
+soak: prepare ## A million requests on one reactor; memory and descriptors must stay as they are
+	cargo build --release
+	STOMP_WSGI=$(or $(CARGO_TARGET_DIR),target)/release/stomp-wsgi $(VENV)/bin/python tests/faults/soak.py $(SOAK)
 
 bench: prepare-demo ## What parsing, mapping, WSGI and the broker cost, measured (benches/)
 	cargo bench

@@ -47,8 +47,7 @@ impl<'a> Envelope<'a> {
 
     /// One whole frame in a buffer of its own, for which the body is copied once.
     ///
-    /// There is never a `persistent` header: a reply outlives nobody who waits for it, and RabbitMQ makes
-    /// the queue that it creates exclusive where it says `false`.
+    /// It is never `persistent:false`: with that, RabbitMQ makes the queue that it creates exclusive.
     pub(super) fn encode(&self, part: &Part<'_, '_>) -> Vec<u8> {
         let Some(reply_to) = &self.delivery.reply_to else {
             return Vec::new(); // one-way: there is nobody to send it to
@@ -65,6 +64,9 @@ impl<'a> Envelope<'a> {
         let mut encoder = Encoder::new(&mut out, self.version, Command::Send).header("destination", reply_to);
         if let Some(correlation) = &self.correlation {
             encoder = encoder.header("correlation-id", correlation);
+        }
+        if self.delivery.is_persistent() {
+            encoder = encoder.header("persistent", "true");
         }
         if let Some(head) = part.head {
             let error = part.broken || head.code >= 400;

@@ -111,6 +111,13 @@ impl Delivery {
         }
     }
 
+    /// Whether the reply has to outlive the broker, as the request does: its sender asked for that, and reads
+    /// it from a queue that outlives the broker, too. Temporary queues do not.
+    pub(super) fn is_persistent(&self) -> bool {
+        self.headers.get("persistent") == Some(b"true")
+            && self.reply_to.as_ref().is_some_and(|reply_to| reply_to.starts_with(b"/queue/"))
+    }
+
     /// Whether the request came as text: a JMS broker leaves content-length off a TextMessage. Its sender
     /// wants text back.
     pub(super) fn is_text(&self) -> bool {

@@ -1,7 +1,8 @@
 //! What a worker was given and has not yet acknowledged.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
+    hash::{BuildHasher, Hash, Hasher, RandomState},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -63,7 +64,8 @@ pub(crate) struct Ledger {
     running: usize,
     waiting: usize,
     /// How often the broker ended the connection over what we sent, while this message's answer was under way.
-    suspects: HashMap<Bytes, u32>,
+    suspects: HashMap<u64, u32>,
+    hasher: RandomState,
 }
 
 /// Suspects that are remembered; beyond them we begin anew.
@@ -132,26 +134,54 @@ impl Ledger {
         if self.suspects.len() > SUSPECTS {
             self.suspects.clear();
         }
-        for entry in self.entries.values().filter(|entry| entry.state == State::Replied) {
-            if let Some(id) = entry.identity() {
-                *self.suspects.entry(id).or_default() += 1;
-            }
+        let under_way = self.entries.values().filter(|entry| entry.state == State::Replied);
+        // Once, however many there are that look the same.
+        let identities: HashSet<u64> = under_way.map(|entry| self.identity(&entry.message)).collect();
+        for identity in identities {
+            *self.suspects.entry(identity).or_default() += 1;
         }
     }
 
     /// How often that happened while this message was being answered.
     pub(crate) fn suspicion(&self, job: u64) -> u32 {
-        let id = if self.suspects.is_empty() { None } else { self.get(job).and_then(Entry::identity) };
-        id.and_then(|id| self.suspects.get(&id).copied()).unwrap_or(0)
+        if self.suspects.is_empty() {
+            return 0;
+        }
+        let identity = self.get(job).map(|entry| self.identity(&entry.message));
+        identity.and_then(|identity| self.suspects.get(&identity).copied()).unwrap_or(0)
     }
 
     /// An answer was confirmed: it was not this one.
     pub(crate) fn clear_suspicion(&mut self, entry: &Entry) {
         if !self.suspects.is_empty() {
-            if let Some(id) = entry.identity() {
-                self.suspects.remove(&id);
+            let identity = self.identity(&entry.message);
+            self.suspects.remove(&identity);
+        }
+    }
+
+    /// What stays the same when a message is delivered again: everything but what the broker adds. No single
+    /// header will do: RabbitMQ's message-id is another each time, and requesters count their correlation-ids
+    /// from 1, or set none.
+    fn identity(&self, message: &Frame) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        for (name, value) in message.headers.iter() {
+            let added = match name {
+                b"ack" | b"subscription" | b"redelivered" | b"x-delivery-count" => true,
+                b"message-id" => memchr::memmem::find(value, b"@@session-").is_some(),
+                _ => false,
+            };
+            if !added {
+                (name, value).hash(&mut hasher);
             }
         }
+        message.body.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// Messages of this connection that are being answered, or are about to be.
+    pub(crate) fn in_hand(&self) -> usize {
+        let in_hand = |entry: &&Entry| matches!(entry.state, State::Running | State::Replied);
+        self.entries.values().filter(in_hand).count()
     }
 
     /// Jobs that have not ended.
@@ -196,12 +226,6 @@ impl State {
 }
 
 impl Entry {
-    /// What stays the same when a message is delivered again. RabbitMQ's message-id does not.
-    fn identity(&self) -> Option<Bytes> {
-        let header = |name| self.message.headers.bytes(name);
-        header("amqp-message-id").or_else(|| header("correlation-id")).or_else(|| header("message-id"))
-    }
-
     pub(crate) fn is_of(&self, epoch: u64) -> bool {
         self.epoch == epoch && self.state != State::Orphaned
     }

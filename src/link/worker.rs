@@ -62,6 +62,11 @@ pub(crate) struct Worker {
     ledger: Ledger,
     /// Messages whose jobs are still to be handed out, in order.
     ready: VecDeque<u64>,
+    /// Those under suspicion: each is served, or dead-lettered, when nothing else is in hand, so that what it
+    /// does to the connection is held against nobody else.
+    suspects: VecDeque<u64>,
+    /// The one of them that is in hand.
+    alone: Option<u64>,
     phase: Phase,
     /// Jobs that have not begun are not to begin any more.
     stopping: Arc<AtomicBool>,
@@ -102,6 +107,8 @@ impl Worker {
             service,
             ledger: Ledger::default(),
             ready: VecDeque::new(),
+            suspects: VecDeque::new(),
+            alone: None,
             phase: Phase::Serving,
             stopping: Arc::default(),
             fatal,
@@ -146,8 +153,8 @@ impl Worker {
         if self.phase == Phase::Serving {
             let job = self.ledger.deliver(message, self.connection.epoch());
             match self.ledger.suspicion(job) {
-                0..SUSPICIOUS => self.ready.push_back(job),
-                SUSPICIOUS..HOPELESS => self.bury(job, "its reply ended the connection each time"),
+                0 => self.ready.push_back(job),
+                1..HOPELESS => self.suspects.push_back(job),
                 _ => {
                     tracing::error!(
                         "dropped a message: its reply, and its dead letter, ended the connection each time"
@@ -275,10 +282,11 @@ impl Worker {
 
     fn down(&mut self, down: &Down) {
         // Nobody was given these jobs, so nobody would tell of their end.
-        for job in self.ready.drain(..) {
+        for job in self.ready.drain(..).chain(self.suspects.drain(..)) {
             self.ledger.remove(job);
         }
         let running = self.ledger.running();
+        self.alone = None;
         self.ledger.lost();
         self.retry = None;
         let fatal = down.refused && !self.was_up || down.retry_in.is_none();
@@ -305,7 +313,7 @@ impl Worker {
         self.stopping.store(true, Ordering::Relaxed);
         self.phase = Phase::Draining(now + self.config.drain_timeout);
         // What has not begun goes back to the broker, which keeps it until it is acknowledged.
-        for job in self.ready.drain(..) {
+        for job in self.ready.drain(..).chain(self.suspects.drain(..)) {
             self.ledger.remove(job);
         }
         self.ledger.abandon_retries();
@@ -375,6 +383,30 @@ impl Worker {
 }
 
 impl Worker {
+    /// The next to be served: suspects first, each alone.
+    fn next_job(&mut self) -> Option<u64> {
+        let busy = |job| {
+            self.ledger.get(job).is_some_and(|entry| matches!(entry.state, State::Running | State::Replied))
+        };
+        if self.alone.is_some_and(busy) {
+            return None;
+        }
+        self.alone = None;
+        if self.suspects.is_empty() {
+            return self.ready.pop_front();
+        }
+        if self.ledger.in_hand() > self.ready.len() + self.suspects.len() {
+            return None;
+        }
+        let job = self.suspects.pop_front()?;
+        self.alone = Some(job);
+        if self.ledger.suspicion(job) < SUSPICIOUS {
+            return Some(job);
+        }
+        self.bury(job, "its reply ended the connection each time");
+        None
+    }
+
     /// What to do next.
     fn next_action(&mut self) -> Action {
         if let Some(action) = self.connection.action() {
@@ -383,7 +415,7 @@ impl Worker {
         if self.phase == Phase::Over {
             return Action::Finished;
         }
-        while let Some(job) = self.ready.pop_front() {
+        while let Some(job) = self.next_job() {
             if let Some(job) = self.job(job) {
                 return Action::Run(job);
             }

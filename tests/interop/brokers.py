@@ -304,13 +304,18 @@ class RabbitMQ(Broker):
         processes.end(self._epmd)
         self._epmd = None
 
-    def depth(self, queue: str) -> int:
-        command = [f"{self._home()}/sbin/rabbitmqctl", "--silent", "list_queues", "name", "messages"]
+    def control(self, *arguments: str) -> str:
+        """`rabbitmqctl ARGUMENTS`, and what it says."""
+        command = [f"{self._home()}/sbin/rabbitmqctl", "--silent", *arguments]
         done = subprocess.run(
             command, env=self._environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        rows = dict(line.rsplit("\t", 1) for line in done.stdout.splitlines() if "\t" in line)
+        return done.stdout
+
+    def depth(self, queue: str) -> int:
+        lines = self.control("list_queues", "name", "messages").splitlines()
+        rows = dict(line.rsplit("\t", 1) for line in lines if "\t" in line)
         return int(rows.get(queue.removeprefix("/queue/"), 0))
 
 

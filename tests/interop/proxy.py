@@ -55,7 +55,11 @@ class Proxy:
                 sink.sendall(data)
         except OSError:
             pass
-        for one in (source, sink):
+        self._end(source, sink)
+
+    @staticmethod
+    def _end(*ends: socket.socket) -> None:
+        for one in ends:
             try:
                 one.shutdown(socket.SHUT_RDWR)
             except OSError:

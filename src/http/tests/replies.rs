@@ -85,10 +85,19 @@ fn reasons_are_utf8_or_made_so() {
 }
 
 #[test]
-fn no_reply_is_persistent() {
-    let sent =
-        reply(&request(&call(&[("persistent", "true")], "")), head(200, &[("persistent", "true")]), &["x"]);
-    assert!(!has(sent.only(), "persistent"));
+fn a_reply_is_as_persistent_as_the_request_where_its_queue_is() {
+    let persistent = |reply_to, request_says: &[Pair<'_>]| {
+        let frame = message(&[&[("reply-to", reply_to)], request_says].concat(), "");
+        let sent = reply(&request(&frame), head(200, &[("persistent", "true")]), &["x"]);
+        sent.only().headers.text("persistent").map(str::to_owned)
+    };
+    let yes = [("persistent", "true")];
+    assert_eq!(persistent("/queue/replies", &yes).as_deref(), Some("true"));
+    assert_eq!(persistent("/queue/replies", &[("persistent", "false")]), None);
+    assert_eq!(persistent("/queue/replies", &[]), None);
+    for temporary in ["/temp-queue/me", "/remote-temp-queue/ID:1", "/reply-queue/amq.gen-1"] {
+        assert_eq!(persistent(temporary, &yes), None, "{temporary}");
+    }
 }
 
 #[test]

@@ -130,7 +130,6 @@ fn a_message_whose_reply_ends_each_connection_is_buried_and_others_are_not() {
     for _ in 0..3 {
         bench.message("good");
         bench.message("poison");
-        assert_eq!(bench.jobs.len(), 2);
         let good = bench.reply();
         bench.sent();
         bench.receipt(&format!("job-{good}"));
@@ -140,11 +139,71 @@ fn a_message_whose_reply_ends_each_connection_is_buried_and_others_are_not() {
         bench.pass(60 * SECOND);
         bench.come_up();
     }
-    bench.message("good");
     bench.message("poison");
-    assert_eq!(bench.jobs.len(), 1, "the poison is not served again");
+    assert_eq!(bench.jobs.len(), 0, "the poison is not served again");
     let dead = &bench.sent()[0];
     assert_eq!(dead.headers.text("destination"), Some("/queue/DLQ.a"));
     bench.receipt(dead.headers.text("receipt").unwrap());
     assert_eq!(bench.sent()[0].headers.text("id"), Some("ack:poison"));
+}
+
+#[test]
+fn who_is_in_hand_with_a_poison_is_served_alone_and_answered() {
+    let mut bench = Bench::up("stomp://h");
+    for id in ["good 1", "poison", "good 2"] {
+        bench.message(id);
+    }
+    for _ in 0..3 {
+        bench.reply();
+    }
+    bench.sent();
+    bench.bytes(b"ERROR\nmessage:access_refused\n\n\0");
+    bench.pass(60 * SECOND);
+    bench.come_up();
+    for id in ["good 1", "poison", "good 2"] {
+        bench.message(id);
+    }
+    assert_eq!(bench.jobs.len(), 1, "the first, alone");
+    let good = bench.reply();
+    assert!(bench.jobs.is_empty(), "until its reply is confirmed");
+    bench.sent();
+    bench.receipt(&format!("job-{good}"));
+    assert_eq!(bench.sent()[0].headers.text("id"), Some("ack:good 1"));
+    for _ in 0..2 {
+        assert_eq!(bench.jobs.len(), 1, "the poison, alone");
+        bench.reply();
+        bench.sent();
+        bench.bytes(b"ERROR\nmessage:access_refused\n\n\0");
+        bench.pass(60 * SECOND);
+        bench.come_up();
+        for id in ["poison", "good 2"] {
+            bench.message(id);
+        }
+    }
+    let dead = &bench.sent()[0];
+    assert_eq!(dead.headers.text("destination"), Some("/queue/DLQ.a"));
+    bench.receipt(dead.headers.text("receipt").unwrap());
+    assert_eq!(bench.sent()[0].headers.text("id"), Some("ack:poison"));
+    let good = bench.reply();
+    bench.sent();
+    bench.receipt(&format!("job-{good}"));
+    assert_eq!(bench.sent()[0].headers.text("id"), Some("ack:good 2"));
+}
+
+#[test]
+fn a_poison_is_known_again_without_an_id_that_stays() {
+    let mut bench = Bench::new("stomp://h");
+    bench.server = "RabbitMQ/3.10.8";
+    bench.come_up();
+    for round in 0..3 {
+        bench.message(&format!("T_0@@session-{round}@@1"));
+        bench.reply();
+        bench.sent();
+        bench.bytes(b"ERROR\nmessage:access_refused\n\n\0");
+        bench.pass(60 * SECOND);
+        bench.come_up();
+    }
+    bench.message("T_0@@session-3@@1");
+    assert!(bench.jobs.is_empty());
+    assert_eq!(bench.sent()[0].headers.text("destination"), Some("/queue/DLQ.a"));
 }
