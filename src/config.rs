@@ -35,7 +35,7 @@ pub struct Config {
     /// How long a request may wait for a worker, and then for its answer, or the next block of a streamed one.
     /// Then it is answered 503, or 504: for as long as it takes. The application cannot be interrupted.
     pub request_timeout: Option<Duration>,
-    /// Bounds on what the broker may send: a header of 1 MiB, 10,000 headers, 16 MiB of headers, 100 MiB of body.
+    /// Bounds on what the broker may send: a header of 1 MiB, 10,000 headers, 16 MiB of headers, 128 MiB of body.
     /// Wider than what brokers take, for a message beyond them ends the connection each time it is delivered.
     pub limits: Limits,
     /// How messages become requests, and replies messages.
@@ -57,7 +57,7 @@ impl Config {
             retry_delay: Duration::from_secs(1),
             delivery: DeliveryMode::default(),
             request_timeout: None,
-            limits: Limits { header_line: 1 << 20, headers: 10_000, head: 16 << 20, ..Limits::default() },
+            limits: Limits { header_line: 1 << 20, headers: 10_000, head: 16 << 20, body: 128 << 20 },
             mapping: Mapping::default(),
             policy: Policy::default(),
         }
@@ -140,6 +140,13 @@ pub fn check_destination(destination: &str) -> Result<(), DestinationError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_brokers_take_by_default_does_not_end_the_connection() {
+        let limits = Config::new("stomp://h".parse().unwrap()).limits;
+        let (activemq, rabbitmq) = (100 << 20, 128 << 20);
+        assert!(limits.body >= activemq && limits.body >= rabbitmq);
+    }
 
     #[test]
     fn destinations_are_checked() {
