@@ -120,12 +120,14 @@ def test_replies_expire_on_rabbitmq(shared_brokers, serve):
     replies = f"{server.destination}.replies"
     request = {"destination": server.destination, "http_requestMethod": "GET", "http_requestUrl": "/ping"}
     with server.requester() as caller:
-        for lives in ("1500", "60000"):
-            caller.confirmed(Frame("SEND", request | {"reply-to": replies, "expiration": lives}))
-        wait_for(lambda: broker.depth(replies) == 2)
-        wait_for(lambda: broker.depth(replies) == 1)
+        for name, lives in (("short", "1000"), ("long", "60000")):
+            headers = {"reply-to": replies, "correlation-id": name, "expiration": lives}
+            caller.confirmed(Frame("SEND", request | headers))
+        wait_for(lambda: server.log.read_text().count(" answered ") == 3)  # one of them asked whether it was there
+        time.sleep(1.5)
         caller.send(Frame("SUBSCRIBE", {"id": "r", "destination": replies, "ack": "auto"}))
         reply = caller.receive(10)
+        assert reply.headers["correlation-id"] == "long", "the other was first in the queue, and had its time"
         assert 50_000 <= int(reply.headers["expiration"]) <= 60_000
         assert "expires" not in reply.headers
 
