@@ -30,7 +30,12 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Before a failed message is tried again; doubles each time, up to 60 s: 1 s.
     pub retry_delay: Duration,
-    /// Bounds on what the broker may send: a header of 1 MiB, 10,000 headers, 16 MiB of headers, 100 MiB of body.
+    /// When a message is acknowledged: when the broker has its reply.
+    pub delivery: DeliveryMode,
+    /// How long a request may wait for a worker, and then for its answer, or the next block of a streamed one.
+    /// Then it is answered 503, or 504: for as long as it takes. The application cannot be interrupted.
+    pub request_timeout: Option<Duration>,
+    /// Bounds on what the broker may send: a header of 1 MiB, 10,000 headers, 16 MiB of headers, 128 MiB of body.
     /// Wider than what brokers take, for a message beyond them ends the connection each time it is delivered.
     pub limits: Limits,
     /// How messages become requests, and replies messages.
@@ -51,6 +56,8 @@ impl Config {
             drain_timeout: Duration::from_secs(30),
             retry_delay: Duration::from_secs(1),
             limits: Self::limits(),
+            delivery: DeliveryMode::default(),
+            request_timeout: None,
             mapping: Mapping::default(),
             policy: Policy::default(),
         }
@@ -58,7 +65,7 @@ impl Config {
 
     /// The default of [`limits`](Self::limits).
     pub(crate) fn limits() -> Limits {
-        Limits { header_line: 1 << 20, headers: 10_000, head: 16 << 20, ..Limits::default() }
+        Limits { header_line: 1 << 20, headers: 10_000, head: 16 << 20, body: 128 << 20 }
     }
 
     /// Subscribes to these instead of the default.
@@ -75,6 +82,20 @@ impl Config {
         }
         Ok(self)
     }
+}
+
+/// When a message is acknowledged: what a crash costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum DeliveryMode {
+    /// When the broker has confirmed its reply. A crash may have a message served and answered twice.
+    #[default]
+    AtLeastOnce,
+    /// Before it is served. A crash may lose it; a message that fails is not tried again.
+    AtMostOnce,
+    /// Together with its reply, in a transaction of the broker's. A crash may have a message served twice, and
+    /// answered once. A broker that cannot do it (Artemis) is served as with `AtLeastOnce`.
+    Transactional,
 }
 
 /// What is wrong with a destination.
@@ -124,6 +145,13 @@ pub fn check_destination(destination: &str) -> Result<(), DestinationError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_brokers_take_by_default_does_not_end_the_connection() {
+        let limits = Config::new("stomp://h".parse().unwrap()).limits;
+        let (activemq, rabbitmq) = (100 << 20, 128 << 20);
+        assert!(limits.body >= activemq && limits.body >= rabbitmq);
+    }
 
     #[test]
     fn destinations_are_checked() {

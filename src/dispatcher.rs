@@ -6,7 +6,7 @@ use reactors::{Reactor, Stop};
 
 use crate::{
     app::Application,
-    config::Config,
+    config::{Config, DeliveryMode},
     link::{ConnectionConfig, Fatal, Worker, WorkerConfig},
     service::Service,
 };
@@ -50,7 +50,17 @@ impl<R: Reactor> Dispatcher<R> {
     /// Where the reactor cannot run, the broker refuses the login at the first connection, or the
     /// configured number of attempts to connect is used up.
     pub fn run(&self, stop: &Stop) -> Result<(), RunError> {
-        let Config { mut mapping, policy, .. } = self.config.clone();
+        let Config { mut mapping, mut policy, .. } = self.config.clone();
+        if self.config.delivery == DeliveryMode::AtMostOnce {
+            policy.max_attempts = 1;
+        }
+        if self.config.request_timeout.is_some() && self.reactor.inline() {
+            tracing::warn!(
+                reactor = self.reactor.name(),
+                "a request that runs cannot be answered in the application's place here: the request timeout \
+                 concerns only those that wait"
+            );
+        }
         mapping.consumed.extend(self.config.destinations.iter().cloned());
         let service = Arc::new(Service::new(Arc::clone(&self.app), mapping, policy));
         let fatal = Fatal::new(stop.clone());
@@ -84,6 +94,8 @@ impl<R: Reactor> Dispatcher<R> {
             prefetch: config.prefetch.map_or(workers.saturating_add(PREFETCH_BEYOND_WORKERS), Into::into),
             drain_timeout: config.drain_timeout,
             retry_delay: config.retry_delay,
+            delivery: config.delivery,
+            request_timeout: config.request_timeout,
         }
     }
 }

@@ -8,14 +8,14 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use crate::{
     app::{AppError, Application, Flow, Reply},
-    http::{self, Head, Mapping, Request, Responder},
+    http::{self, Head, Mapping, Rejected, Request, Responder, Status},
     stomp::{Frame, Version},
 };
 
@@ -24,6 +24,8 @@ pub struct Service {
     app: Arc<dyn Application>,
     mapping: Mapping,
     policy: Policy,
+    /// Messages that came too late to be served.
+    expired: AtomicU64,
 }
 
 /// What becomes of messages that fail.
@@ -49,10 +51,78 @@ pub(crate) struct Delivered {
     pub(crate) attempt: u32,
     pub(crate) broker: Arc<str>,
     pub(crate) receipt: Receipt,
-    /// Nobody waits any more.
-    pub(crate) cancelled: Arc<AtomicBool>,
+    pub(crate) progress: Arc<Progress>,
+    /// The broker counts expiry from when it got a message, and not by the clock (RabbitMQ).
+    pub(crate) relative_expiry: bool,
     /// The server stops: what has not begun is left to the broker.
     pub(crate) stopping: Arc<AtomicBool>,
+}
+
+/// How far a job is: what its worker and its link tell each other.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    since: Instant,
+    /// [`WAITING`], [`CANCELLED`], or the microseconds after `since` at which it began.
+    begun: AtomicU64,
+    /// Its output is a dead letter.
+    buried: AtomicBool,
+}
+
+const WAITING: u64 = u64::MAX;
+const CANCELLED: u64 = u64::MAX - 1;
+
+/// When a job began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begun {
+    /// It waits for a worker.
+    NotYet,
+    At(Instant),
+    /// It was cancelled: it does not begin any more, and ends soon if it had begun.
+    Never,
+}
+
+impl Progress {
+    /// A job that was made `now`.
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { since: now, begun: AtomicU64::new(WAITING), buried: AtomicBool::new(false) }
+    }
+
+    /// Whether the job may begin. It may not where nobody waits any more.
+    pub(crate) fn begin(&self, now: Instant) -> bool {
+        let waited = u64::try_from(self.waited(now).as_micros()).unwrap_or(CANCELLED).min(CANCELLED - 1);
+        self.begun.compare_exchange(WAITING, waited, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    pub(crate) fn begun(&self) -> Begun {
+        match self.begun.load(Ordering::Relaxed) {
+            WAITING => Begun::NotYet,
+            CANCELLED => Begun::Never,
+            waited => Begun::At(self.since + Duration::from_micros(waited)),
+        }
+    }
+
+    /// Nobody waits any more.
+    pub(crate) fn cancel(&self) {
+        self.begun.store(CANCELLED, Ordering::Relaxed);
+    }
+
+    /// The same for a job that has not begun; `false` where it has.
+    pub(crate) fn cancel_unbegun(&self) -> bool {
+        self.begun.compare_exchange(WAITING, CANCELLED, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.begun.load(Ordering::Relaxed) == CANCELLED
+    }
+
+    /// Whether the job's output is a dead letter.
+    pub(crate) fn is_buried(&self) -> bool {
+        self.buried.load(Ordering::Relaxed)
+    }
+
+    fn waited(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.since)
+    }
 }
 
 /// Which receipts a job's frames ask for.
@@ -67,6 +137,10 @@ pub(crate) enum Part {
     /// A block of a stream that goes on.
     Block,
     DeadLetter,
+    /// The ACK of a message that is acknowledged first.
+    Ack,
+    /// The COMMIT of a reply and its ACK.
+    Commit,
 }
 
 impl Receipt {
@@ -75,6 +149,8 @@ impl Receipt {
         let (job, part) = match id.split_once('/') {
             None => (id, Part::Last),
             Some((job, "dead")) => (job, Part::DeadLetter),
+            Some((job, "ack")) => (job, Part::Ack),
+            Some((job, "commit")) => (job, Part::Commit),
             Some((job, _)) => (job, Part::Block),
         };
         Some((Self(job.parse().ok()?), part))
@@ -90,7 +166,7 @@ impl fmt::Display for Receipt {
 impl Service {
     /// Joins an application with the mapping of messages to requests.
     pub fn new(app: Arc<dyn Application>, mapping: Mapping, policy: Policy) -> Self {
-        Self { app, mapping, policy }
+        Self { app, mapping, policy, expired: AtomicU64::new(0) }
     }
 
     pub(crate) fn may_retry(&self, attempt: u32) -> bool {
@@ -100,13 +176,13 @@ impl Service {
     /// Answers one message. `Some` is what settles it (nothing to send: only the ACK), `None` asks for
     /// another try.
     pub(crate) fn serve(&self, delivered: &Delivered, more: &mut dyn FnMut(Vec<u8>)) -> Option<Vec<u8>> {
-        if delivered.cancelled.load(Ordering::Relaxed) || delivered.stopping.load(Ordering::Relaxed) {
+        let begun = Instant::now();
+        let Delivered { version, progress, .. } = delivered;
+        if delivered.stopping.load(Ordering::Relaxed) || !progress.begin(begun) {
             return None;
         }
-        let begun = Instant::now();
-        let Delivered { message, version, .. } = delivered;
         let receipt = delivered.receipt.to_string();
-        let request = match self.mapping.request(message, &delivered.broker, delivered.attempt) {
+        let request = match self.request(delivered, begun) {
             Ok(request) => request,
             Err(rejected) => {
                 tracing::warn!(reason = %rejected, "a message that is no request");
@@ -118,14 +194,15 @@ impl Service {
             }
         };
         if request.delivery.is_expired(SystemTime::now()) {
-            tracing::info!(method = %request.method, path = %Path(&request.path), "expired before it was served");
+            let expired = self.expired.fetch_add(1, Ordering::Relaxed) + 1;
+            tracing::info!(method = %request.method, path = %Path(&request.path), expired, "expired before it was served");
             return Some(Vec::new());
         }
         let span = tracing::info_span!("request", method = %request.method, path = %Path(&request.path), job = delivered.receipt.0);
         let _entered = span.enter();
 
         let mut responder = Responder::new(*version, &self.mapping, &request, &receipt, more);
-        let mut watched = Watched { responder: &mut responder, cancelled: &delivered.cancelled };
+        let mut watched = Watched { responder: &mut responder, progress };
         let result = catch_unwind(AssertUnwindSafe(|| self.app.call(&request, &mut watched)))
             .unwrap_or_else(|_| Err(AppError("the application panicked".to_owned())));
         let finished = responder.finish(result);
@@ -137,6 +214,7 @@ impl Service {
             destination = %Path(&request.delivery.destination),
             "{}",
             match (request.delivery.one_way, finished.status, finished.broken) {
+                _ if progress.is_cancelled() => "of no use any more",
                 (true, 200..400, _) => "taken",
                 (true, ..) => "not taken",
                 (false, _, true) => "broken off",
@@ -162,7 +240,40 @@ impl Service {
         }
     }
 
+    fn request(&self, delivered: &Delivered, now: Instant) -> Result<Request, Rejected> {
+        let Delivered { message, broker, progress, .. } = delivered;
+        let mut request = self.mapping.request(message, broker, delivered.attempt);
+        if delivered.relative_expiry {
+            let delivery = match &mut request {
+                Ok(request) => &mut request.delivery,
+                Err(rejected) => &mut rejected.delivery,
+            };
+            delivery.expire_relatively(progress.waited(now), SystemTime::now());
+        }
+        request
+    }
+
+    /// What tells a requester that the application has not answered in time: 504, or 503 where its request was
+    /// not even begun. A stream of which so many `blocks` were sent is broken off. `None` where nobody waits.
+    pub(crate) fn overdue(&self, delivered: &Delivered, begun: bool, blocks: u64) -> Option<Vec<u8>> {
+        let request = self.request(delivered, Instant::now()).ok()?;
+        if request.delivery.one_way {
+            return None;
+        }
+        let (version, receipt) = (delivered.version, delivered.receipt.to_string());
+        let code = if begun { 504 } else { 503 };
+        tracing::warn!(method = %request.method, path = %Path(&request.path), job = delivered.receipt.0, status = code,
+            blocks, "not answered in time");
+        if blocks > 0 {
+            return Some(http::break_off(version, &self.mapping, &request.delivery, blocks, &receipt));
+        }
+        let status = Status::of(code);
+        let text = format!("{}\n", String::from_utf8_lossy(&status.reason));
+        Some(http::answer(version, &self.mapping, &request.delivery, &status, &text, &receipt))
+    }
+
     fn bury(&self, delivered: &Delivered, reason: &str) -> Vec<u8> {
+        delivered.progress.buried.store(true, Ordering::Relaxed);
         self.dead_letter(delivered.version, &delivered.message, reason, delivered.receipt)
     }
 
@@ -187,7 +298,7 @@ impl Service {
 /// Ends a stream that nobody reads.
 struct Watched<'a, 'r> {
     responder: &'a mut Responder<'r>,
-    cancelled: &'a AtomicBool,
+    progress: &'a Progress,
 }
 
 impl Reply for Watched<'_, '_> {
@@ -196,7 +307,7 @@ impl Reply for Watched<'_, '_> {
     }
 
     fn block(&mut self, block: &[u8]) -> Flow {
-        if self.cancelled.load(Ordering::Relaxed) {
+        if self.progress.is_cancelled() {
             return Flow::Gone;
         }
         self.responder.block(block)

@@ -238,6 +238,7 @@ fn e13_what_the_broker_knows() {
         reply_to: Some("/temp-queue/r".into()),
         redelivered: true,
         expires: Some(1_700_000_000_000),
+        relative_expiry: false,
         one_way: true,
         accept_stream: false,
         structured: false,

@@ -11,7 +11,11 @@ use std::{
 use clap::{Args, builder::FalseyValueParser};
 
 use super::{BrokerArgs, broker::Listen, call::parse_seconds, parse_destination};
-use crate::{config::DEFAULT_DESTINATION, http::HeaderNames, stomp::HeartBeatOffer};
+use crate::{
+    config::{DEFAULT_DESTINATION, DeliveryMode},
+    http::HeaderNames,
+    stomp::HeartBeatOffer,
+};
 
 /// The defaults serve an application from the development broker: `stomp-wsgi serve app:app`.
 #[derive(Debug, Args)]
@@ -58,6 +62,15 @@ pub(super) struct Serve {
     #[arg(long, value_name = "STYLE", default_value = "train", env = "STOMP_WSGI_REPLY_HEADER_NAMES")]
     #[arg(value_parser = parse_header_names)]
     reply_header_names: HeaderNames,
+    /// When a message is acknowledged: at-least-once (when the broker has its reply), at-most-once (before it is
+    /// served) or transactional (together with its reply)
+    #[arg(long, value_name = "MODE", default_value = "at-least-once", env = "STOMP_WSGI_DELIVERY")]
+    #[arg(value_parser = parse_delivery)]
+    delivery: DeliveryMode,
+    /// Seconds until a request is answered 504 in the application's place, or 503 if no thread was free
+    /// [default: none]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds, env = "STOMP_WSGI_REQUEST_TIMEOUT")]
+    request_timeout: Option<Duration>,
     /// How often a message is tried that nobody waits for and that fails
     #[arg(long, value_name = "N", default_value = "5", env = "STOMP_WSGI_MAX_ATTEMPTS")]
     max_attempts: NonZeroU32,
@@ -241,6 +254,8 @@ mod with_python {
             config.prefetch = self.prefetch;
             config.heart_beat = self.heart_beat;
             config.drain_timeout = self.drain_timeout;
+            config.delivery = self.delivery;
+            config.request_timeout = self.request_timeout;
             config.policy.max_attempts = self.max_attempts.get();
             config.policy.dead_letter.clone_from(&self.dead_letter);
             self.environ.mapping(&mut config.mapping);
@@ -294,6 +309,15 @@ mod with_python {
 fn parse_heart_beat(text: &str) -> Result<HeartBeatOffer, &'static str> {
     HeartBeatOffer::parse(text.as_bytes())
         .map_err(|_| "a heart-beat is X,Y in milliseconds, as in 10000,10000")
+}
+
+fn parse_delivery(text: &str) -> Result<DeliveryMode, &'static str> {
+    match text {
+        "at-least-once" => Ok(DeliveryMode::AtLeastOnce),
+        "at-most-once" => Ok(DeliveryMode::AtMostOnce),
+        "transactional" => Ok(DeliveryMode::Transactional),
+        _ => Err("at-least-once, at-most-once or transactional"),
+    }
 }
 
 fn parse_header_names(text: &str) -> Result<HeaderNames, &'static str> {

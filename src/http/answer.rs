@@ -25,6 +25,19 @@ pub fn answer(
     Envelope::new(version, mapping, delivery).encode(&Part::whole(&head, body, false, receipt))
 }
 
+/// The end of a streamed reply that breaks off after so many messages: `http_isError=true`,
+/// `http_moreContent=false`.
+pub fn break_off(
+    version: Version,
+    mapping: &Mapping,
+    delivery: &Delivery,
+    messages: u64,
+    receipt: &str,
+) -> Vec<u8> {
+    let end = Part { head: None, number: messages, more: false, broken: true, receipt, body: b"" };
+    Envelope::new(version, mapping, delivery).encode(&end)
+}
+
 /// Tells the sender of a message why it is no request. Empty where it may not be answered
 /// ([`Rejected::can_answer`]).
 pub fn reject(version: Version, mapping: &Mapping, rejected: &Rejected, receipt: &str) -> Vec<u8> {

@@ -84,7 +84,13 @@ impl<'a> Envelope<'a> {
                 .header("http_moreContent", if part.more { "true" } else { "false" });
         }
         if let Some(expires) = self.expires() {
-            encoder = encoder.number("expires", expires);
+            encoder = if self.delivery.relative_expiry {
+                // Whole milliseconds, and not none: that would mean for ever, or at once.
+                let left = expires.saturating_sub(epoch_ms(SystemTime::now())).clamp(1, LONGEST);
+                encoder.number("expiration", left)
+            } else {
+                encoder.number("expires", expires)
+            };
         }
         if let Some(head) = part.head {
             if let Some(content_type) = &head.content_type {
@@ -117,6 +123,9 @@ impl<'a> Envelope<'a> {
         })
     }
 }
+
+/// RabbitMQ takes no more milliseconds than fit into 32 bits.
+const LONGEST: u64 = u32::MAX as u64;
 
 /// Brokers keep the time in a signed 64-bit number.
 const LATEST: u64 = i64::MAX as u64;

@@ -94,7 +94,7 @@ mod structured;
 mod target;
 mod whole;
 
-pub use answer::{answer, reject};
+pub use answer::{answer, break_off, reject};
 pub use dead_letter::dead_letter;
 pub use mapping::Mapping;
 pub use name::HeaderNames;

@@ -56,6 +56,9 @@ pub struct Delivery {
     pub redelivered: bool,
     /// When the message is of no more use, in milliseconds since the epoch.
     pub expires: Option<u64>,
+    /// Whether the broker wants to be told how long a reply lives (`expiration`, as RabbitMQ does), and not
+    /// until when (`expires`).
+    pub relative_expiry: bool,
     /// Nobody waits for a reply (NOTIFY).
     pub one_way: bool,
     /// Whether the requester takes a streamed reply (`http_acceptStream`).
@@ -84,6 +87,7 @@ impl Delivery {
             redelivered: headers.get("redelivered") == Some(b"true"),
             // 0 is JMS's "never"; what is no number is no broker's.
             expires: headers.text("expires").and_then(|ms| ms.parse().ok()).filter(|&ms| ms != 0),
+            relative_expiry: false,
             one_way: false,
             accept_stream: false,
             structured: false,
@@ -101,6 +105,17 @@ impl Delivery {
             .clone()
             .or_else(|| self.headers.bytes("amqp-message-id"))
             .or_else(|| (!self.message_id.is_empty()).then(|| self.message_id.clone()))
+    }
+
+    /// Reads `expiration`, the milliseconds that RabbitMQ gave the message to live. It does not say since when,
+    /// so that they count from its delivery at the latest, which was `ago`.
+    pub(crate) fn expire_relatively(&mut self, ago: Duration, now: SystemTime) {
+        self.relative_expiry = true;
+        let lives = self.headers.text("expiration").and_then(|ms| ms.parse::<u64>().ok());
+        if let (None, Some(lives)) = (self.expires, lives) {
+            let ago = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
+            self.expires = Some(epoch_ms(now).saturating_sub(ago).saturating_add(lives));
+        }
     }
 
     /// Whether the message has outlived itself, and must not reach an application.

@@ -38,6 +38,16 @@ impl Dialect {
         !matches!(self, Self::RabbitMq)
     }
 
+    /// Whether messages say how long they live (`expiration`), and not until when (`expires`).
+    pub(crate) fn expires_relatively(self) -> bool {
+        matches!(self, Self::RabbitMq)
+    }
+
+    /// Whether an ACK within a transaction waits for its COMMIT.
+    pub(crate) fn acks_in_transactions(self) -> bool {
+        !matches!(self, Self::Artemis)
+    }
+
     /// Whether the connection goes on after an ERROR that names one frame's receipt.
     pub(crate) fn survives_error(self) -> bool {
         matches!(self, Self::ActiveMq)

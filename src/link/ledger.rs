@@ -3,25 +3,30 @@
 use std::{
     collections::{HashMap, HashSet},
     hash::{BuildHasher, Hash, Hasher, RandomState},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Instant,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 
-use crate::stomp::{Command, Encoder, Frame, Version};
+use crate::{
+    service::{Begun, Progress},
+    stomp::{Command, Encoder, Frame, Version},
+};
 
 /// One message, from its delivery to its ACK.
 ///
 /// ```text
-///   delivered -> Running -> Replied -> (RECEIPT) ACK, gone
-///                   |  ^
-///                   v  |
-///                 Retrying           the connection is lost: gone, the broker delivers it again
+///   delivered ------------------> Running -> Replied or Committing -> gone
+///       |                           ^ | ^
+///       v                           | v |
+///     Held -> Acking ---------------+ Retrying
 /// ```
+///
+/// When the connection is lost all of them are gone, and the broker delivers again what is not acknowledged.
+///
+/// A message that is answered for the application, which took too long, stays until its job has ended: as
+/// long as it is busy it counts against what may be in hand.
 #[derive(Debug)]
 pub(crate) struct Entry {
     /// The message, while it may have to be run again.
@@ -31,19 +36,34 @@ pub(crate) struct Entry {
     epoch: u64,
     pub(crate) attempt: u32,
     pub(crate) state: State,
-    /// Set when nobody waits for the rest of a stream.
-    pub(crate) cancelled: Arc<AtomicBool>,
+    /// A job has it, and has not ended.
+    busy: bool,
+    /// It was acknowledged before its time, or is within a transaction.
+    pub(crate) acknowledged: bool,
+    /// Messages of its reply that were sent before the last.
+    pub(crate) blocks: u64,
+    /// When it was last heard of, where that is later than its beginning.
+    heard: Instant,
+    pub(crate) progress: Arc<Progress>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
+    /// Its ACK is to go first, when there is room.
+    Held,
+    /// Its ACK was sent first; the RECEIPT of that is awaited.
+    Acking,
     /// A job has it.
     Running,
+    /// A job has it, has taken too long, and whatever becomes of it, it has failed.
+    Late,
     /// It failed, and is run again then.
     Retrying(Instant),
     /// What answers it was sent; the broker's RECEIPT is awaited.
     Replied,
-    /// A job has it, and the connection that brought it is gone.
+    /// What answers it was sent with its ACK in a transaction; the RECEIPT of the COMMIT is awaited.
+    Committing,
+    /// A job has it, of which nothing is wanted: it was answered in its place, or its connection is gone.
     Orphaned,
 }
 
@@ -60,9 +80,11 @@ struct Ack {
 pub(crate) struct Ledger {
     entries: HashMap<u64, Entry>,
     last: u64,
-    /// Entries that are Running or Orphaned.
-    running: usize,
+    /// Entries whose jobs have not ended.
+    busy: usize,
+    /// Entries that wait for a RECEIPT, and those that wait to be tried again.
     waiting: usize,
+    retrying: usize,
     /// How often the broker ended the connection over what we sent, while this message's answer was under way.
     suspects: HashMap<u64, u32>,
     hasher: RandomState,
@@ -73,15 +95,26 @@ const SUSPECTS: usize = 1000;
 
 impl Ledger {
     /// Takes a message in, and numbers it.
-    pub(crate) fn deliver(&mut self, message: Frame, epoch: u64) -> u64 {
+    pub(crate) fn deliver(&mut self, now: Instant, message: Frame, epoch: u64, state: State) -> u64 {
         self.last += 1;
         let header = |name| message.headers.bytes(name);
         let ack =
             Ack { id: header("ack"), message_id: header("message-id"), subscription: header("subscription") };
-        let entry =
-            Entry { message, ack, epoch, attempt: 1, state: State::Running, cancelled: Arc::default() };
+        let entry = Entry {
+            message,
+            ack,
+            epoch,
+            attempt: 1,
+            state,
+            busy: state == State::Running,
+            acknowledged: false,
+            blocks: 0,
+            heard: now,
+            progress: Arc::new(Progress::new(now)),
+        };
+        self.busy += usize::from(entry.busy);
+        self.waiting += usize::from(state.waits());
         self.entries.insert(self.last, entry);
-        self.running += 1;
         self.last
     }
 
@@ -89,44 +122,90 @@ impl Ledger {
         self.entries.get(&job)
     }
 
+    /// The entry of a job that gave something, with what it gave it as: its end, or a part.
+    pub(crate) fn heard(&mut self, now: Instant, job: u64, ended: bool) -> Option<&mut Entry> {
+        let entry = self.entries.get_mut(&job)?;
+        entry.heard = now;
+        if ended && entry.busy {
+            entry.busy = false;
+            self.busy -= 1;
+        }
+        Some(entry)
+    }
+
     /// Moves an entry on.
     pub(crate) fn set(&mut self, job: u64, state: State) {
         if let Some(entry) = self.entries.get_mut(&job) {
-            self.running -= usize::from(entry.state.runs());
             self.waiting -= usize::from(entry.state.waits());
+            self.retrying -= usize::from(entry.state.retries());
             entry.state = state;
-            self.running += usize::from(state.runs());
             self.waiting += usize::from(state.waits());
+            self.retrying += usize::from(state.retries());
         }
     }
 
-    /// Takes an entry that is to be run once more.
-    pub(crate) fn again(&mut self, job: u64) {
-        self.set(job, State::Running);
+    /// Its ACK goes before everything else (Acking), or with its answer (Committing).
+    pub(crate) fn acknowledged(&mut self, job: u64, state: State) {
+        self.set(job, state);
         if let Some(entry) = self.entries.get_mut(&job) {
-            entry.attempt += 1;
-            entry.cancelled = Arc::default();
+            entry.acknowledged = true;
+        }
+    }
+
+    /// Takes an entry that is to be run, once more or after its ACK.
+    pub(crate) fn run(&mut self, now: Instant, job: u64) {
+        if let Some(entry) = self.entries.get_mut(&job) {
+            entry.attempt += u32::from(entry.state.retries());
+            entry.heard = now;
+            entry.progress = Arc::new(Progress::new(now));
+            entry.busy = true;
+            self.busy += 1;
+        }
+        self.set(job, State::Running);
+    }
+
+    /// Of an entry that was removed: its job, if that has not ended, still counts.
+    pub(crate) fn outlive(&mut self, job: u64, mut entry: Entry) {
+        if entry.busy {
+            entry.state = State::Orphaned;
+            self.busy += 1;
+            self.entries.insert(job, entry);
         }
     }
 
     pub(crate) fn remove(&mut self, job: u64) -> Option<Entry> {
         let entry = self.entries.remove(&job)?;
-        self.running -= usize::from(entry.state.runs());
+        self.busy -= usize::from(entry.busy);
         self.waiting -= usize::from(entry.state.waits());
+        self.retrying -= usize::from(entry.state.retries());
         Some(entry)
     }
 
     /// The connection is gone: everything that it delivered is the broker's again. Jobs that run go on, for nobody.
+    /// One that waits begins all the same where nobody else would: it is acknowledged already.
     pub(crate) fn lost(&mut self) {
         self.entries.retain(|_, entry| {
-            entry.cancelled.store(true, Ordering::Relaxed);
-            let runs = entry.state.runs();
-            if runs {
-                entry.state = State::Orphaned;
+            if !(entry.acknowledged && entry.progress.begun() == Begun::NotYet) {
+                entry.progress.cancel();
             }
-            runs
+            entry.state = State::Orphaned;
+            entry.busy
         });
-        self.waiting = 0;
+        (self.waiting, self.retrying) = (0, 0);
+    }
+
+    /// Jobs that have taken too long: waiting for a worker, running, or since their last block.
+    pub(crate) fn overdue(&self, now: Instant, timeout: Duration) -> Vec<u64> {
+        let late = |entry: &Entry| entry.deadline(timeout).is_some_and(|at| at <= now);
+        let mut jobs: Vec<u64> =
+            self.entries.iter().filter(|(_, entry)| late(entry)).map(|(job, _)| *job).collect();
+        jobs.sort_unstable();
+        jobs
+    }
+
+    /// When the first of the others will have.
+    pub(crate) fn next_deadline(&self, timeout: Duration) -> Option<Instant> {
+        self.entries.values().filter_map(|entry| entry.deadline(timeout)).min()
     }
 
     /// The broker complains, and does not say of what: it may be any answer that it has not confirmed.
@@ -134,7 +213,7 @@ impl Ledger {
         if self.suspects.len() > SUSPECTS {
             self.suspects.clear();
         }
-        let under_way = self.entries.values().filter(|entry| entry.state == State::Replied);
+        let under_way = self.entries.values().filter(|entry| entry.state.waits());
         // Once, however many there are that look the same.
         let identities: HashSet<u64> = under_way.map(|entry| self.identity(&entry.message)).collect();
         for identity in identities {
@@ -143,12 +222,11 @@ impl Ledger {
     }
 
     /// How often that happened while this message was being answered.
-    pub(crate) fn suspicion(&self, job: u64) -> u32 {
+    pub(crate) fn suspicion(&self, message: &Frame) -> u32 {
         if self.suspects.is_empty() {
             return 0;
         }
-        let identity = self.get(job).map(|entry| self.identity(&entry.message));
-        identity.and_then(|identity| self.suspects.get(&identity).copied()).unwrap_or(0)
+        self.suspects.get(&self.identity(message)).copied().unwrap_or(0)
     }
 
     /// An answer was confirmed: it was not this one.
@@ -179,19 +257,23 @@ impl Ledger {
     }
 
     /// Messages of this connection that are being answered, or are about to be.
-    pub(crate) fn in_hand(&self) -> usize {
-        let in_hand = |entry: &&Entry| matches!(entry.state, State::Running | State::Replied);
-        self.entries.values().filter(in_hand).count()
+    pub(crate) fn under_way(&self) -> usize {
+        self.entries.values().filter(|entry| entry.state.is_under_way()).count()
     }
 
     /// Jobs that have not ended.
     pub(crate) fn running(&self) -> usize {
-        self.running
+        self.busy
+    }
+
+    /// What moves on by itself, without a word from the broker.
+    pub(crate) fn in_hand(&self) -> usize {
+        self.busy + self.retrying
     }
 
     /// Entries that still need this connection.
     pub(crate) fn unsettled(&self) -> usize {
-        self.running + self.waiting
+        self.busy + self.waiting
     }
 
     /// Jobs that are due for another try.
@@ -211,17 +293,23 @@ impl Ledger {
 
     /// Gives back what waits to be run again: unacknowledged, the broker keeps it.
     pub(crate) fn abandon_retries(&mut self) {
-        self.entries.retain(|_, entry| !matches!(entry.state, State::Retrying(_)));
+        self.entries.retain(|_, entry| !entry.state.retries());
+        self.retrying = 0;
     }
 }
 
 impl State {
-    fn runs(self) -> bool {
-        matches!(self, Self::Running | Self::Orphaned)
+    fn waits(self) -> bool {
+        matches!(self, Self::Acking | Self::Replied | Self::Committing)
     }
 
-    fn waits(self) -> bool {
-        matches!(self, Self::Replied)
+    /// Served, or its answer not confirmed.
+    pub(crate) fn is_under_way(self) -> bool {
+        matches!(self, Self::Running | Self::Late | Self::Replied | Self::Committing)
+    }
+
+    fn retries(self) -> bool {
+        matches!(self, Self::Retrying(_))
     }
 }
 
@@ -230,9 +318,24 @@ impl Entry {
         self.epoch == epoch && self.state != State::Orphaned
     }
 
-    /// Appends the ACK (STOMP 1.2 by `id`, 1.1 by `message-id` and `subscription`, 1.0 by `message-id`).
-    pub(crate) fn ack(&self, version: Version, out: &mut Vec<u8>) {
+    /// When a job will have taken too long.
+    fn deadline(&self, timeout: Duration) -> Option<Instant> {
+        let begun = match self.progress.begun() {
+            _ if self.state != State::Running => return None,
+            Begun::At(begun) => begun.max(self.heard),
+            Begun::NotYet => self.heard,
+            Begun::Never => return None,
+        };
+        begun.checked_add(timeout)
+    }
+
+    /// Appends the ACK (STOMP 1.2 by `id`, 1.1 by `message-id` and `subscription`, 1.0 by `message-id`), with
+    /// one more header.
+    pub(crate) fn ack(&self, version: Version, with: Option<(&str, &str)>, out: &mut Vec<u8>) {
         let mut frame = Encoder::new(out, version, Command::Ack);
+        if let Some((name, value)) = with {
+            frame = frame.header(name, value);
+        }
         if let (Version::V1_2, Some(id)) = (version, &self.ack.id) {
             frame = frame.header("id", id);
         } else {

@@ -13,7 +13,8 @@ use reactors::{Action, End, Input, Job, Link, Output, Stop};
 
 use super::{Connection, ConnectionConfig, Event, Ledger, connection::Down, ledger::State};
 use crate::{
-    service::{Delivered, Part, Receipt, Service},
+    config::DeliveryMode,
+    service::{Begun, Delivered, Part, Receipt, Service},
     stomp::{Command, Encoder, Frame},
 };
 
@@ -29,6 +30,10 @@ pub(crate) struct WorkerConfig {
     pub(crate) drain_timeout: Duration,
     /// Before the second try of a message that failed; doubles with each.
     pub(crate) retry_delay: Duration,
+    /// When a message is acknowledged.
+    pub(crate) delivery: DeliveryMode,
+    /// How long a request waits for a worker, and then for its answer, or the next block of it.
+    pub(crate) request_timeout: Option<Duration>,
 }
 
 /// Why a link ended although nobody asked it to.
@@ -67,6 +72,8 @@ pub(crate) struct Worker {
     suspects: VecDeque<u64>,
     /// The one of them that is in hand.
     alone: Option<u64>,
+    /// At most once: messages that are not acknowledged yet, in order.
+    held: VecDeque<u64>,
     phase: Phase,
     /// Jobs that have not begun are not to begin any more.
     stopping: Arc<AtomicBool>,
@@ -75,6 +82,8 @@ pub(crate) struct Worker {
     was_up: bool,
     /// The earliest retry.
     retry: Option<Instant>,
+    /// When to look next for requests that take too long.
+    look: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,20 +118,22 @@ impl Worker {
             ready: VecDeque::new(),
             suspects: VecDeque::new(),
             alone: None,
+            held: VecDeque::new(),
             phase: Phase::Serving,
             stopping: Arc::default(),
             fatal,
             span,
             was_up: false,
             retry: None,
+            look: None,
         }
     }
 
     fn event(&mut self, now: Instant, event: Event) {
         match event {
             Event::Up => self.up(),
-            Event::Message(message) => self.deliver(message),
-            Event::Receipt(id) => self.receipt(&id),
+            Event::Message(message) => self.deliver(now, message),
+            Event::Receipt(id) => self.receipt(now, &id),
             Event::Error(frame) => self.error(now, &frame),
             Event::Down(down) => self.down(&down),
         }
@@ -136,6 +147,12 @@ impl Worker {
         let version = self.connection.version();
         tracing::info!(to = %self.connection.peer(), version = version.as_str(), "connected");
         self.was_up = true;
+        if self.config.delivery == DeliveryMode::Transactional && !dialect.acks_in_transactions() {
+            tracing::warn!(
+                "this broker acknowledges at once within a transaction: replies are sent and confirmed first, \
+                 as with --delivery at-least-once"
+            );
+        }
         for (id, destination) in self.config.destinations.iter().enumerate() {
             let (prefetch, window) = dialect.prefetch(self.config.prefetch);
             Encoder::new(self.connection.out(), version, Command::Subscribe)
@@ -148,12 +165,19 @@ impl Worker {
         }
     }
 
-    fn deliver(&mut self, message: Frame) {
+    fn deliver(&mut self, now: Instant, message: Frame) {
         // Draining: unacknowledged, it goes back to the broker when we leave.
         if self.phase == Phase::Serving {
-            let job = self.ledger.deliver(message, self.connection.epoch());
-            match self.ledger.suspicion(job) {
-                0 => self.ready.push_back(job),
+            let suspicion = self.ledger.suspicion(&message);
+            let first = match suspicion {
+                SUSPICIOUS.. => State::Replied,
+                0 if self.config.delivery == DeliveryMode::AtMostOnce => State::Held,
+                _ => State::Running,
+            };
+            let job = self.ledger.deliver(now, message, self.connection.epoch(), first);
+            match suspicion {
+                0 if first == State::Held => self.held.push_back(job),
+                0 => self.ready(now, job),
                 1..HOPELESS => self.suspects.push_back(job),
                 _ => {
                     tracing::error!(
@@ -165,52 +189,163 @@ impl Worker {
         }
     }
 
-    fn job(&self, job: u64) -> Option<Job> {
+    /// Has a job handed out, and an eye kept on it.
+    fn ready(&mut self, now: Instant, job: u64) {
+        self.ready.push_back(job);
+        if self.look.is_none() {
+            self.look = self.config.request_timeout.and_then(|timeout| now.checked_add(timeout));
+        }
+    }
+
+    /// At most once: acknowledges what there is room for. It is served when the broker has confirmed the ACK.
+    fn acknowledge_first(&mut self) {
+        while !self.held.is_empty() && self.ledger.unsettled() < self.window() {
+            let Some(job) = self.held.pop_front() else { return };
+            let Some(entry) = self.ledger.get(job) else { continue };
+            let receipt = format!("{}/ack", Receipt(job));
+            let version = self.connection.version();
+            entry.ack(version, Some(("receipt", &receipt)), self.connection.out());
+            self.ledger.acknowledged(job, State::Acking);
+        }
+    }
+
+    fn delivered(&self, job: u64) -> Option<Delivered> {
         let entry = self.ledger.get(job)?;
-        let delivered = Delivered {
+        Some(Delivered {
             message: entry.message.clone(),
             version: self.connection.version(),
             attempt: entry.attempt,
             broker: Arc::clone(self.connection.peer()),
             receipt: Receipt(job),
-            cancelled: Arc::clone(&entry.cancelled),
-            stopping: Arc::clone(&self.stopping),
-        };
+            progress: Arc::clone(&entry.progress),
+            relative_expiry: self.connection.dialect().expires_relatively(),
+            // One that is acknowledged can be left to nobody.
+            stopping: if entry.acknowledged { Arc::default() } else { Arc::clone(&self.stopping) },
+        })
+    }
+
+    fn job(&self, job: u64) -> Option<Job> {
+        let delivered = self.delivered(job)?;
         let service = Arc::clone(&self.service);
         Some(Job::new(job, move |more| service.serve(&delivered, more)))
     }
 
     fn output(&mut self, now: Instant, output: Output) {
         let Output { job, bytes, end } = output;
-        let Some(entry) = self.ledger.get(job) else { return };
+        let Some(entry) = self.ledger.heard(now, job, end.is_some()) else { return };
         if !entry.is_of(self.connection.epoch()) {
-            // It was delivered on a connection that is gone: the broker delivers it again.
-            if end.is_some() {
-                self.ledger.remove(job);
+            // It was answered in its place, or its connection is gone and the broker delivers it again.
+            match end {
+                Some(_) => drop(self.ledger.remove(job)),
+                None => entry.progress.cancel(),
             }
             return;
         }
-        match end {
-            None => self.connection.push(bytes),
-            Some(End::Done) if bytes.is_empty() => self.settle(job),
-            Some(End::Done) => {
+        match (entry.state, end) {
+            (State::Running, None) => {
+                entry.blocks += 1;
+                self.connection.push(bytes);
+            }
+            (State::Running, Some(End::Done)) if bytes.is_empty() => self.settle(job),
+            (State::Running, Some(End::Done)) => {
+                let buried = entry.progress.is_buried();
+                self.answer(job, bytes, buried);
+            }
+            (State::Running | State::Late, Some(_)) => self.failed(now, job),
+            // Too late: it was answered in its place.
+            _ => {}
+        }
+    }
+
+    /// Sends what answers a message, or the dead letter that it has become.
+    fn answer(&mut self, job: u64, bytes: Vec<u8>, buried: bool) {
+        // A dead letter may be refused, and its message must not be acknowledged then.
+        let send = if buried { None } else { bytes.strip_prefix(b"SEND\n") };
+        match (send, self.ledger.get(job)) {
+            (Some(send), Some(entry)) if self.is_transactional() => {
+                let version = self.connection.version();
+                let transaction = Receipt(job).to_string();
+                let within = Some(("transaction", &*transaction));
+                let out = self.connection.out();
+                Encoder::new(out, version, Command::Begin).header("transaction", &transaction).finish();
+                out.extend_from_slice(b"SEND\ntransaction:");
+                out.extend_from_slice(transaction.as_bytes());
+                out.push(b'\n');
+                out.extend_from_slice(send);
+                entry.ack(version, within, out);
+                Encoder::new(out, version, Command::Commit)
+                    .header("transaction", &transaction)
+                    .header("receipt", format!("{transaction}/commit"))
+                    .finish();
+                self.ledger.acknowledged(job, State::Committing);
+            }
+            _ => {
                 self.connection.push(bytes);
                 self.ledger.set(job, State::Replied);
             }
-            Some(End::Failed) => self.failed(now, job),
+        }
+    }
+
+    fn is_transactional(&self) -> bool {
+        self.config.delivery == DeliveryMode::Transactional
+            && self.connection.dialect().acks_in_transactions()
+    }
+
+    /// Answers requests that take too long in the application's place. Its jobs go on: nothing can end them.
+    fn overdue(&mut self, now: Instant) {
+        let Some(timeout) = self.config.request_timeout else { return };
+        if self.look.is_none_or(|at| at > now) {
+            return;
+        }
+        for job in self.ledger.overdue(now, timeout) {
+            let (Some(entry), Some(delivered)) = (self.ledger.get(job), self.delivered(job)) else {
+                continue;
+            };
+            let progress = Arc::clone(&entry.progress);
+            let begun = progress.begun() != Begun::NotYet;
+            match self.service.overdue(&delivered, begun, entry.blocks) {
+                Some(reply) => {
+                    // Where it has begun in the meantime, it has its time.
+                    if begun || progress.cancel_unbegun() {
+                        progress.cancel();
+                        self.answer(job, reply, false);
+                    }
+                }
+                None if begun => self.late(job, timeout),
+                None => drop(self.ledger.heard(now, job, false)),
+            }
+        }
+        self.look = self.ledger.next_deadline(timeout);
+    }
+
+    /// A message that nobody waits for takes too long. It has failed; but it is not run again while it runs.
+    fn late(&mut self, job: u64, timeout: Duration) {
+        let Some(entry) = self.ledger.get(job) else { return };
+        let attempt = entry.attempt;
+        entry.progress.cancel();
+        if entry.acknowledged || !self.service.may_retry(attempt) {
+            self.bury(job, &format!("not done within {timeout:?}, attempt {attempt}"));
+        } else {
+            tracing::warn!(
+                job,
+                attempt,
+                ?timeout,
+                "a message takes too long, and will be tried again when it has ended"
+            );
+            self.ledger.set(job, State::Late);
         }
     }
 
     /// The application never answered: again after a while, or to the dead letters.
     fn failed(&mut self, now: Instant, job: u64) {
-        if self.phase != Phase::Serving {
+        let Some(entry) = self.ledger.get(job) else { return };
+        let (attempt, acknowledged) = (entry.attempt, entry.acknowledged);
+        if self.phase != Phase::Serving && !acknowledged {
             // Unacknowledged, it is the broker's again when we leave.
             self.ledger.remove(job);
             return;
         }
-        let Some(entry) = self.ledger.get(job) else { return };
-        let attempt = entry.attempt;
-        if self.service.may_retry(attempt) {
+        if self.service.may_retry(attempt) && !acknowledged {
             let delay =
                 self.config.retry_delay.saturating_mul(1 << (attempt - 1).min(16)).min(MAX_RETRY_DELAY);
             tracing::warn!(attempt, ?delay, "a message failed and will be tried again");
@@ -238,19 +373,27 @@ impl Worker {
     fn settle(&mut self, job: u64) {
         if let Some(entry) = self.ledger.remove(job) {
             self.ledger.clear_suspicion(&entry);
-            let version = self.connection.version();
-            entry.ack(version, self.connection.out());
+            if !entry.acknowledged {
+                let version = self.connection.version();
+                entry.ack(version, None, self.connection.out());
+            }
+            self.ledger.outlive(job, entry);
         }
     }
 
-    fn receipt(&mut self, id: &[u8]) {
+    fn receipt(&mut self, now: Instant, id: &[u8]) {
         if id == GOODBYE.as_bytes() {
             self.connection.end();
             self.phase = Phase::Over;
         } else if let Some((Receipt(job), part)) = Receipt::parse(id) {
-            let replied = self.ledger.get(job).is_some_and(|entry| entry.state == State::Replied);
-            if replied && part != Part::Block {
-                self.settle(job);
+            match (self.ledger.get(job).map(|entry| entry.state), part) {
+                (Some(State::Replied), Part::Last | Part::DeadLetter)
+                | (Some(State::Committing), Part::Commit) => self.settle(job),
+                (Some(State::Acking), Part::Ack) => {
+                    self.ledger.run(now, job);
+                    self.ready(now, job);
+                }
+                _ => {}
             }
         } else if let Some(id) = std::str::from_utf8(id).ok().and_then(|id| id.strip_prefix("subscribe-")) {
             let destination = id.parse().ok().and_then(|id: usize| self.config.destinations.get(id));
@@ -261,10 +404,12 @@ impl Worker {
     fn error(&mut self, now: Instant, frame: &Frame) {
         let said = frame.complaint();
         let of = frame.headers.get("receipt-id").and_then(Receipt::parse);
+        // Of an ACK or a COMMIT that failed nobody knows what became.
+        let of = of.filter(|(_, part)| !matches!(part, Part::Ack | Part::Commit));
         // The failure of one reply, and not of the connection: a requester that is gone.
         if let (Some((Receipt(job), part)), true) = (of, self.connection.dialect().survives_error()) {
             let Some(entry) = self.ledger.get(job) else { return };
-            entry.cancelled.store(true, Ordering::Relaxed);
+            entry.progress.cancel();
             if part == Part::DeadLetter {
                 tracing::error!(error = %said, "the broker refused a dead letter; the message will be tried again");
                 self.retry_at(job, now + MAX_RETRY_DELAY);
@@ -281,14 +426,10 @@ impl Worker {
     }
 
     fn down(&mut self, down: &Down) {
-        // Nobody was given these jobs, so nobody would tell of their end.
-        for job in self.ready.drain(..).chain(self.suspects.drain(..)) {
-            self.ledger.remove(job);
-        }
+        self.give_back();
         let running = self.ledger.running();
-        self.alone = None;
         self.ledger.lost();
-        self.retry = None;
+        (self.retry, self.look) = (None, None);
         let fatal = down.refused && !self.was_up || down.retry_in.is_none();
         if self.phase != Phase::Serving {
             tracing::warn!(why = %down.why, "lost the broker while draining");
@@ -312,13 +453,28 @@ impl Worker {
         }
         self.stopping.store(true, Ordering::Relaxed);
         self.phase = Phase::Draining(now + self.config.drain_timeout);
-        // What has not begun goes back to the broker, which keeps it until it is acknowledged.
-        for job in self.ready.drain(..).chain(self.suspects.drain(..)) {
-            self.ledger.remove(job);
-        }
+        self.give_back();
         self.ledger.abandon_retries();
         self.retry = None;
         tracing::info!(running = self.ledger.running(), "draining");
+    }
+
+    /// What has not begun goes back to the broker, which keeps it until it is acknowledged. What is acknowledged
+    /// already is still served.
+    fn give_back(&mut self) {
+        self.alone = None;
+        let Self { ready, held, suspects, ledger, .. } = self;
+        let keep = |job: &u64, ledger: &mut Ledger| {
+            let acknowledged = ledger.get(*job).is_some_and(|entry| entry.acknowledged);
+            if !acknowledged {
+                // Nobody was given the job, so nobody would tell of its end.
+                ledger.remove(*job);
+            }
+            acknowledged
+        };
+        ready.retain(|job| keep(job, ledger));
+        held.retain(|job| keep(job, ledger));
+        suspects.retain(|job| keep(job, ledger));
     }
 
     /// Moves a drain on.
@@ -361,8 +517,8 @@ impl Worker {
     fn retry_due(&mut self, now: Instant) {
         if self.retry.is_some_and(|at| at <= now) {
             for job in self.ledger.due(now) {
-                self.ledger.again(job);
-                self.ready.push_back(job);
+                self.ledger.run(now, job);
+                self.ready(now, job);
             }
             self.retry = self.ledger.next_retry();
         }
@@ -375,19 +531,22 @@ impl Worker {
 
     /// Whether to take in more: a broker that ignores prefetch is held back by TCP.
     fn reads(&self) -> bool {
-        // Jobs of a lost connection must not keep the next one from coming up.
-        !self.connection.is_up()
-            || self.ledger.running()
-                < 2 * self.config.prefetch as usize * self.config.destinations.len().max(1)
+        let in_hand = self.ledger.in_hand();
+        // Jobs of a lost connection must not keep the next one from coming up; and where nothing moves on by
+        // itself, only what the broker says can help.
+        !self.connection.is_up() || in_hand == 0 || in_hand + self.held.len() < 2 * self.window()
+    }
+
+    /// Messages that the broker may have given us and that are not acknowledged.
+    fn window(&self) -> usize {
+        self.config.prefetch as usize * self.config.destinations.len().max(1)
     }
 }
 
 impl Worker {
     /// The next to be served: suspects first, each alone.
     fn next_job(&mut self) -> Option<u64> {
-        let busy = |job| {
-            self.ledger.get(job).is_some_and(|entry| matches!(entry.state, State::Running | State::Replied))
-        };
+        let busy = |job| self.ledger.get(job).is_some_and(|entry| entry.state.is_under_way());
         if self.alone.is_some_and(busy) {
             return None;
         }
@@ -395,12 +554,13 @@ impl Worker {
         if self.suspects.is_empty() {
             return self.ready.pop_front();
         }
-        if self.ledger.in_hand() > self.ready.len() + self.suspects.len() {
+        if self.ledger.under_way() > self.ready.len() + self.suspects.len() {
             return None;
         }
         let job = self.suspects.pop_front()?;
         self.alone = Some(job);
-        if self.ledger.suspicion(job) < SUSPICIOUS {
+        let message = &self.ledger.get(job)?.message;
+        if self.ledger.suspicion(message) < SUSPICIOUS {
             return Some(job);
         }
         self.bury(job, "its reply ended the connection each time");
@@ -424,7 +584,7 @@ impl Worker {
             Phase::Draining(at) | Phase::Leaving(at) => Some(at),
             _ => None,
         };
-        let until = [self.connection.deadline(), phase, self.retry].into_iter().flatten().min();
+        let until = [self.connection.deadline(), phase, self.retry, self.look].into_iter().flatten().min();
         Action::Wait { until, read: self.reads() }
     }
 }
@@ -444,6 +604,8 @@ impl Link for Worker {
             }
         }
         self.retry_due(now);
+        self.overdue(now);
+        self.acknowledge_first();
         self.connection.pause(now, !self.reads());
         self.drain(now);
     }

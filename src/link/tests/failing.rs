@@ -143,6 +143,7 @@ fn a_message_whose_reply_ends_each_connection_is_buried_and_others_are_not() {
     assert_eq!(bench.jobs.len(), 0, "the poison is not served again");
     let dead = &bench.sent()[0];
     assert_eq!(dead.headers.text("destination"), Some("/queue/DLQ.a"));
+    assert_eq!(dead.headers.text("message-failed"), Some("its reply ended the connection each time"));
     bench.receipt(dead.headers.text("receipt").unwrap());
     assert_eq!(bench.sent()[0].headers.text("id"), Some("ack:poison"));
 }
@@ -206,4 +207,41 @@ fn a_poison_is_known_again_without_an_id_that_stays() {
     bench.message("T_0@@session-3@@1");
     assert!(bench.jobs.is_empty());
     assert_eq!(bench.sent()[0].headers.text("destination"), Some("/queue/DLQ.a"));
+}
+
+#[test]
+fn what_can_be_no_request_is_answered_400_or_buried_and_the_connection_goes_on() {
+    let bad: [(&str, &[u8]); 4] = [
+        ("a method that is none", b"http_requestMethod:G E T\nhttp_requestUrl:/"),
+        ("a target that is none", b"http_requestMethod:NOTIFY\nhttp_requestUrl:/a b\x01"),
+        ("an undefined escape", b"http_requestMethod:G\\tT\nhttp_requestUrl:/"),
+        ("no UTF-8", b"http_requestMethod:\xff\xfe\nhttp_requestUrl:/"),
+    ];
+    for reply_to in [Some("reply-to:/temp-queue/r"), None] {
+        for (name, headers) in bad {
+            let mut bench = Bench::up("stomp://h");
+            let mut bytes = b"MESSAGE\nsubscription:0\nmessage-id:m\nack:a\ndestination:/queue/a\n".to_vec();
+            bytes.extend_from_slice(headers);
+            bytes.extend_from_slice(
+                reply_to.map(|header| format!("\n{header}")).unwrap_or_default().as_bytes(),
+            );
+            bytes.extend_from_slice(b"\n\n\0");
+            bench.bytes(&bytes);
+            bench.work();
+            let answer = bench.sent().remove(0);
+            let status = answer.headers.text("http_statusCode");
+            if reply_to.is_some() && !headers.starts_with(b"http_requestMethod:NOTIFY") {
+                assert_eq!(status, Some("400"), "{name}");
+            } else {
+                assert_eq!(answer.headers.text("destination"), Some("/queue/DLQ.a"), "{name}");
+                assert!(
+                    answer.headers.text("message-failed").is_some_and(|why| why.contains("rejected")),
+                    "{name}"
+                );
+            }
+            bench.receipt(answer.headers.text("receipt").unwrap());
+            assert_eq!(bench.commands(), [Command::Ack], "{name}");
+            assert_eq!((bench.calls.load(Ordering::SeqCst), bench.socket), (0, true), "{name}");
+        }
+    }
 }

@@ -14,6 +14,7 @@ use reactors::{Action, End, Input, Job, Link, Output};
 use super::{ConnectionConfig, Fatal, Worker, WorkerConfig};
 use crate::{
     app::{AppError, Reply},
+    config::DeliveryMode,
     http::{Mapping, Request},
     service::{Policy, Service},
     stomp::{Command, Encoder, Frame, HeartBeatOffer, Limits, Parser, Version},
@@ -21,9 +22,11 @@ use crate::{
 
 mod beating;
 mod connecting;
+mod delivering;
 mod draining;
 mod failing;
 mod settling;
+mod timing;
 #[cfg(feature = "tls")]
 mod tls;
 
@@ -74,6 +77,8 @@ impl Bench {
             prefetch: 4,
             drain_timeout: 30 * SECOND,
             retry_delay: SECOND,
+            delivery: DeliveryMode::AtLeastOnce,
+            request_timeout: None,
         };
         change(&mut config);
         let fatal = Fatal::default();
@@ -168,14 +173,25 @@ impl Bench {
     }
 
     fn message(&mut self, id: &str) {
+        self.message_with(id, &[("reply-to", "/temp-queue/r")]);
+    }
+
+    fn notify(&mut self, id: &str) {
+        self.message_with(id, &[("http_requestMethod", "NOTIFY"), ("http_requestUrl", "/")]);
+    }
+
+    fn message_with(&mut self, id: &str, headers: &[(&str, &str)]) {
         let mut bytes = Vec::new();
-        Encoder::new(&mut bytes, Version::parse(self.version.as_bytes()).unwrap(), Command::Message)
+        let version = Version::parse(self.version.as_bytes()).unwrap();
+        let mut frame = Encoder::new(&mut bytes, version, Command::Message)
             .header("subscription", "0")
             .header("message-id", id)
             .header("destination", "/queue/a")
-            .header("ack", format!("ack:{id}"))
-            .header("reply-to", "/temp-queue/r")
-            .body(b"");
+            .header("ack", format!("ack:{id}"));
+        for (name, value) in headers {
+            frame = frame.header(name, value);
+        }
+        frame.body(b"");
         self.bytes(&bytes);
     }
 
@@ -204,9 +220,34 @@ impl Bench {
         id
     }
 
+    /// The oldest job, which does not end, sends a block of a stream.
+    fn block(&mut self) {
+        let job = self.jobs[0].id();
+        let mut bytes = Vec::new();
+        Encoder::new(&mut bytes, Version::V1_2, Command::Send)
+            .header("destination", "/temp-queue/r")
+            .header("http_moreContent", "true")
+            .body(b"block");
+        self.give(Input::Output(Output { job, bytes, end: None }));
+    }
+
     fn end(&mut self, end: End) {
         let job = self.jobs.remove(0).id();
         self.give(Input::Output(Output { job, bytes: Vec::new(), end: Some(end) }));
+    }
+
+    /// Lets much time pass, in which the broker beats.
+    fn idle(&mut self, seconds: u32) {
+        for _ in 0..seconds {
+            self.pass(SECOND);
+            self.bytes(b"\n");
+        }
+    }
+
+    /// The frames but for heart-beats, by name.
+    fn texts(&mut self, header: &str) -> Vec<(Command, String)> {
+        let text = |frame: &Frame| frame.headers.text(header).unwrap_or("-").to_owned();
+        self.sent().iter().map(|frame| (frame.command, text(frame))).collect()
     }
 
     /// Lets time pass, with the timers that fall due.
@@ -220,6 +261,11 @@ impl Bench {
             }
         }
         self.now = then;
+    }
+
+    /// A worker begins with the oldest job, and does not end it.
+    fn begin(&mut self) {
+        assert!(self.link.ledger_entry(self.jobs[0].id()).progress.begin(self.now));
     }
 
     fn lose(&mut self) {
