@@ -9,20 +9,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use reactors::{Action, End, Input, Job, Link, Output};
+use reactors::{Action, End, Input, Job, Link, Output, Stop};
 
-use super::{Connection, ConnectionConfig, Event, Ledger, connection::Down, ledger::State};
+use super::{Connection, ConnectionConfig, Dialect, Event, Ledger, connection::Down, ledger::State};
 use crate::{
+    config::Source,
     service::{Delivered, Part, Receipt, Service},
-    stomp::{Command, Encoder, Frame},
+    stomp::{Command, Encoder, Frame, Version},
 };
 
 /// What a worker link serves, and how.
 #[derive(Debug, Clone)]
 pub(crate) struct WorkerConfig {
     pub(crate) connection: ConnectionConfig,
-    /// Queues and topics to subscribe to.
-    pub(crate) destinations: Vec<String>,
+    /// Which of several connections this is, for the log.
+    pub(crate) number: Option<usize>,
+    /// Queues and topics to subscribe to; their places are the ids of the subscriptions.
+    pub(crate) sources: Vec<Source>,
     /// Unacknowledged messages that the broker may have given us, per destination.
     pub(crate) prefetch: u32,
     /// How long a stop waits for what runs.
@@ -31,8 +34,25 @@ pub(crate) struct WorkerConfig {
     pub(crate) retry_delay: Duration,
 }
 
-/// Why a link ended although nobody asked it to.
-pub(crate) type Fatal = Arc<Mutex<Option<String>>>;
+/// Why a link ended although nobody asked it to. Shared by all links: none goes on without the others.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Fatal {
+    why: Arc<Mutex<Option<String>>>,
+    /// Ends the others.
+    pub(crate) stop: Stop,
+}
+
+impl Fatal {
+    fn set(&self, why: String) {
+        self.why.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+        self.stop.stop();
+    }
+
+    /// The first reason, if there was any.
+    pub(crate) fn take(&self) -> Option<String> {
+        self.why.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
 
 /// A worker link: one connection to the broker, reconnecting by itself.
 pub(crate) struct Worker {
@@ -48,6 +68,7 @@ pub(crate) struct Worker {
     fatal: Fatal,
     span: tracing::Span,
     was_up: bool,
+    was_subscribed: bool,
     /// The earliest retry.
     retry: Option<Instant>,
 }
@@ -75,7 +96,7 @@ const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
 impl Worker {
     /// A link that will have `service` answer what comes. What ends it before its time is left in `fatal`.
     pub(crate) fn new(config: WorkerConfig, service: Arc<Service>, fatal: Fatal) -> Self {
-        let span = tracing::info_span!("link", broker = %config.connection.brokers);
+        let span = tracing::info_span!("link", broker = %config.connection.brokers, number = config.number);
         Self {
             connection: Connection::new(config.connection.clone()),
             config,
@@ -87,6 +108,7 @@ impl Worker {
             fatal,
             span,
             was_up: false,
+            was_subscribed: false,
             retry: None,
         }
     }
@@ -109,16 +131,37 @@ impl Worker {
         let version = self.connection.version();
         tracing::info!(to = %self.connection.peer(), version = version.as_str(), "connected");
         self.was_up = true;
-        for (id, destination) in self.config.destinations.iter().enumerate() {
+        if let Err(why) = self.subscribe(dialect, version) {
+            self.fatal.set(why);
+            self.leave_at_once();
+        }
+    }
+
+    fn subscribe(&mut self, dialect: Dialect, version: Version) -> Result<(), String> {
+        if let Some(header) = self.service.trusted_header() {
+            if header != dialect.user_header() {
+                return Err(format!(
+                    "--trust-user-header {header}: this broker lets anyone say that; what it verifies is {}",
+                    dialect.user_header()
+                ));
+            }
+        }
+        let client = self.config.connection.client_id.as_deref().unwrap_or_default();
+        for (id, source) in self.config.sources.iter().enumerate() {
+            let options = dialect.options(source, client)?;
             let (prefetch, window) = dialect.prefetch(self.config.prefetch);
-            Encoder::new(self.connection.out(), version, Command::Subscribe)
+            let mut frame = Encoder::new(self.connection.out(), version, Command::Subscribe)
                 .header("id", id.to_string())
-                .header("destination", destination)
+                .header("destination", &source.destination)
                 .header("ack", "client-individual")
                 .number(prefetch, window)
-                .header("receipt", format!("subscribe-{id}"))
-                .finish();
+                .header("receipt", format!("subscribe-{id}"));
+            for (name, value) in options {
+                frame = frame.header(name, value);
+            }
+            frame.finish();
         }
+        Ok(())
     }
 
     fn deliver(&mut self, message: Frame) {
@@ -226,13 +269,31 @@ impl Worker {
                 self.settle(job);
             }
         } else if let Some(id) = std::str::from_utf8(id).ok().and_then(|id| id.strip_prefix("subscribe-")) {
-            let destination = id.parse().ok().and_then(|id: usize| self.config.destinations.get(id));
+            self.was_subscribed = true;
+            let destination = self.source(id).map(|source| &*source.destination);
             tracing::info!(destination, prefetch = self.config.prefetch, "subscribed");
         }
     }
 
+    /// The source whose subscription has this id.
+    fn source(&self, id: &str) -> Option<&Source> {
+        id.parse().ok().and_then(|id: usize| self.config.sources.get(id))
+    }
+
+    /// The source that this ERROR refuses, where it will do so each time: its options are to blame.
+    fn refused(&self, frame: &Frame) -> Option<&Source> {
+        let id = frame.headers.text("receipt-id")?.strip_prefix("subscribe-")?;
+        let source = self.source(id)?;
+        let optional = source.selector.is_some() || source.durable.is_some();
+        (optional && !self.was_subscribed).then_some(source)
+    }
+
     fn error(&mut self, now: Instant, frame: &Frame) {
         let said = frame.complaint();
+        if let Some(source) = self.refused(frame) {
+            self.fatal.set(format!("the broker refuses the subscription to {source}: {said}"));
+            return self.leave_at_once();
+        }
         let of = frame.headers.get("receipt-id").and_then(Receipt::parse);
         // The failure of one reply, and not of the connection: a requester that is gone.
         if let (Some((Receipt(job), part)), true) = (of, self.connection.dialect().survives_error()) {
@@ -265,7 +326,7 @@ impl Worker {
             tracing::warn!(why = %down.why, "lost the broker while draining");
             self.leave_at_once();
         } else if fatal {
-            *self.fatal.lock().unwrap_or_else(PoisonError::into_inner) = Some(down.why.clone());
+            self.fatal.set(down.why.clone());
             self.leave_at_once();
         } else {
             let retry_in = down.retry_in.unwrap_or_default();
@@ -345,8 +406,7 @@ impl Worker {
     fn reads(&self) -> bool {
         // Jobs of a lost connection must not keep the next one from coming up.
         !self.connection.is_up()
-            || self.ledger.running()
-                < 2 * self.config.prefetch as usize * self.config.destinations.len().max(1)
+            || self.ledger.running() < 2 * self.config.prefetch as usize * self.config.sources.len().max(1)
     }
 }
 

@@ -68,16 +68,18 @@ impl Bench {
                 timeout: 10 * SECOND,
                 heart_beat: HeartBeatOffer { send: 10 * SECOND, receive: 10 * SECOND },
                 limits: Limits::default(),
+                client_id: None,
                 seed: 7,
             },
-            destinations: vec!["/queue/a".to_owned()],
+            number: None,
+            sources: vec!["/queue/a".parse().unwrap()],
             prefetch: 4,
             drain_timeout: 30 * SECOND,
             retry_delay: SECOND,
         };
         change(&mut config);
         let fatal = Fatal::default();
-        let link = Worker::new(config, Arc::new(service), Arc::clone(&fatal));
+        let link = Worker::new(config, Arc::new(service), fatal.clone());
         let mut bench = Self {
             link,
             now: Instant::now(),

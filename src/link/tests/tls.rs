@@ -146,7 +146,7 @@ fn bench(uri: &str, options: &TlsOptions) -> Bench {
 /// Why the link gave up for good.
 fn fatal(bench: &Bench) -> String {
     assert!(bench.finished, "it goes on");
-    bench.fatal.lock().unwrap().clone().expect("it says why")
+    bench.fatal.take().expect("it says why")
 }
 
 #[test]
