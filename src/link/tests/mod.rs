@@ -24,6 +24,7 @@ mod connecting;
 mod draining;
 mod failing;
 mod settling;
+mod subscribing;
 #[cfg(feature = "tls")]
 mod tls;
 
