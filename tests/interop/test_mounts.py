@@ -145,6 +145,21 @@ def test_a_durable_subscription_has_what_came_in_the_meantime(real_kind, shared_
     assert one.stop() == 0
 
 
+@pytest.mark.rabbitmq
+def test_rabbitmq_shares_a_durable_subscription(shared_brokers, serve, queue, directory):
+    """Two servers with one client id take turns; each message comes to one of them."""
+    broker = shared_brokers("rabbitmq")
+    name = queue.removeprefix("/queue/")
+    options = ("--client-id", name, "--mount", f"/topic/{name}?durable=desk=probe:app")
+    one, two = (serve(broker, reactor, options=options) for reactor in ("thread-pool", "tokio"))
+    for n in range(20):
+        notify(broker, f"/topic/{name}", f"/note/{n}", b"")
+    wait_for(one, "notes", [f"NOTIFY {n} " for n in range(20)])
+    assert (one.stop(), two.stop()) == (0, 0)
+    assert all(server.log.read_text().count(" taken") > 0 for server in (one, two))
+    assert broker.depth(f"{name}.desk") == 0
+
+
 @pytest.mark.parametrize(
     ("kind", "selector"),
     [

@@ -99,7 +99,11 @@ fn a_correlation_id_adds_no_header_and_no_frame() {
         assert_eq!(frame.headers.text("destination"), Some("/temp-queue/me"), "{version:?}");
         assert!(!has(&frame, "X-Evil") && !has(&frame, "X-Evil\\c1"), "{version:?}");
         if version == Version::V1_2 {
-            assert_eq!(frame.headers.text("correlation-id"), Some(evil), "as it came");
+            assert_eq!(
+                frame.headers.text("correlation-id"),
+                Some(&*evil.replace('\0', " ")),
+                "no header has a NUL"
+            );
         }
     }
 }
