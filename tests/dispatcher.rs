@@ -360,8 +360,8 @@ fn each_mount_has_its_application(reactor: &'static str) {
     let port = broker.local_addr().port();
     // The topic is subscribed to last, whenever it was mounted.
     let mount = |dispatcher: AnyDispatcher| {
-        let mount = |dispatcher: AnyDispatcher, (to, app)| {
-            dispatcher.mount(format!("{to}").parse().unwrap(), named(app))
+        let mount = |dispatcher: AnyDispatcher, (to, app): (&str, &'static str)| {
+            dispatcher.mount(to.parse().unwrap(), named(app))
         };
         [("/topic/t", "topic"), ("/queue/a", "a"), ("/queue/b", "b")].into_iter().fold(dispatcher, mount)
     };

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Callable
 
 import processes
 import pytest
@@ -19,9 +20,18 @@ def known(caller: Requester) -> dict[str, str]:
 
 def wait_for(one: ours.Server, name: str, lines: list[str]) -> None:
     """Until the probe has written down these, in any order, and no others."""
+    until(lambda: sorted(one.records(name)) == sorted(lines), lambda: f"{one.records(name)}, not {lines}")
+
+
+def wait_subscribed(one: ours.Server, count: int) -> None:
+    """A topic says nothing by which its subscription could be known, and keeps nothing for those who come late."""
+    until(lambda: one.log.read_text().count(" subscribed") >= count, lambda: processes.tail(one.log))
+
+
+def until(holds: Callable[[], bool], otherwise: Callable[[], str]) -> None:
     deadline = time.monotonic() + 20
-    while sorted(one.records(name)) != sorted(lines):
-        assert time.monotonic() < deadline, f"{one.records(name)}, not {lines}\n{processes.tail(one.log)}"
+    while not holds():
+        assert time.monotonic() < deadline, otherwise()
         time.sleep(0.05)
 
 
@@ -120,6 +130,7 @@ def test_connections_share_the_work(reactor, broker, serve, queue):
     with one.requester() as caller:
         requests = [ours.Request("POST", f"/echo/{n}", b"x", expect=b"%d:x" % n) for n in range(300)]
         caller.load(requests).check()
+    wait_subscribed(one, 4)
     for n in range(5):
         notify(broker, topic, f"/note/{n}", b"")
     wait_for(one, "notes", [f"NOTIFY {n} " for n in range(5)])
@@ -135,6 +146,7 @@ def test_a_durable_subscription_has_what_came_in_the_meantime(real_kind, shared_
     client = queue.removeprefix("/queue/")
     options = ("--client-id", client, "--mount", f"{topic}?durable=desk=probe:app", "--connections", "2")
     one = serve(broker, "thread-pool", options=options)
+    wait_subscribed(one, 3)
     notify(broker, topic, "/note/first", b"")
     wait_for(one, "notes", ["NOTIFY first "])
     assert one.stop() == 0
@@ -151,7 +163,11 @@ def test_rabbitmq_shares_a_durable_subscription(shared_brokers, serve, queue, di
     broker = shared_brokers("rabbitmq")
     name = queue.removeprefix("/queue/")
     options = ("--client-id", name, "--mount", f"/topic/{name}?durable=desk=probe:app")
-    one, two = (serve(broker, reactor, options=options) for reactor in ("thread-pool", "tokio"))
+    # A queue for each: an answer in a common one does not say that both are there.
+    one = serve(broker, "thread-pool", options=options)
+    two = serve(broker, "tokio", options=options, destination=f"{queue}.two")
+    for server in (one, two):
+        wait_subscribed(server, 2)
     for n in range(20):
         notify(broker, f"/topic/{name}", f"/note/{n}", b"")
     wait_for(one, "notes", [f"NOTIFY {n} " for n in range(20)])
