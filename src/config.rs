@@ -10,7 +10,7 @@ use std::{
 use percent_encoding::percent_decode_str;
 
 use crate::{
-    http::Mapping,
+    http::{Mapping, same_destination},
     service::Policy,
     stomp::{HeartBeatOffer, Limits},
     uri::Brokers,
@@ -209,7 +209,7 @@ pub fn check_destination(destination: &str) -> Result<(), DestinationError> {
 pub(crate) fn check_sources(sources: &[Source], client_id: Option<&str>) -> Result<(), DestinationError> {
     for (at, source) in sources.iter().enumerate() {
         let earlier = &sources[..at];
-        let why = if earlier.iter().any(|other| other.destination == source.destination) {
+        let why = if earlier.iter().any(|other| same_destination(&other.destination, &source.destination)) {
             "it is named twice"
         } else if source.durable.is_none() {
             continue;
@@ -250,6 +250,23 @@ mod tests {
         ] {
             let error = bad.parse::<Source>().unwrap_err().to_string();
             assert!(error.contains(why), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn sources_are_checked_together() {
+        let check = |sources: &[&str], client| {
+            let sources: Vec<Source> = sources.iter().map(|source| source.parse().unwrap()).collect();
+            check_sources(&sources, client).err().map_or("", |error| error.why)
+        };
+        assert_eq!(check(&["/queue/a", "/topic/a", "/queue/b", "/topic/b?durable=x"], Some("c")), "");
+        for (sources, client, why) in [
+            (&["/queue/a", "/queue/b", "a"][..], None, "it is named twice"),
+            (&["/queue/a?x=1", "/queue/a?selector=y"], None, "it is named twice"),
+            (&["/topic/a?durable=x"], None, "--client-id"),
+            (&["/topic/a?durable=x", "/topic/b", "/topic/c?durable=x"], Some("c"), "a name of its own"),
+        ] {
+            assert!(check(sources, client).contains(why), "{sources:?}: {}", check(sources, client));
         }
     }
 

@@ -140,7 +140,7 @@ mod with_python {
         cli::{Exit, Failed},
         config::{Config, DEFAULT_DESTINATION, Source, check_destination, check_sources},
         dispatcher::Dispatcher,
-        http::Mapping,
+        http::{Mapping, same_destination},
         select,
         uri::Brokers,
     };
@@ -303,7 +303,7 @@ mod with_python {
                 let queue = source.destination.rsplit('/').next().unwrap_or_default();
                 let destination = self.dead_letter.replace("{queue}", queue);
                 check_destination(&destination).map_err(|error| wrong(format!("--dead-letter: {error}")))?;
-                if served.iter().any(|served| served.destination == destination) {
+                if served.iter().any(|served| same_destination(&served.destination, &destination)) {
                     let why = "is served here: what failed would come back";
                     return Err(wrong(format!("--dead-letter: {destination} {why}")).into());
                 }

@@ -97,6 +97,8 @@ def test_no_reply_goes_to_a_mount(broker, serve, queue):
         (("--mount", "/qeue/a=probe:app"), "no such kind"),
         (("--mount", "/queue/a=probe:app", "--mount", "/queue/a=mounted:stock"), "twice"),
         (("--mount", "/queue/wsgi=mounted:stock"), "twice"),
+        (("--mount", "wsgi=mounted:stock"), "twice"),
+        (("--mount", "queue://DLQ.wsgi=mounted:stock"), "--dead-letter"),
         (("--mount", "/queue/DLQ.wsgi=mounted:stock"), "--dead-letter"),
         (("--destination", "/topic/a?durable=x"), "--client-id"),
         (("--client-id", "c", "--destination", "/queue/a?durable=x"), "only topics"),
