@@ -1,9 +1,16 @@
 //! What can be configured of a server, with safe defaults.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{
+    fmt,
+    num::{NonZeroU32, NonZeroUsize},
+    str::FromStr,
+    time::Duration,
+};
+
+use percent_encoding::percent_decode_str;
 
 use crate::{
-    http::Mapping,
+    http::{Mapping, same_destination},
     service::Policy,
     stomp::{HeartBeatOffer, Limits},
     uri::Brokers,
@@ -18,10 +25,17 @@ pub const DEFAULT_DESTINATION: &str = "/queue/wsgi";
 pub struct Config {
     /// The brokers of one cluster.
     pub brokers: Brokers,
-    /// What to subscribe to; at least one.
-    pub destinations: Vec<String>,
-    /// Unacknowledged messages per destination; by default as many as the reactor has workers, and 16.
+    /// What to subscribe to, for the application that the dispatcher was made with.
+    pub destinations: Vec<Source>,
+    /// Connections to the broker, which share the workers: 1. Queues are consumed on each. Topics are on the
+    /// first alone, for each connection would be given a copy of each message.
+    pub connections: NonZeroUsize,
+    /// Unacknowledged messages per connection and destination; by default as many as the reactor has workers,
+    /// and 16. It is not divided: any connection can keep all workers busy while others are down.
     pub prefetch: Option<NonZeroU32>,
+    /// Who we are to the broker; durable subscriptions belong to it. The first connection has it alone, since
+    /// brokers let nobody in twice.
+    pub client_id: Option<String>,
     /// What we offer: a beat each way every 10 s. An inline reactor offers none of its own.
     pub heart_beat: HeartBeatOffer,
     /// For resolving, connecting and logging in, each: 10 s.
@@ -49,8 +63,10 @@ impl Config {
     pub fn new(brokers: Brokers) -> Self {
         Self {
             brokers,
-            destinations: vec![DEFAULT_DESTINATION.to_owned()],
+            destinations: vec![Source::queue(DEFAULT_DESTINATION)],
+            connections: NonZeroUsize::MIN,
             prefetch: None,
+            client_id: None,
             heart_beat: HeartBeatOffer { send: Duration::from_secs(10), receive: Duration::from_secs(10) },
             connect_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(30),
@@ -68,18 +84,16 @@ impl Config {
         Limits { header_line: 1 << 20, headers: 10_000, head: 16 << 20, body: 128 << 20 }
     }
 
-    /// Subscribes to these instead of the default.
+    /// Subscribes to these instead of the default; each as [`Source`] has it.
     ///
     /// # Errors
     /// Where one of them cannot be a destination.
-    pub fn destinations<S: Into<String>>(
+    pub fn destinations<S: AsRef<str>>(
         mut self,
         destinations: impl IntoIterator<Item = S>,
     ) -> Result<Self, DestinationError> {
-        self.destinations = destinations.into_iter().map(Into::into).collect();
-        for destination in &self.destinations {
-            check_destination(destination)?;
-        }
+        self.destinations =
+            destinations.into_iter().map(|text| text.as_ref().parse()).collect::<Result<_, _>>()?;
         Ok(self)
     }
 }
@@ -98,9 +112,79 @@ pub enum DeliveryMode {
     Transactional,
 }
 
+/// A destination to take requests from, and how.
+///
+/// Written as `/topic/prices?durable=desk&selector=region%20=%20'eu'`. A selector may be percent-encoded;
+/// `&`, `%` and, on the command line, `,` must be. Other options stay with the destination, for the broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Source {
+    /// As the broker knows it.
+    pub destination: String,
+    /// Only messages that this is true of, in the broker's own language (SQL 92 on ActiveMQ).
+    pub selector: Option<String>,
+    /// The name of a durable subscription: the broker keeps for us what is published while we are away.
+    pub durable: Option<String>,
+}
+
+impl Source {
+    fn queue(destination: &str) -> Self {
+        Self { destination: destination.to_owned(), selector: None, durable: None }
+    }
+
+    /// Whether each subscriber gets a copy of each message, rather than one of them the message.
+    pub(crate) fn is_copied(&self) -> bool {
+        let kinds = ["/topic/", "topic://", "/temp-topic/", "/remote-temp-topic/", "/exchange/"];
+        kinds.iter().any(|kind| self.destination.starts_with(kind))
+    }
+}
+
+impl FromStr for Source {
+    type Err = DestinationError;
+
+    fn from_str(text: &str) -> Result<Self, DestinationError> {
+        let (name, options) = text.split_once('?').unwrap_or((text, ""));
+        let mut source = Self::queue(name);
+        let wrong = |why| Err(DestinationError { destination: text.to_owned(), why });
+        let mut others = Vec::new();
+        for option in options.split('&').filter(|option| !option.is_empty()) {
+            let (name, value) = option.split_once('=').unwrap_or((option, ""));
+            let place = match name {
+                "selector" => &mut source.selector,
+                "durable" => &mut source.durable,
+                _ => {
+                    others.push(option);
+                    continue;
+                }
+            };
+            let value = percent_decode_str(value).decode_utf8_lossy().into_owned();
+            if value.is_empty() || value.contains(char::is_control) {
+                return wrong("its selector or durable is empty, or holds a control character");
+            }
+            if place.replace(value).is_some() {
+                return wrong("it has two of a kind of option");
+            }
+        }
+        if !others.is_empty() {
+            source.destination = format!("{name}?{}", others.join("&"));
+        }
+        check_destination(&source.destination)?;
+        if source.durable.is_some() && !source.is_copied() {
+            return wrong("only topics have durable subscriptions; a queue keeps its messages anyway");
+        }
+        Ok(source)
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.destination)
+    }
+}
+
 /// What is wrong with a destination.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{destination}\" is no destination: {why}; use /queue/NAME or /topic/NAME")]
+#[error("the destination \"{destination}\" cannot be served: {why}")]
 pub struct DestinationError {
     /// What was given.
     pub destination: String,
@@ -126,20 +210,45 @@ pub fn check_destination(destination: &str) -> Result<(), DestinationError> {
         "dsub",
     ];
     let why = if destination.is_empty() {
-        "it is empty"
+        "it is empty; use /queue/NAME or /topic/NAME"
     } else if destination.contains(|c: char| c.is_control() || c == ' ') {
         "it holds a space or a control character"
     } else if let Some(rest) = destination.strip_prefix('/') {
         match rest.split_once('/') {
-            Some((kind, _)) if !KINDS.contains(&kind) => "brokers know no such kind",
-            Some((_, "")) => "it has no name",
+            Some((kind, _)) if !KINDS.contains(&kind) => {
+                "brokers know no such kind; use /queue/NAME or /topic/NAME"
+            }
+            Some((_, "")) => "it has no name; use /queue/NAME or /topic/NAME",
             Some(_) => return Ok(()),
-            None => "it has no kind",
+            None => "it has no kind; use /queue/NAME or /topic/NAME",
         }
     } else {
         return Ok(());
     };
     Err(DestinationError { destination: destination.to_owned(), why })
+}
+
+/// Checks what cannot be seen of one source alone.
+///
+/// # Errors
+/// Says what is wrong.
+pub(crate) fn check_sources(sources: &[Source], client_id: Option<&str>) -> Result<(), DestinationError> {
+    for (at, source) in sources.iter().enumerate() {
+        let earlier = &sources[..at];
+        let why = if earlier.iter().any(|other| same_destination(&other.destination, &source.destination)) {
+            "it is named twice"
+        } else if source.durable.is_none() {
+            continue;
+        } else if client_id.is_none() {
+            "a durable subscription belongs to a client: say who you are with --client-id"
+        } else if earlier.iter().any(|other| other.durable == source.durable) {
+            "each durable subscription needs a name of its own"
+        } else {
+            continue;
+        };
+        return Err(DestinationError { destination: source.destination.clone(), why });
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -151,6 +260,47 @@ mod tests {
         let limits = Config::new("stomp://h".parse().unwrap()).limits;
         let (activemq, rabbitmq) = (100 << 20, 128 << 20);
         assert!(limits.body >= activemq && limits.body >= rabbitmq);
+    }
+
+    #[test]
+    fn sources_have_options() {
+        let source: Source =
+            "/topic/prices?durable=desk&selector=region%20= 'eu' AND n %3E 3&consumer.priority=1"
+                .parse()
+                .unwrap();
+        assert_eq!(source.destination, "/topic/prices?consumer.priority=1");
+        assert_eq!(source.selector.as_deref(), Some("region = 'eu' AND n > 3"));
+        assert_eq!(source.durable.as_deref(), Some("desk"));
+        assert!(source.is_copied() && !Source::queue("/queue/topic/").is_copied());
+        for (bad, why) in [
+            ("/queue/a?durable=x", "only topics"),
+            ("/topic/a?durable=", "empty"),
+            ("/topic/a?durable", "empty"),
+            ("/topic/a?selector=%0A", "control"),
+            ("/topic/a?durable=x&durable=y", "two of a kind"),
+            ("/qeue/a?selector=x", "no such kind"),
+            ("?selector=x", "empty"),
+        ] {
+            let error = bad.parse::<Source>().unwrap_err().to_string();
+            assert!(error.contains(why), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn sources_are_checked_together() {
+        let check = |sources: &[&str], client| {
+            let sources: Vec<Source> = sources.iter().map(|source| source.parse().unwrap()).collect();
+            check_sources(&sources, client).err().map_or("", |error| error.why)
+        };
+        assert_eq!(check(&["/queue/a", "/topic/a", "/queue/b", "/topic/b?durable=x"], Some("c")), "");
+        for (sources, client, why) in [
+            (&["/queue/a", "/queue/b", "a"][..], None, "it is named twice"),
+            (&["/queue/a?x=1", "/queue/a?selector=y"], None, "it is named twice"),
+            (&["/topic/a?durable=x"], None, "--client-id"),
+            (&["/topic/a?durable=x", "/topic/b", "/topic/c?durable=x"], Some("c"), "a name of its own"),
+        ] {
+            assert!(check(sources, client).contains(why), "{sources:?}: {}", check(sources, client));
+        }
     }
 
     #[test]

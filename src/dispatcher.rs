@@ -2,11 +2,11 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use reactors::{Reactor, Stop};
+use reactors::{Link, Reactor, Stop};
 
 use crate::{
     app::Application,
-    config::{Config, DeliveryMode},
+    config::{Config, DeliveryMode, DestinationError, Source, check_sources},
     link::{ConnectionConfig, Fatal, Worker, WorkerConfig},
     service::Service,
 };
@@ -18,6 +18,7 @@ const PREFETCH_BEYOND_WORKERS: u32 = 16;
 pub struct Dispatcher<R: Reactor> {
     config: Config,
     app: Arc<dyn Application>,
+    mounts: Vec<(Source, Arc<dyn Application>)>,
     reactor: R,
 }
 
@@ -36,12 +37,34 @@ pub enum RunError {
     /// The broker will not have us, or was tried as often as configured.
     #[error("{0}")]
     Broker(String),
+    /// What was to be served cannot be.
+    #[error(transparent)]
+    Destination(#[from] DestinationError),
 }
 
 impl<R: Reactor> Dispatcher<R> {
     /// A server that is not running yet.
     pub fn new(config: Config, app: Arc<dyn Application>, reactor: R) -> Self {
-        Self { config, app, reactor }
+        Self { config, app, mounts: Vec::new(), reactor }
+    }
+
+    /// Serves this destination as well, by an application of its own.
+    ///
+    /// The same connections, reactor and workers carry all of them. Where the configuration names no
+    /// destinations, there are only these.
+    #[must_use]
+    pub fn mount(mut self, source: Source, app: Arc<dyn Application>) -> Self {
+        self.mounts.push((source, app));
+        self
+    }
+
+    /// What is served and by whom, in the order of the subscriptions' ids: those that only the first
+    /// connection has come last, so that an id means the same on all.
+    fn served(&self) -> (Vec<Source>, Vec<Arc<dyn Application>>) {
+        let ours = self.config.destinations.iter().map(|source| (source, &self.app));
+        let mut served: Vec<_> = ours.chain(self.mounts.iter().map(|(source, app)| (source, app))).collect();
+        served.sort_by_key(|(source, _)| source.is_copied());
+        served.into_iter().map(|(source, app)| (source.clone(), Arc::clone(app))).unzip()
     }
 
     /// Serves on this thread until `stop`, and then until what runs is answered and acknowledged.
@@ -50,6 +73,8 @@ impl<R: Reactor> Dispatcher<R> {
     /// Where the reactor cannot run, the broker refuses the login at the first connection, or the
     /// configured number of attempts to connect is used up.
     pub fn run(&self, stop: &Stop) -> Result<(), RunError> {
+        let (sources, apps) = self.served();
+        check_sources(&sources, self.config.client_id.as_deref())?;
         let Config { mut mapping, mut policy, .. } = self.config.clone();
         if self.config.delivery == DeliveryMode::AtMostOnce {
             policy.max_attempts = 1;
@@ -61,17 +86,37 @@ impl<R: Reactor> Dispatcher<R> {
                  concerns only those that wait"
             );
         }
-        mapping.consumed.extend(self.config.destinations.iter().cloned());
-        let service = Arc::new(Service::new(Arc::clone(&self.app), mapping, policy));
+        mapping.consumed.extend(sources.iter().map(|source| source.destination.clone()));
+        let apps = if self.mounts.is_empty() { vec![Arc::clone(&self.app)] } else { apps };
+        let service = Arc::new(Service::routed(apps, mapping, policy));
         let fatal = Fatal::new(stop.clone());
-        let link = Worker::new(self.worker(), service, fatal.clone());
-        let source = self.reactor.run(vec![Box::new(link)], stop);
+        let links = self.workers(&sources).map(|config| {
+            Box::new(Worker::new(config, Arc::clone(&service), fatal.clone())) as Box<dyn Link>
+        });
+        let result = self.reactor.run(links.collect(), stop);
         let name = self.reactor.name();
-        source.map_err(|source| RunError::Reactor { name, source })?;
+        result.map_err(|source| RunError::Reactor { name, source })?;
         match fatal.why() {
             Some(why) => Err(RunError::Broker(why)),
             None => Ok(()),
         }
+    }
+
+    /// One for each connection.
+    fn workers(&self, sources: &[Source]) -> impl Iterator<Item = WorkerConfig> {
+        let connections = self.config.connections.get();
+        let queues = sources.iter().filter(|source| !source.is_copied()).count();
+        let needed = if queues == 0 { 1 } else { connections };
+        (0..needed).map(move |number| {
+            let mut worker = self.worker();
+            worker.number = (connections > 1).then_some(number + 1);
+            worker.sources = sources.to_vec();
+            if number > 0 {
+                worker.sources.truncate(queues);
+                worker.connection.client_id = None;
+            }
+            worker
+        })
     }
 
     fn worker(&self) -> WorkerConfig {
@@ -88,9 +133,11 @@ impl<R: Reactor> Dispatcher<R> {
                 timeout: config.connect_timeout,
                 heart_beat,
                 limits: config.limits,
+                client_id: config.client_id.clone(),
                 seed: fastrand::u64(..),
             },
-            destinations: config.destinations.clone(),
+            number: None,
+            sources: Vec::new(),
             prefetch: config.prefetch.map_or(workers.saturating_add(PREFETCH_BEYOND_WORKERS), Into::into),
             drain_timeout: config.drain_timeout,
             retry_delay: config.retry_delay,

@@ -19,9 +19,10 @@ use crate::{
     stomp::{Frame, Version},
 };
 
-/// An application, and the rules by which messages reach it.
+/// Applications, and the rules by which messages reach them.
 pub struct Service {
-    app: Arc<dyn Application>,
+    /// By subscription; one alone answers all.
+    apps: Vec<Arc<dyn Application>>,
     mapping: Mapping,
     policy: Policy,
     /// Messages that came too late to be served.
@@ -166,7 +167,26 @@ impl fmt::Display for Receipt {
 impl Service {
     /// Joins an application with the mapping of messages to requests.
     pub fn new(app: Arc<dyn Application>, mapping: Mapping, policy: Policy) -> Self {
-        Self { app, mapping, policy, expired: AtomicU64::new(0) }
+        Self::routed(vec![app], mapping, policy)
+    }
+
+    /// An application for each subscription, in the order of their ids. The subscription is the broker's word,
+    /// while a sender may claim any header besides.
+    pub(crate) fn routed(apps: Vec<Arc<dyn Application>>, mapping: Mapping, policy: Policy) -> Self {
+        Self { apps, mapping, policy, expired: AtomicU64::new(0) }
+    }
+
+    fn app(&self, message: &Frame) -> Option<&dyn Application> {
+        if let [app] = &self.apps[..] {
+            return Some(&**app);
+        }
+        let id: usize = message.headers.text("subscription")?.parse().ok()?;
+        self.apps.get(id).map(|app| &**app)
+    }
+
+    /// Whose word counts for who sent a message.
+    pub(crate) fn trusted_header(&self) -> Option<&str> {
+        self.mapping.trust_user_header.as_deref()
     }
 
     pub(crate) fn may_retry(&self, attempt: u32) -> bool {
@@ -198,12 +218,15 @@ impl Service {
             tracing::info!(method = %request.method, path = %Path(&request.path), expired, "expired before it was served");
             return Some(Vec::new());
         }
+        let Some(app) = self.app(&delivered.message) else {
+            return Some(self.bury(delivered, "it came by no subscription of ours"));
+        };
         let span = tracing::info_span!("request", method = %request.method, path = %Path(&request.path), job = delivered.receipt.0);
         let _entered = span.enter();
 
         let mut responder = Responder::new(*version, &self.mapping, &request, &receipt, more);
         let mut watched = Watched { responder: &mut responder, progress };
-        let result = catch_unwind(AssertUnwindSafe(|| self.app.call(&request, &mut watched)))
+        let result = catch_unwind(AssertUnwindSafe(|| app.call(&request, &mut watched)))
             .unwrap_or_else(|_| Err(AppError("the application panicked".to_owned())));
         let finished = responder.finish(result);
         tracing::info!(

@@ -27,7 +27,7 @@ use stomp_wsgi::{
     config::Config,
     dispatcher::{Dispatcher, RunError},
     http::{Head, Request, Status},
-    reactors::Stop,
+    reactors::{Reactor, Stop},
     select,
 };
 
@@ -60,6 +60,8 @@ fn broker() -> BrokerHandle {
     BrokerServer::bind(([127, 0, 0, 1], 0).into(), BrokerConfig::default()).unwrap().spawn().unwrap()
 }
 
+type AnyDispatcher = Dispatcher<Box<dyn Reactor + Send>>;
+
 /// A server that runs until it is told to stop.
 struct Server {
     stop: Stop,
@@ -68,6 +70,16 @@ struct Server {
 
 impl Server {
     fn start(reactor: &'static str, port: u16, app: impl stomp_wsgi::app::Application + 'static) -> Self {
+        Self::with(reactor, port, app, |dispatcher| dispatcher, |_| {})
+    }
+
+    fn with(
+        reactor: &'static str,
+        port: u16,
+        app: impl stomp_wsgi::app::Application + 'static,
+        mount: impl FnOnce(AnyDispatcher) -> AnyDispatcher + Send + 'static,
+        change: impl FnOnce(&mut Config) + Send + 'static,
+    ) -> Self {
         let stop = Stop::new();
         let stopping = stop.clone();
         let thread = thread::spawn(move || {
@@ -76,8 +88,9 @@ impl Server {
             let mut config = Config::new(uri.parse().unwrap()).destinations([QUEUE]).unwrap();
             config.retry_delay = Duration::from_millis(10);
             config.policy.max_attempts = 3;
+            change(&mut config);
             let reactor = select::reactor(reactor, NonZeroUsize::new(4).unwrap()).unwrap();
-            Dispatcher::new(config, Arc::new(app), reactor).run(&stopping)
+            mount(Dispatcher::new(config, Arc::new(app), reactor)).run(&stopping)
         });
         Self { stop, thread }
     }
@@ -113,8 +126,12 @@ impl Workload for Calls {
 }
 
 fn carry(reactor: &str, port: u16, in_flight: usize, calls: Vec<Call>) -> Outcome {
+    carry_to(reactor, port, in_flight, calls, QUEUE)
+}
+
+fn carry_to(reactor: &str, port: u16, in_flight: usize, calls: Vec<Call>, to: &str) -> Outcome {
     let outcome = Arc::new(Mutex::new(Outcome::default()));
-    let mut config = CallerConfig::new(format!("stomp://127.0.0.1:{port}").parse().unwrap(), QUEUE);
+    let mut config = CallerConfig::new(format!("stomp://127.0.0.1:{port}").parse().unwrap(), to);
     config.in_flight = in_flight;
     config.timeout = PATIENCE;
     let link = Caller::new(
@@ -328,6 +345,72 @@ fn stops_while_there_is_no_broker(reactor: &'static str) {
     server.end().unwrap();
 }
 
+/// An application that answers with its name, and with what it knows of the destination.
+fn named(name: &'static str) -> Arc<dyn stomp_wsgi::app::Application> {
+    Arc::new(move |request: &Request, reply: &mut dyn Reply| {
+        reply.start(Head::new(Status::of(200)));
+        let _ = reply.block(name.as_bytes());
+        let _ = reply.block(&request.delivery.destination);
+        Ok(())
+    })
+}
+
+fn each_mount_has_its_application(reactor: &'static str) {
+    let broker = broker();
+    let port = broker.local_addr().port();
+    // The topic is subscribed to last, whenever it was mounted.
+    let mount = |dispatcher: AnyDispatcher| {
+        let mount = |dispatcher: AnyDispatcher, (to, app): (&str, &'static str)| {
+            dispatcher.mount(to.parse().unwrap(), named(app))
+        };
+        [("/topic/t", "topic"), ("/queue/a", "a"), ("/queue/b", "b")].into_iter().fold(dispatcher, mount)
+    };
+    let three = NonZeroUsize::new(3).unwrap();
+    let server = Server::with(reactor, port, app, mount, move |config| config.connections = three);
+    for (to, expected) in [("/queue/b", "b/queue/b"), ("/queue/a", "a/queue/a"), (QUEUE, "mine")] {
+        let calls = (0..50).map(|_| call("POST", "/echo", "mine")).collect();
+        let outcome = carry_to(reactor, port, 4, calls, to);
+        assert_eq!(outcome.parts.len(), 50);
+        assert!(outcome.parts.values().all(|parts| parts[0].body == expected), "{to}");
+    }
+    // A topic's message would come as often as it is subscribed to.
+    let consumers = |destination| broker.depth(destination).consumers;
+    wait_until("all are there", || consumers(QUEUE) == 3 && consumers("/topic/t") == 1);
+    server.end().unwrap();
+}
+
+fn one_connection_that_is_refused_ends_all(reactor: &'static str) {
+    let broker = BrokerServer::bind(([127, 0, 0, 1], 0).into(), {
+        let mut config = BrokerConfig::default();
+        config.connections = 2;
+        config
+    });
+    let broker = broker.unwrap().spawn().unwrap();
+    let port = broker.local_addr().port();
+    let three = NonZeroUsize::new(3).unwrap();
+    let server =
+        Server::with(reactor, port, app, |dispatcher| dispatcher, move |config| config.connections = three);
+    let stop = server.stop.clone();
+    wait_until("it ended by itself", || server.thread.is_finished());
+    let error = server.thread.join().unwrap().unwrap_err();
+    assert!(matches!(&error, RunError::Broker(why) if why.contains("too many connections")), "{error}");
+    assert!(!stop.is_stopped(), "that is its caller's, who may have others under it");
+}
+
+fn what_cannot_be_served_is_said(reactor: &'static str) {
+    let durable =
+        |dispatcher: AnyDispatcher| dispatcher.mount("/topic/a?durable=x".parse().unwrap(), named("durable"));
+    let twice = |dispatcher: AnyDispatcher| dispatcher.mount(QUEUE.parse().unwrap(), named("twice"));
+    for (mount, why) in
+        [(&durable as &(dyn Fn(AnyDispatcher) -> AnyDispatcher + Sync), "client"), (&twice, "twice")]
+    {
+        let config = Config::new("stomp://127.0.0.1:1".parse().unwrap());
+        let reactor = select::reactor(reactor, NonZeroUsize::MIN).unwrap();
+        let error = mount(Dispatcher::new(config, Arc::new(app), reactor)).run(&Stop::new()).unwrap_err();
+        assert!(error.to_string().contains(why), "{error}");
+    }
+}
+
 macro_rules! on_each_reactor {
     ($($feature:literal $module:ident $name:literal;)*) => { $(
         #[cfg(feature = $feature)]
@@ -335,7 +418,8 @@ macro_rules! on_each_reactor {
             on_each_reactor!(@tests $name: every_request_is_answered_once large_bodies_come_back_whole
                 streams_come_in_blocks_before_the_application_ends failures_are_answered_and_cost_nobody_else
                 whole_requests_get_whole_responses the_status_decides_a_notifications_fate a_stop_answers_what_runs_and_leaves_the_rest
-                reconnects_when_the_broker_comes_back stops_while_there_is_no_broker);
+                reconnects_when_the_broker_comes_back stops_while_there_is_no_broker each_mount_has_its_application
+                one_connection_that_is_refused_ends_all what_cannot_be_served_is_said);
         }
     )* };
     (@tests $name:literal: $($test:ident)*) => { $(

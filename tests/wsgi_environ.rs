@@ -228,6 +228,18 @@ fn e12_scheme_and_server() {
 }
 
 #[test]
+fn no_header_is_the_remote_user() {
+    let claims: [(&str, &[u8]); 3] =
+        [("REMOTE_USER", b"root"), ("Remote-User", b"root"), ("REMOTE-USER", b"root")];
+    for claim in claims {
+        let request = with_headers(get("/"), [claim]);
+        assert_eq!(eval(request, "[k for k, v in environ.items() if v == 'root']"), "['HTTP_REMOTE_USER']");
+    }
+    let known = delivered(Delivery { user: Some("é".into()), ..Delivery::default() });
+    assert_eq!(eval(known, "environ['REMOTE_USER']"), r"'\xc3\xa9'");
+}
+
+#[test]
 fn e13_what_the_broker_knows() {
     let headers = [("message-id", "m-1"), ("note", "ä"), ("note", "again")];
     let request = delivered(Delivery {
@@ -236,6 +248,7 @@ fn e13_what_the_broker_knows() {
         message_id: "m-1".into(),
         correlation_id: Some("c-1".into()),
         reply_to: Some("/temp-queue/r".into()),
+        user: Some("ann".into()),
         redelivered: true,
         expires: Some(1_700_000_000_000),
         relative_expiry: false,

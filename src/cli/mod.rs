@@ -2,6 +2,7 @@
 
 mod broker;
 mod call;
+mod credentials;
 mod demo;
 mod environ;
 mod logging;
@@ -92,6 +93,7 @@ impl From<Exit> for ExitCode {
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
     let matches = without_empty_variables(Cli::command()).get_matches();
+    let hidden = credentials::hide(&matches);
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     cli.logging.init(match cli.command {
         Command::Serve(_) | Command::Broker(_) => "info",
@@ -99,6 +101,12 @@ pub fn main() -> ExitCode {
         Command::Environ(_) => "error",
         _ => "warn",
     });
+    if let Err(why) = hidden {
+        tracing::warn!(
+            %why,
+            "THE PASSWORD IN --broker SHOWS IN PROCESS LISTS and cannot be hidden: use STOMP_WSGI_PASSCODE or --passcode-file"
+        );
+    }
     let result = match cli.command {
         Command::Serve(serve) => serve.run(),
         Command::Broker(broker) => broker.run(),
@@ -144,6 +152,8 @@ struct BrokerArgs {
     // Not parsed by clap, whose complaint about a bad value would show the password in it.
     #[arg(long, value_name = "URI", env = "STOMP_WSGI_BROKER", hide_env_values = true)]
     broker: Option<String>,
+    #[command(flatten)]
+    credentials: credentials::Credentials,
     #[cfg(feature = "tls")]
     #[command(flatten)]
     tls: tls::TlsArgs,
@@ -153,12 +163,12 @@ impl BrokerArgs {
     /// The broker that was named, if any was.
     fn named(&self) -> anyhow::Result<Option<Brokers>> {
         let Some(uri) = self.broker.as_deref() else { return Ok(None) };
-        #[cfg_attr(not(feature = "tls"), expect(unused_mut))]
         let mut brokers: Brokers =
             uri.parse().map_err(|error| Failed::new(Exit::Usage, format!("--broker: {error}")))?;
         for option in &brokers.ignored {
             tracing::warn!(%option, "this option of the broker URI means nothing here and is ignored");
         }
+        self.credentials.apply(&mut brokers)?;
         #[cfg(feature = "tls")]
         self.tls.apply(&mut brokers)?;
         Ok(Some(brokers))
@@ -166,10 +176,12 @@ impl BrokerArgs {
 
     /// The broker that was named, or the development broker's usual place.
     fn or_local(&self) -> anyhow::Result<Brokers> {
-        Ok(match self.named()? {
-            Some(brokers) => brokers,
-            None => format!("stomp://127.0.0.1:{DEFAULT_PORT}").parse()?,
-        })
+        if let Some(brokers) = self.named()? {
+            return Ok(brokers);
+        }
+        let mut local = format!("stomp://127.0.0.1:{DEFAULT_PORT}").parse()?;
+        self.credentials.apply(&mut local)?;
+        Ok(local)
     }
 }
 

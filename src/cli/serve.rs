@@ -10,9 +10,9 @@ use std::{
 
 use clap::{Args, builder::FalseyValueParser};
 
-use super::{BrokerArgs, broker::Listen, call::parse_seconds, parse_destination};
+use super::{BrokerArgs, broker::Listen, call::parse_seconds};
 use crate::{
-    config::{DEFAULT_DESTINATION, DeliveryMode},
+    config::{DeliveryMode, Source},
     http::HeaderNames,
     stomp::HeartBeatOffer,
 };
@@ -21,22 +21,34 @@ use crate::{
 #[derive(Debug, Args)]
 pub(super) struct Serve {
     /// The application: MODULE, MODULE:ATTRIBUTE, MODULE:OBJECT.ATTRIBUTE or MODULE:FACTORY()
-    app: String,
+    #[arg(required_unless_present = "mounts")]
+    app: Option<String>,
     #[command(flatten)]
     broker: BrokerArgs,
     #[command(flatten)]
     listen: Listen,
-    /// Where requests come from; may be repeated
-    #[arg(long = "destination", value_name = "DEST", default_value = DEFAULT_DESTINATION, value_parser = parse_destination)]
-    #[arg(env = "STOMP_WSGI_DESTINATION", value_delimiter = ',')]
-    destinations: Vec<String>,
+    /// Where requests come from; may be repeated. ?selector=EXPR takes a part of the messages, ?durable=NAME has
+    /// a topic's kept while we are away [default: /queue/wsgi]
+    #[arg(long = "destination", value_name = "DEST", env = "STOMP_WSGI_DESTINATION", value_delimiter = ',')]
+    destinations: Vec<Source>,
+    /// A destination with an application of its own, as in /queue/orders=orders:app; may be repeated
+    #[arg(long = "mount", value_name = "DEST=APP", value_parser = parse_mount)]
+    #[arg(env = "STOMP_WSGI_MOUNTS", value_delimiter = ',')]
+    mounts: Vec<(Source, String)>,
+    /// Connections to the broker, sharing the threads; topics are on the first alone
+    #[arg(long, value_name = "N", default_value = "1", env = "STOMP_WSGI_CONNECTIONS")]
+    connections: NonZeroUsize,
+    /// Who we are to the broker: durable subscriptions belong to it
+    #[arg(long, value_name = "NAME", env = "STOMP_WSGI_CLIENT_ID")]
+    client_id: Option<String>,
     /// The concurrency model: thread-pool, tokio, mio or async-std (see `stomp-wsgi reactors`)
     #[arg(long, value_name = "NAME", env = "STOMP_WSGI_REACTOR")]
     reactor: Option<String>,
     /// Requests that the application works on at once (mio: always 1)
     #[arg(long, value_name = "N", default_value = "4", env = "STOMP_WSGI_THREADS")]
     threads: NonZeroUsize,
-    /// Messages that the broker may hand out before they are acknowledged [default: threads + 16]
+    /// Messages that the broker may hand out before they are acknowledged, for each connection and destination
+    /// [default: threads + 16]
     #[arg(long, value_name = "N", env = "STOMP_WSGI_PREFETCH")]
     prefetch: Option<NonZeroU32>,
     /// Milliseconds between heart-beats to the broker and from it; 0,0 for none
@@ -55,6 +67,9 @@ pub(super) struct Serve {
     /// Where replies may go: a prefix of destinations, or *; may be repeated [default: any queue]
     #[arg(long, value_name = "PREFIX", env = "STOMP_WSGI_ALLOW_REPLY_TO", value_delimiter = ',')]
     allow_reply_to: Vec<String>,
+    /// REMOTE_USER is what the broker says in this header: JMSXUserID (ActiveMQ, populateJMSXUserID) or user-id (RabbitMQ)
+    #[arg(long, value_name = "NAME", env = "STOMP_WSGI_TRUST_USER_HEADER")]
+    trust_user_header: Option<String>,
     /// Seconds that a reply lives in the broker, where the request does not say
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds, env = "STOMP_WSGI_REPLY_TTL")]
     reply_ttl: Option<Duration>,
@@ -125,7 +140,10 @@ impl Serve {
 
 #[cfg(feature = "python")]
 mod with_python {
-    use std::sync::Arc;
+    use std::{
+        collections::{HashMap, hash_map::Entry},
+        sync::Arc,
+    };
 
     use anyhow::Context;
     use reactors::{Reactor, Stop};
@@ -134,9 +152,9 @@ mod with_python {
     use crate::{
         app::wsgi::{self, Interpreter, Wsgi},
         cli::{Exit, Failed},
-        config::{Config, check_destination},
+        config::{Config, DEFAULT_DESTINATION, Source, check_destination, check_sources},
         dispatcher::Dispatcher,
-        http::Mapping,
+        http::{Mapping, same_destination},
         select,
         uri::Brokers,
     };
@@ -173,12 +191,12 @@ mod with_python {
             // Everything that can be wrong is found before the application is imported, and the
             // broker is started only once there is something to serve.
             let brokers = self.broker.named()?;
-            self.check_dead_letter()?;
+            self.check_destinations()?;
             let reactor =
                 select::reactor(name, self.threads).map_err(|error| Failed::new(Exit::Usage, error))?;
             let interpreter = self.interpreter()?;
             let mut signals = interpreter.signals()?;
-            let app = self.load(&reactor)?;
+            let apps = self.load(&reactor)?;
             let stop = Stop::new();
             let early = signals.claim(&STOPPING)?;
             let stopped_by = stop_on_signals(&stop)?;
@@ -188,7 +206,7 @@ mod with_python {
             }
             let patience = self.drain_timeout + GRACE;
             stop.on_stop(move || end_after(patience));
-            let serve = || self.serve(app, brokers, reactor, &stop);
+            let serve = || self.serve(apps, brokers, reactor, &stop);
             let result = signals.run_beside(|| stop.stop(), serve)?;
             if let (Some(&signal), false) = (stopped_by.get(), heard) {
                 signals.handle(signal);
@@ -203,7 +221,7 @@ mod with_python {
 
         fn serve(
             &self,
-            app: Wsgi,
+            apps: HashMap<&str, Arc<Wsgi>>,
             brokers: Option<Brokers>,
             reactor: Box<dyn Reactor + Send>,
             stop: &Stop,
@@ -215,13 +233,32 @@ mod with_python {
                     (brokers, Some(broker))
                 }
             };
-            tracing::info!(app = %self.app, destinations = %self.destinations.join(", "), broker = %brokers,
-                reactor = reactor.name(), threads = reactor.workers(), "starting");
-            let config = self.config(brokers)?;
-            Dispatcher::new(config, Arc::new(app), reactor).run(stop).map_err(|error| match error {
+            let served = self.served();
+            for (source, app) in &served {
+                tracing::info!(destination = %source, app, "serving");
+            }
+            tracing::info!(broker = %brokers, connections = self.connections, reactor = reactor.name(),
+                threads = reactor.workers(), "starting");
+            let first = served[0].1;
+            let (ours, mounts): (Vec<_>, Vec<_>) = served.into_iter().partition(|(_, app)| *app == first);
+            let mut config = self.config(brokers);
+            config.destinations = ours.into_iter().map(|(source, _)| source).collect();
+            let dispatcher = Dispatcher::new(config, apps[first].clone(), reactor);
+            let mount = |dispatcher: Dispatcher<_>, (source, app): (Source, &str)| {
+                dispatcher.mount(source, apps[app].clone())
+            };
+            mounts.into_iter().fold(dispatcher, mount).run(stop).map_err(|error| match error {
                 crate::dispatcher::RunError::Broker(_) => Failed::new(Exit::Broker, error).into(),
                 error => error.into(),
             })
+        }
+
+        /// Every destination, and the application that answers it; never empty.
+        fn served(&self) -> Vec<(Source, &str)> {
+            let usual = [DEFAULT_DESTINATION.parse().expect("it is one")];
+            let ours = if self.destinations.is_empty() { &usual[..] } else { &self.destinations };
+            let app = self.app.iter().flat_map(|app| ours.iter().map(move |source| (source.clone(), &**app)));
+            app.chain(self.mounts.iter().map(|(source, app)| (source.clone(), &**app))).collect()
         }
 
         fn interpreter(&self) -> anyhow::Result<Interpreter> {
@@ -236,21 +273,30 @@ mod with_python {
             Ok(setup.start()?)
         }
 
-        fn load(&self, reactor: &dyn Reactor) -> anyhow::Result<Wsgi> {
+        /// Each application, by its name: once, however many destinations it has.
+        fn load(&self, reactor: &dyn Reactor) -> anyhow::Result<HashMap<&str, Arc<Wsgi>>> {
             let config = self.environ.config().multithread(reactor.workers().get() > 1);
-            let app = Wsgi::load(&self.app, &config).map_err(|error| match error {
-                wsgi::LoadError::Interrupted => Failed::new(Exit::Interrupted, error),
-                error => Failed::new(Exit::Application, error),
-            })?;
-            if !self.validate {
-                return Ok(app);
+            if self.validate {
+                tracing::warn!("wsgiref.validate checks each request and reply: for development only");
             }
-            tracing::warn!("wsgiref.validate checks each request and reply: for development only");
-            Ok(app.validated()?)
+            let mut apps = HashMap::new();
+            for (_, name) in self.served() {
+                if let Entry::Vacant(vacant) = apps.entry(name) {
+                    let app = Wsgi::load(name, &config).map_err(|error| match error {
+                        wsgi::LoadError::Interrupted => Failed::new(Exit::Interrupted, error),
+                        error => Failed::new(Exit::Application, error),
+                    })?;
+                    vacant.insert(Arc::new(if self.validate { app.validated()? } else { app }));
+                }
+            }
+            Ok(apps)
         }
 
-        fn config(&self, brokers: Brokers) -> anyhow::Result<Config> {
-            let mut config = Config::new(brokers).destinations(self.destinations.clone())?;
+        fn config(&self, brokers: Brokers) -> Config {
+            let mut config = Config::new(brokers);
+            config.connections = self.connections;
+            config.client_id.clone_from(&self.client_id);
+            config.mapping.trust_user_header.clone_from(&self.trust_user_header);
             config.prefetch = self.prefetch;
             config.heart_beat = self.heart_beat;
             config.drain_timeout = self.drain_timeout;
@@ -265,20 +311,27 @@ mod with_python {
             if allowed.clone().next().is_some() {
                 config.mapping.allow_reply_to = allowed.cloned().collect();
             }
-            Ok(config)
+            config
         }
 
         /// Dead letters need a destination for every queue that we serve, and it must be none of these.
-        fn check_dead_letter(&self) -> anyhow::Result<()> {
-            let wrong = |why| Failed::new(Exit::Usage, format!("--dead-letter: {why}"));
-            for served in &self.destinations {
-                let queue = served.rsplit('/').next().unwrap_or_default();
+        fn check_destinations(&self) -> anyhow::Result<()> {
+            let wrong = |why: String| Failed::new(Exit::Usage, why);
+            if self.app.is_none() && !self.destinations.is_empty() {
+                return Err(wrong(
+                    "--destination is the application's: name one, or use --mount DEST=APP".into(),
+                )
+                .into());
+            }
+            let served: Vec<_> = self.served().into_iter().map(|(source, _)| source).collect();
+            check_sources(&served, self.client_id.as_deref()).map_err(|error| wrong(error.to_string()))?;
+            for source in &served {
+                let queue = source.destination.rsplit('/').next().unwrap_or_default();
                 let destination = self.dead_letter.replace("{queue}", queue);
-                check_destination(&destination).map_err(|error| wrong(error.to_string()))?;
-                if self.destinations.contains(&destination) {
-                    return Err(
-                        wrong(format!("{destination} is served here: what failed would come back")).into()
-                    );
+                check_destination(&destination).map_err(|error| wrong(format!("--dead-letter: {error}")))?;
+                if served.iter().any(|served| same_destination(&served.destination, &destination)) {
+                    let why = "is served here: what failed would come back";
+                    return Err(wrong(format!("--dead-letter: {destination} {why}")).into());
                 }
             }
             Ok(())
@@ -303,6 +356,17 @@ mod with_python {
             }
             Ok((brokers, server.spawn()?))
         }
+    }
+}
+
+/// `DEST=APP`: no application has an equals sign in its name, while options of a destination do.
+fn parse_mount(text: &str) -> Result<(Source, String), String> {
+    match text.rsplit_once('=') {
+        Some((source, app)) if !app.is_empty() => Ok((
+            source.parse().map_err(|error: crate::config::DestinationError| error.to_string())?,
+            app.to_owned(),
+        )),
+        _ => Err("a mount is DEST=APP, as in /queue/orders=orders:app".to_owned()),
     }
 }
 
@@ -341,6 +405,9 @@ fn parse_variable(text: &str) -> Result<(String, String), String> {
         "SCRIPT_NAME" => return Err("use --script-name".to_owned()),
         "SERVER_NAME" => return Err("use --server-name".to_owned()),
         "SERVER_PORT" => return Err("use --server-port".to_owned()),
+        "REMOTE_USER" => {
+            return Err("only the broker knows who sent a message: use --trust-user-header".to_owned());
+        }
         "wsgi.url_scheme" => return Err("use --url-scheme".to_owned()),
         _ => {}
     }

@@ -78,6 +78,7 @@ impl<W: Workload> Caller<W> {
             timeout: config.timeout.min(Duration::from_secs(10)),
             heart_beat: HeartBeatOffer { send: Duration::from_secs(10), receive: Duration::from_secs(10) },
             limits: Limits::default(),
+            client_id: None,
             seed: fastrand::u64(..),
         });
         Self {

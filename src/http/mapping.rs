@@ -37,6 +37,9 @@ pub struct Mapping {
     pub allow_reply_to: Vec<String>,
     /// The destinations that we subscribe to. No reply goes there: it would come back as a request.
     pub consumed: Vec<String>,
+    /// The header of a message by which the broker says who sent it (`REMOTE_USER`): `JMSXUserID` of ActiveMQ with
+    /// `populateJMSXUserID`, `user-id` of RabbitMQ. Nobody by default, for brokers differ in which they verify.
+    pub trust_user_header: Option<String>,
     /// How long a reply lives that nobody fetches, where the request has no expiry of its own to pass on.
     /// `None`: for ever.
     pub reply_ttl: Option<Duration>,
@@ -61,6 +64,7 @@ impl Default for Mapping {
             strict_headers: false,
             allow_reply_to: queues.map(str::to_owned).to_vec(),
             consumed: Vec::new(),
+            trust_user_header: None,
             reply_ttl: None,
             reply_header_names: HeaderNames::default(),
             max_reply: 100 << 20,
@@ -90,6 +94,9 @@ impl Mapping {
     /// [`Rejected`], where the message can be no request, or where its reply-to is not allowed.
     pub fn request(&self, frame: &Frame, broker: &Arc<str>, attempt: u32) -> Result<Request, Rejected> {
         let mut delivery = Delivery::new(&frame.headers, broker, attempt);
+        // The first of that name is the broker's: what a sender adds comes after it.
+        let user = self.trust_user_header.as_deref().and_then(|name| frame.headers.bytes(name));
+        delivery.user = user.filter(|user| !user.is_empty());
         let metadata = Metadata::read(&frame.headers);
         let http = structured::media_type(&frame.headers);
         delivery.structured = http.is_some();

@@ -44,6 +44,11 @@ pub(super) fn check(reply_to: &[u8], allowed: &[String], consumed: &[String]) ->
     Ok(())
 }
 
+/// Whether two names are of one destination, however they are spelt.
+pub(crate) fn same_destination(one: &str, other: &str) -> bool {
+    canonical(one.as_bytes()) == canonical(other.as_bytes())
+}
+
 fn allows(prefix: &[u8], name: &[u8]) -> bool {
     // An entry that is empty by mistake must not allow everything.
     if prefix.is_empty() {

@@ -52,6 +52,9 @@ pub struct Delivery {
     /// Where the sender wants the reply, unless it is empty. It may be anything: whether it is allowed is
     /// checked by [`Mapping::request`](super::Mapping::request), for requests that are not one-way.
     pub reply_to: Option<Bytes>,
+    /// Who sent it, by the broker's word; only where [`Mapping::trust_user_header`](super::Mapping::trust_user_header)
+    /// says which that is.
+    pub user: Option<Bytes>,
     /// The broker says that it delivered the message before.
     pub redelivered: bool,
     /// When the message is of no more use, in milliseconds since the epoch.
@@ -84,6 +87,7 @@ impl Delivery {
             message_id: headers.bytes("message-id").unwrap_or_default(),
             correlation_id: headers.bytes("correlation-id"),
             reply_to: headers.bytes("reply-to").filter(|reply_to| !reply_to.is_empty()),
+            user: None,
             redelivered: headers.get("redelivered") == Some(b"true"),
             // 0 is JMS's "never"; what is no number is no broker's.
             expires: headers.text("expires").and_then(|ms| ms.parse().ok()).filter(|&ms| ms != 0),

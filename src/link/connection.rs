@@ -25,6 +25,8 @@ pub(crate) struct ConnectionConfig {
     pub(crate) timeout: Duration,
     pub(crate) heart_beat: HeartBeatOffer,
     pub(crate) limits: Limits,
+    /// Who we are, where durable subscriptions need it.
+    pub(crate) client_id: Option<String>,
     /// Of the jitter and the shuffle.
     pub(crate) seed: u64,
 }
@@ -320,7 +322,7 @@ impl Connection {
             host: "/".to_owned(),
             login: address.login.clone(),
             passcode: address.passcode.clone(),
-            client_id: None,
+            client_id: self.config.client_id.clone(),
             versions: vec![Version::V1_0, Version::V1_1, Version::V1_2],
             heart_beat: self.config.heart_beat,
             limits: self.config.limits,

@@ -1,5 +1,7 @@
 //! Where brokers differ, in one table.
 
+use crate::config::Source;
+
 /// What kind of broker is at the other end, by CONNECTED's `server` header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -30,6 +32,47 @@ impl Dialect {
             Self::RabbitMq => ("prefetch-count", messages.into()),
             // Artemis counts octets; it sends the next message while the window is not used up.
             Self::Artemis => ("consumer-window-size", u64::from(messages) * 1024),
+        }
+    }
+
+    /// The headers of SUBSCRIBE that choose messages, or have them kept while we are away.
+    ///
+    /// # Errors
+    /// Says what this broker cannot do, and would leave out without a word.
+    pub(crate) fn options(
+        self,
+        source: &Source,
+        client: &str,
+    ) -> Result<Vec<(&'static str, String)>, String> {
+        let mut headers = Vec::new();
+        if let Some(selector) = &source.selector {
+            if self == Self::RabbitMq {
+                return Err(format!(
+                    "RabbitMQ has no selectors: subscribe to {source} without one, or bind a topic (/topic/a.*.b)"
+                ));
+            }
+            headers.push(("selector", selector.clone()));
+        }
+        if let Some(name) = &source.durable {
+            match self {
+                Self::ActiveMq => headers.push(("activemq.subscriptionName", name.clone())),
+                Self::Artemis => headers.push(("durable-subscription-name", name.clone())),
+                // A queue that outlives us. Its name would else be made of the subscription's id.
+                Self::RabbitMq => headers.extend([
+                    ("durable", "true".to_owned()),
+                    ("auto-delete", "false".to_owned()),
+                    ("x-queue-name", format!("{client}.{name}")),
+                ]),
+            }
+        }
+        Ok(headers)
+    }
+
+    /// The header that says who sent a message, and that the broker lets nobody forge.
+    pub(crate) fn user_header(self) -> &'static str {
+        match self {
+            Self::RabbitMq => "user-id",
+            Self::ActiveMq | Self::Artemis => "JMSXUserID",
         }
     }
 

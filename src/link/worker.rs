@@ -11,19 +11,21 @@ use std::{
 
 use reactors::{Action, End, Input, Job, Link, Output, Stop};
 
-use super::{Connection, ConnectionConfig, Event, Ledger, connection::Down, ledger::State};
+use super::{Connection, ConnectionConfig, Dialect, Event, Ledger, connection::Down, ledger::State};
 use crate::{
-    config::DeliveryMode,
+    config::{DeliveryMode, Source},
     service::{Begun, Delivered, Part, Receipt, Service},
-    stomp::{Command, Encoder, Frame},
+    stomp::{Command, Encoder, Frame, Version},
 };
 
 /// What a worker link serves, and how.
 #[derive(Debug, Clone)]
 pub(crate) struct WorkerConfig {
     pub(crate) connection: ConnectionConfig,
-    /// Queues and topics to subscribe to.
-    pub(crate) destinations: Vec<String>,
+    /// Which of several connections this is, for the log.
+    pub(crate) number: Option<usize>,
+    /// Queues and topics to subscribe to; their places are the ids of the subscriptions.
+    pub(crate) sources: Vec<Source>,
     /// Unacknowledged messages that the broker may have given us, per destination.
     pub(crate) prefetch: u32,
     /// How long a stop waits for what runs.
@@ -36,7 +38,7 @@ pub(crate) struct WorkerConfig {
     pub(crate) request_timeout: Option<Duration>,
 }
 
-/// Why a link ended although nobody asked it to.
+/// Why a link ended although nobody asked it to. Shared by all links: none goes on without the others.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Fatal {
     why: Arc<Mutex<Option<String>>>,
@@ -50,10 +52,11 @@ impl Fatal {
     }
 
     fn set(&self, why: String) {
-        *self.why.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        self.why.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
         self.stop.stop();
     }
 
+    /// The first reason, if there was any.
     pub(crate) fn why(&self) -> Option<String> {
         self.why.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -80,6 +83,7 @@ pub(crate) struct Worker {
     fatal: Fatal,
     span: tracing::Span,
     was_up: bool,
+    was_subscribed: bool,
     /// The earliest retry.
     retry: Option<Instant>,
     /// When to look next for requests that take too long.
@@ -109,7 +113,7 @@ const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
 impl Worker {
     /// A link that will have `service` answer what comes. What ends it before its time is left in `fatal`.
     pub(crate) fn new(config: WorkerConfig, service: Arc<Service>, fatal: Fatal) -> Self {
-        let span = tracing::info_span!("link", broker = %config.connection.brokers);
+        let span = tracing::info_span!("link", broker = %config.connection.brokers, number = config.number);
         Self {
             connection: Connection::new(config.connection.clone()),
             config,
@@ -124,6 +128,7 @@ impl Worker {
             fatal,
             span,
             was_up: false,
+            was_subscribed: false,
             retry: None,
             look: None,
         }
@@ -153,16 +158,37 @@ impl Worker {
                  as with --delivery at-least-once"
             );
         }
-        for (id, destination) in self.config.destinations.iter().enumerate() {
+        if let Err(why) = self.subscribe(dialect, version) {
+            self.fatal.set(why);
+            self.leave_at_once();
+        }
+    }
+
+    fn subscribe(&mut self, dialect: Dialect, version: Version) -> Result<(), String> {
+        if let Some(header) = self.service.trusted_header() {
+            if header != dialect.user_header() {
+                return Err(format!(
+                    "--trust-user-header {header}: this broker lets anyone say that; what it verifies is {}",
+                    dialect.user_header()
+                ));
+            }
+        }
+        let client = self.config.connection.client_id.as_deref().unwrap_or_default();
+        for (id, source) in self.config.sources.iter().enumerate() {
+            let options = dialect.options(source, client)?;
             let (prefetch, window) = dialect.prefetch(self.config.prefetch);
-            Encoder::new(self.connection.out(), version, Command::Subscribe)
+            let mut frame = Encoder::new(self.connection.out(), version, Command::Subscribe)
                 .header("id", id.to_string())
-                .header("destination", destination)
+                .header("destination", &source.destination)
                 .header("ack", "client-individual")
                 .number(prefetch, window)
-                .header("receipt", format!("subscribe-{id}"))
-                .finish();
+                .header("receipt", format!("subscribe-{id}"));
+            for (name, value) in options {
+                frame = frame.header(name, value);
+            }
+            frame.finish();
         }
+        Ok(())
     }
 
     fn deliver(&mut self, now: Instant, message: Frame) {
@@ -396,13 +422,31 @@ impl Worker {
                 _ => {}
             }
         } else if let Some(id) = std::str::from_utf8(id).ok().and_then(|id| id.strip_prefix("subscribe-")) {
-            let destination = id.parse().ok().and_then(|id: usize| self.config.destinations.get(id));
+            self.was_subscribed = true;
+            let destination = self.source(id).map(|source| &*source.destination);
             tracing::info!(destination, prefetch = self.config.prefetch, "subscribed");
         }
     }
 
+    /// The source whose subscription has this id.
+    fn source(&self, id: &str) -> Option<&Source> {
+        id.parse().ok().and_then(|id: usize| self.config.sources.get(id))
+    }
+
+    /// The source that this ERROR refuses, where it will do so each time: its options are to blame.
+    fn refused(&self, frame: &Frame) -> Option<&Source> {
+        let id = frame.headers.text("receipt-id")?.strip_prefix("subscribe-")?;
+        let source = self.source(id)?;
+        let optional = source.selector.is_some() || source.durable.is_some();
+        (optional && !self.was_subscribed).then_some(source)
+    }
+
     fn error(&mut self, now: Instant, frame: &Frame) {
         let said = frame.complaint();
+        if let Some(source) = self.refused(frame) {
+            self.fatal.set(format!("the broker refuses the subscription to {source}: {said}"));
+            return self.leave_at_once();
+        }
         let of = frame.headers.get("receipt-id").and_then(Receipt::parse);
         // Of an ACK or a COMMIT that failed nobody knows what became.
         let of = of.filter(|(_, part)| !matches!(part, Part::Ack | Part::Commit));
@@ -539,7 +583,7 @@ impl Worker {
 
     /// Messages that the broker may have given us and that are not acknowledged.
     fn window(&self) -> usize {
-        self.config.prefetch as usize * self.config.destinations.len().max(1)
+        self.config.prefetch as usize * self.config.sources.len().max(1)
     }
 }
 

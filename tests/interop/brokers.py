@@ -193,6 +193,20 @@ class ActiveMQ(Broker):
             return count
 
 
+class IdentifyingActiveMQ(ActiveMQ):
+    """One that knows Ann, too, and says of each message who sent it."""
+
+    LOGIN, PASSCODE = "ann", "Anns:p@ss/code"
+
+    def _configuration(self) -> str:
+        configuration = super()._configuration()
+        user = f'<authenticationUser username="{self.LOGIN}" password="{self.PASSCODE}" groups="users"/>'
+        for before, more in (('brokerName="tests"', 'populateJMSXUserID="true" '), ("<authenticationUser ", user)):
+            assert before in configuration
+            configuration = configuration.replace(before, more + before, 1)
+        return configuration
+
+
 class TlsActiveMQ(ActiveMQ):
     """One that also has a port for STOMP over TLS, and wants certificates there."""
 

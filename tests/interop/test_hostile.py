@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import socket
 
 import pytest
-from stomp_client import Frame
+from stomp_client import Frame, Request
 
 COLONS = ":" * 6000  # a short header, until somebody escapes it
 
@@ -57,6 +58,39 @@ def test_hostile_messages_cost_nobody_else_anything(real_kind, shared_brokers, s
         broker.wait_empty(server.destination)
         log = server.log.read_text()
         assert log.count(" connected") == 1, f"{name}\n{log[-3000:]}"
+
+
+def test_nothing_is_smuggled_in_or_out(broker, serve):
+    """Escapes of STOMP and of Camel make no header of a value, no proxy, and no line of a correlation id."""
+    server = serve(broker, "thread-pool").wait_ready()
+    evil = "c\r\nX-Evil: 1\n\nSEND\ndestination:/queue/b\n\n"
+    claims = {
+        "X_HYPHEN_A\r\nProxy": "http://evil",
+        "X_HYPHEN_B\n": "1",
+        "pRoXy": "http://evil",
+        "X_HYPHEN_C": "1\r\nProxy: http://evil",
+        "Content_HYPHEN_Length": "999",
+        "content_type": "evil/one",
+        "Content_HYPHEN_Type": "evil/two",
+        "content-type": "text/plain",
+        "X_Tenant": "evil",
+        "X_HYPHEN_Tenant": "blue",
+        "Host": "shop.example",
+        "HO\nST": "evil",
+    }
+    with server.requester() as caller:
+        frame = caller.frame(Request("POST", "/show", b"four", claims), evil)
+        caller.send(frame)
+        reply = caller.receive(20)
+        assert reply.headers["correlation-id"] == evil, "as it came"
+        assert "X-Evil" not in reply.headers
+        environ = json.loads(reply.body)
+    expected = {"CONTENT_LENGTH": "4", "CONTENT_TYPE": "text/plain", "HTTP_X_TENANT": "blue", "SERVER_NAME": "shop.example"}
+    assert {name: environ.get(name) for name in expected} == expected
+    assert "HTTP_PROXY" not in environ
+    assert not [key for key in environ if "\n" in key or "\r" in key or "X_A" in key or "X_B" in key]
+    assert environ["HTTP_X_C"] == "1  Proxy: http://evil", "a space for each of CR and LF"
+    assert server.stop() == 0
 
 
 @pytest.mark.rabbitmq

@@ -7,6 +7,7 @@
 //! - `CONTENT_LENGTH` is the length of the body, and left out where that is empty.
 //! - `REMOTE_ADDR` is empty, as it is behind a Unix socket: a message has a sender but no address, and
 //!   applications that index it must not fail.
+//! - `REMOTE_USER` is whom the broker names, where that is trusted, and is not there else.
 //! - `SERVER_NAME` and `SERVER_PORT` are those of the request, where it names a host.
 //! - `stomp.http_headers` are the headers of a request that came whole (`application/http`), as they came:
 //!   here repeats are still apart. It is not there else; `stomp.headers` has them then.
@@ -142,6 +143,9 @@ fn set_delivery(environ: &Bound<'_, PyDict>, delivery: &Delivery) -> PyResult<()
     }
     if let Some(expires) = delivery.expires {
         environ.set_item(intern!(py, "stomp.expires"), expires)?;
+    }
+    if let Some(user) = &delivery.user {
+        environ.set_item(intern!(py, "REMOTE_USER"), native(py, user))?;
     }
     if delivery.redelivered {
         environ.set_item(intern!(py, "stomp.redelivered"), true)?;

@@ -101,6 +101,30 @@ fn a_reply_is_as_persistent_as_the_request_where_its_queue_is() {
 }
 
 #[test]
+fn a_correlation_id_adds_no_header_and_no_frame() {
+    let evil = "c\nX-Evil:1\r\n\n\0SEND\ndestination:/queue/b\n\n\0";
+    for version in Version::ALL {
+        let request = request(&call(&[("correlation-id", evil)], ""));
+        let mut more = |_: Vec<u8>| panic!("one message was expected");
+        let mapping = Mapping::default();
+        let mut responder = Responder::new(version, &mapping, &request, "r-1", &mut more);
+        responder.start(head(200, &[]));
+        let finished = responder.finish(Ok(()));
+        // Which also says that it is one.
+        let frame = one_frame(version, &finished.bytes);
+        assert_eq!(frame.headers.text("destination"), Some("/temp-queue/me"), "{version:?}");
+        assert!(!has(&frame, "X-Evil") && !has(&frame, "X-Evil\\c1"), "{version:?}");
+        if version == Version::V1_2 {
+            assert_eq!(
+                frame.headers.text("correlation-id"),
+                Some(&*evil.replace('\0', " ")),
+                "no header has a NUL"
+            );
+        }
+    }
+}
+
+#[test]
 fn bodies_that_are_none() {
     for (method, code) in [("HEAD", 200), ("GET", 204), ("GET", 304), ("GET", 101), ("HEAD", 404)] {
         for accept in ["false", "true"] {

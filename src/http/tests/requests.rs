@@ -310,6 +310,53 @@ fn reply_to_must_be_allowed() {
 }
 
 #[test]
+fn a_user_is_the_brokers_word_and_only_when_asked() {
+    let claims =
+        [("JMSXUserID", "ann"), ("JMSXUserID", "root"), ("user-id", "root"), ("REMOTE_USER", "root")];
+    assert_eq!(request(&call(&claims, "")).delivery.user, None);
+    let mut mapping = Mapping { trust_user_header: Some("JMSXUserID".into()), ..Mapping::default() };
+    let trusted = map(&mapping, &call(&claims, "")).unwrap();
+    assert_eq!(trusted.delivery.user.as_deref(), Some(&b"ann"[..]));
+    // What is HTTP's in it is HTTP_REMOTE_USER, which says nothing.
+    assert_eq!(headers(&trusted), [("REMOTE_USER".to_owned(), "root".to_owned())]);
+    for spelling in ["JMSXUserId", "jmsxuserid", "JMSXUserID ", "JMS_HYPHEN_XUserID", "REMOTE_USER"] {
+        assert_eq!(
+            map(&mapping, &call(&[(spelling, "root")], "")).unwrap().delivery.user,
+            None,
+            "{spelling}"
+        );
+    }
+    // An empty one is nobody, and does not let a second one speak.
+    let empty = call(&[("JMSXUserID", ""), ("JMSXUserID", "root")], "");
+    assert_eq!(map(&mapping, &empty).unwrap().delivery.user, None);
+    // Nor does a whole request speak for the broker.
+    let whole = "GET / HTTP/1.1\r\nHost: a\r\nJMSXUserID: root\r\nRemote-User: root\r\n\r\n";
+    let whole = call(&[("content-type", "application/http; msgtype=request")], whole);
+    assert_eq!(map(&mapping, &whole).unwrap().delivery.user, None);
+    mapping.trust_user_header = None;
+    assert_eq!(map(&mapping, &whole).unwrap().delivery.user, None);
+}
+
+#[test]
+fn no_escape_makes_a_header_of_a_value_or_a_proxy_of_anything() {
+    let mapped = request(&call(
+        &[
+            ("X_HYPHEN_A\r\nProxy", "http://evil"),
+            ("X_HYPHEN_B\n", "1"),
+            ("X_HYPHEN_\0C", "1"),
+            ("pRoXy", "http://evil"),
+            ("http_HYPHEN_x", "kept apart from http_"),
+            ("X_HYPHEN_D", "1\r\nProxy: http://evil"),
+            ("X_DOT_E", "_HYPHEN_\n_DOT_"),
+        ],
+        "",
+    ));
+    let expected =
+        [("http-x", "kept apart from http_"), ("X-D", "1  Proxy: http://evil"), ("X.E", "_HYPHEN_ _DOT_")];
+    assert_eq!(headers(&mapped), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+}
+
+#[test]
 fn expiry() {
     for (value, expires) in [
         ("1700000000000", Some(1_700_000_000_000)),

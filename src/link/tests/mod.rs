@@ -26,6 +26,7 @@ mod delivering;
 mod draining;
 mod failing;
 mod settling;
+mod subscribing;
 mod timing;
 #[cfg(feature = "tls")]
 mod tls;
@@ -71,9 +72,11 @@ impl Bench {
                 timeout: 10 * SECOND,
                 heart_beat: HeartBeatOffer { send: 10 * SECOND, receive: 10 * SECOND },
                 limits: Limits::default(),
+                client_id: None,
                 seed: 7,
             },
-            destinations: vec!["/queue/a".to_owned()],
+            number: None,
+            sources: vec!["/queue/a".parse().unwrap()],
             prefetch: 4,
             drain_timeout: 30 * SECOND,
             retry_delay: SECOND,

@@ -1,0 +1,144 @@
+//! `--login`, `--passcode-file`: who we are to the broker, told where no process list shows it.
+
+use std::{
+    env,
+    ffi::OsString,
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use clap::{ArgMatches, Args, parser::ValueSource};
+
+use super::{Exit, Failed};
+use crate::uri::Brokers;
+
+const PASSCODE: &str = "STOMP_WSGI_PASSCODE";
+/// systemd's name for it: `LoadCredential=stomp-wsgi-passcode:/etc/...`.
+const CREDENTIAL: &str = "stomp-wsgi-passcode";
+/// Longer than any passcode.
+const LONGEST: u64 = 4096;
+
+#[derive(Debug, Args)]
+pub(super) struct Credentials {
+    /// The user, where --broker names none. The passcode is best told by STOMP_WSGI_PASSCODE, or by a file
+    #[arg(long, value_name = "NAME", env = "STOMP_WSGI_LOGIN")]
+    login: Option<String>,
+    /// The passcode is in this file [default: systemd's credential stomp-wsgi-passcode]
+    #[arg(long, value_name = "FILE", env = "STOMP_WSGI_PASSCODE_FILE")]
+    passcode_file: Option<PathBuf>,
+}
+
+impl Credentials {
+    /// Completes what the URI leaves out.
+    pub(super) fn apply(&self, brokers: &mut Brokers) -> anyhow::Result<()> {
+        let passcode = self.passcode().map_err(|why| Failed::new(Exit::Usage, why))?;
+        for address in &mut brokers.addresses {
+            if address.login.is_none() {
+                address.login.clone_from(&self.login);
+            }
+            if address.passcode.is_none() {
+                address.passcode.clone_from(&passcode);
+            }
+            if address.passcode.is_some() && address.login.is_none() {
+                let why = format!("there is a passcode and no user for {address}: say which with --login");
+                return Err(Failed::new(Exit::Usage, why).into());
+            }
+        }
+        Ok(())
+    }
+
+    fn passcode(&self) -> Result<Option<String>, String> {
+        if let Some(file) = &self.passcode_file {
+            return read(file).map(Some).map_err(|why| format!("--passcode-file {}: {why}", file.display()));
+        }
+        if let Some(passcode) = env::var_os(PASSCODE).filter(|passcode| !passcode.is_empty()) {
+            return passcode.into_string().map(Some).map_err(|_| format!("{PASSCODE} is not UTF-8"));
+        }
+        match env::var_os("CREDENTIALS_DIRECTORY").map(|directory| Path::new(&directory).join(CREDENTIAL)) {
+            Some(file) if file.exists() => {
+                read(&file).map(Some).map_err(|why| format!("{}: {why}", file.display()))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// The one line of a file.
+fn read(file: &Path) -> Result<String, String> {
+    let mut text = String::new();
+    let read = File::open(file).and_then(|file| file.take(LONGEST).read_to_string(&mut text));
+    read.map_err(|error| error.to_string())?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    if line.is_empty() || line.contains(['\n', '\r', '\0']) {
+        return Err("it must hold the passcode alone, on one line".to_owned());
+    }
+    Ok(line.to_owned())
+}
+
+/// Begins anew where the command line has a password in it, with that in the environment. Everybody may read
+/// a process's arguments, while its environment is for its own user. It stays the same process.
+///
+/// Returns where there is nothing to hide, or, with the reason, where it cannot be hidden.
+pub(super) fn hide(matches: &ArgMatches) -> Result<(), String> {
+    let Some((_, matches)) = matches.subcommand() else { return Ok(()) };
+    let Ok(Some(uri)) = matches.try_get_one::<String>("broker") else { return Ok(()) };
+    let secret = uri.contains('@') || uri.to_ascii_lowercase().contains("pass");
+    if !secret || matches.value_source("broker") != Some(ValueSource::CommandLine) {
+        return Ok(());
+    }
+    let mut arguments = env::args_os();
+    let name = arguments.next().unwrap_or_default();
+    restart(&name, &without(arguments, uri), uri)
+}
+
+/// The arguments without `--broker URI` or `--broker=URI`.
+fn without(arguments: impl Iterator<Item = OsString>, uri: &str) -> Vec<OsString> {
+    let (mut arguments, joined) = (arguments.peekable(), format!("--broker={uri}"));
+    let mut rest = Vec::new();
+    while let Some(argument) = arguments.next() {
+        if argument == "--broker" && arguments.peek().is_some_and(|next| next == uri) {
+            arguments.next();
+        } else if argument != *joined {
+            rest.push(argument);
+        }
+    }
+    rest
+}
+
+#[cfg(unix)]
+fn restart(name: &OsString, arguments: &[OsString], uri: &str) -> Result<(), String> {
+    use std::{os::unix::process::CommandExt, process::Command};
+    let program = env::current_exe().map_err(|error| error.to_string())?;
+    let error = Command::new(program).arg0(name).args(arguments).env("STOMP_WSGI_BROKER", uri).exec();
+    Err(error.to_string())
+}
+
+#[cfg(not(unix))]
+fn restart(_: &OsString, _: &[OsString], _: &str) -> Result<(), String> {
+    Err("not on this system".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_uri_is_taken_off_the_command_line() {
+        let uri = "stomp://bob:secret@h";
+        for (given, left) in [
+            (
+                &["serve", "app", "--broker", uri, "--threads", "2"][..],
+                &["serve", "app", "--threads", "2"][..],
+            ),
+            (&["serve", "--broker=stomp://bob:secret@h", "app"], &["serve", "app"]),
+            (
+                &["call", "-d", "--broker", "--broker", uri, "GET", "/"],
+                &["call", "-d", "--broker", "GET", "/"],
+            ),
+        ] {
+            assert_eq!(without(given.iter().map(OsString::from), uri), left);
+        }
+    }
+}

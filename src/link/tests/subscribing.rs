@@ -1,0 +1,80 @@
+//! What SUBSCRIBE says, broker by broker, and what becomes of what a broker cannot do.
+
+use super::*;
+
+const DURABLE: &str = "/topic/p?durable=desk";
+
+fn bench(server: &'static str, sources: &[&str]) -> Bench {
+    let mut bench = Bench::with("stomp://h", |config| {
+        config.sources = sources.iter().map(|source| source.parse().unwrap()).collect();
+        config.connection.client_id = Some("shop".to_owned());
+    });
+    bench.server = server;
+    bench.socket = true;
+    bench.give(Input::Connected);
+    bench
+}
+
+/// What the broker is sent on CONNECTED.
+fn subscribed(bench: &mut Bench) -> Vec<Frame> {
+    let server = bench.server;
+    bench.bytes(format!("CONNECTED\nversion:1.2\nserver:{server}\n\n\0").as_bytes());
+    bench.sent()
+}
+
+#[test]
+fn each_broker_has_its_own_words_for_what_is_to_be_kept() {
+    for (server, words) in [
+        ("ActiveMQ/5.17.2", &[("activemq.subscriptionName", "desk"), ("selector", "n > 3")][..]),
+        ("ActiveMQ-Artemis/2.31.0", &[("durable-subscription-name", "desk"), ("selector", "n > 3")]),
+    ] {
+        let mut bench = bench(server, &["/queue/a", "/topic/p?durable=desk&selector=n > 3"]);
+        assert_eq!(bench.sent()[0].headers.text("client-id"), Some("shop"));
+        let frames = subscribed(&mut bench);
+        for (name, value) in words {
+            assert_eq!(frames[0].headers.text(name), None, "{server}: of the other destination");
+            assert_eq!(frames[1].headers.text(name), Some(*value), "{server}");
+        }
+        assert_eq!(frames[1].headers.text("destination"), Some("/topic/p"));
+        assert_eq!(frames[1].headers.text("id"), Some("1"));
+    }
+    let mut bench = bench("RabbitMQ/3.10.8", &[DURABLE]);
+    bench.sent();
+    let subscribe = &subscribed(&mut bench)[0];
+    for (name, value) in [("durable", "true"), ("auto-delete", "false"), ("x-queue-name", "shop.desk")] {
+        assert_eq!(subscribe.headers.text(name), Some(value));
+    }
+}
+
+#[test]
+fn a_selector_that_a_broker_would_ignore_ends_it() {
+    let mut bench = bench("RabbitMQ/3.10.8", &["/queue/a?selector=n > 3"]);
+    bench.sent();
+    let frames = subscribed(&mut bench);
+    assert!(frames.is_empty() && bench.finished, "{frames:?}");
+    assert!(bench.fatal.why().unwrap().contains("RabbitMQ has no selectors"));
+}
+
+#[test]
+fn options_that_are_refused_end_it_unless_they_once_were_not() {
+    let refusal = b"ERROR\nreceipt-id:subscribe-0\nmessage:no durable subscriptions here\n\n\0";
+    let mut first = bench("ActiveMQ/5.17.2", &[DURABLE]);
+    subscribed(&mut first);
+    first.bytes(refusal);
+    assert!(first.finished && first.fatal.why().is_some());
+    let why = first.fatal.why().unwrap();
+    assert!(why.contains("/topic/p") && why.contains("no durable subscriptions here"), "{why}");
+
+    // The consumer that a crash left behind may still be there when we come back.
+    let mut later = bench("ActiveMQ/5.17.2", &[DURABLE]);
+    subscribed(&mut later);
+    later.receipt("subscribe-0");
+    later.lose();
+    later.pass(SECOND);
+    later.socket = true;
+    later.give(Input::Connected);
+    subscribed(&mut later);
+    later.bytes(refusal);
+    assert!(!later.finished && later.until.is_some());
+    assert_eq!(later.fatal.why(), None);
+}

@@ -1,0 +1,181 @@
+"""Who sent a message, and who we are: what is said of users, and what becomes of passcodes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from urllib.parse import quote
+
+import brokers
+import pytest
+import server as ours
+from stomp_client import Request, Requester
+
+SECRET = brokers.IdentifyingActiveMQ.PASSCODE
+#: However a sender may try to be somebody.
+CLAIMS = {
+    "JMSXUserID": "root",
+    "REMOTE_USER": "root",
+    "Remote-User": "root",
+    "HTTP_REMOTE_USER": "root",
+    "Remote_HYPHEN_User": "root",
+    "http_remoteUser": "root",
+    "X-Remote-User": "root",
+}
+
+
+@pytest.fixture(scope="module")
+def activemq(scratch, need_broker):
+    need_broker("activemq")
+    broker = brokers.IdentifyingActiveMQ(scratch / "identifying")
+    yield broker.start()
+    broker.close()
+
+
+def environ(caller: Requester, **headers: str) -> dict[str, object]:
+    reply = caller.request("GET", "/show", headers=headers)
+    return json.loads(reply.body)
+
+
+def test_nobody_is_believed_unless_asked_to(broker, serve):
+    one = serve(broker, "thread-pool")
+    with one.requester() as caller:
+        found = environ(caller, **CLAIMS)
+    assert "REMOTE_USER" not in found
+    assert not {key for key, value in found.items() if value == "root"} - {"HTTP_REMOTE_USER", "HTTP_X_REMOTE_USER", "HTTP_HTTP_REMOTE_USER"}
+
+
+@pytest.mark.activemq
+def test_activemq_says_who_it_was(activemq, serve, queue):
+    one = serve(activemq, "thread-pool", options=("--trust-user-header", "JMSXUserID"))
+    for login, passcode in ((brokers.LOGIN, brokers.PASSCODE), (activemq.LOGIN, SECRET)):
+        with Requester("127.0.0.1", activemq.port, queue, login=login, passcode=passcode) as caller:
+            assert environ(caller)["REMOTE_USER"] == login
+            assert environ(caller, **CLAIMS)["REMOTE_USER"] == login
+    with Requester("127.0.0.1", activemq.port, queue) as caller:
+        # A second one of the same name.
+        frame = caller.frame(Request("GET", "/show"), "twice").encode()
+        caller.socket.sendall(frame.replace(b"\n\n", b"\nJMSXUserID:root\nJMSXUserID:root\n\n", 1))
+        assert json.loads(caller.receive(20).body)["REMOTE_USER"] == brokers.LOGIN
+
+
+@pytest.mark.activemq
+def test_a_broker_that_says_nothing_says_nobody(shared_brokers, serve):
+    """Without populateJMSXUserID, which takes the sender's own away all the same."""
+    one = serve(shared_brokers("activemq"), "thread-pool", options=("--trust-user-header", "JMSXUserID"))
+    with one.requester() as caller:
+        assert "REMOTE_USER" not in environ(caller, **CLAIMS)
+
+
+@pytest.mark.rabbitmq
+def test_rabbitmq_verifies_who_it_was(shared_brokers, serve):
+    one = serve(shared_brokers("rabbitmq"), "thread-pool", options=("--trust-user-header", "user-id"))
+    with one.requester() as caller:
+        assert "REMOTE_USER" not in environ(caller, **CLAIMS)
+        assert environ(caller, **CLAIMS, **{"user-id": "guest"})["REMOTE_USER"] == "guest"
+        frame = caller.frame(Request("GET", "/show", headers={"user-id": "guest"}), "twice").encode()
+        caller.socket.sendall(frame.replace(b"\n\n", b"\nuser-id:root\n\n", 1))
+        assert json.loads(caller.receive(20).body)["REMOTE_USER"] == "guest"
+    with one.requester() as caller:
+        caller.send(caller.frame(Request("GET", "/task/forged", headers={"user-id": "root"}), "forged"))
+        assert caller.receive(20).command == "ERROR"
+    assert one.records("begun") == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "header", "right"),
+    [
+        pytest.param("rabbitmq", "JMSXUserID", "user-id", marks=pytest.mark.rabbitmq),
+        pytest.param("activemq", "user-id", "JMSXUserID", marks=pytest.mark.activemq),
+        pytest.param("activemq", "X-User", "JMSXUserID", marks=pytest.mark.activemq),
+    ],
+)
+def test_what_anyone_may_say_is_not_to_be_trusted(kind, header, right, shared_brokers, queue):
+    options = ("--broker", shared_brokers(kind).uri, "--destination", queue, "--trust-user-header", header)
+    done = ours.run("serve", "probe:app", "--chdir", ours.APPS, *options)
+    assert done.returncode == 7, done.stderr.decode()
+    assert f"what it verifies is {right}" in done.stderr.decode()
+
+
+def test_nor_is_a_user_a_constant():
+    done = ours.run("serve", "probe:app", "--chdir", ours.APPS, "--environ", "REMOTE_USER=root")
+    assert (done.returncode, b"--trust-user-header" in done.stderr) == (2, True), done.stderr.decode()
+
+
+def told(way: str, directory: Path, port: int) -> tuple[list[str], dict[str, str]]:
+    """Options and variables by which Ann's passcode is told."""
+    bare, login = f"stomp://127.0.0.1:{port}", brokers.IdentifyingActiveMQ.LOGIN
+    whole = f"stomp://{login}:{quote(SECRET, safe='')}@127.0.0.1:{port}"
+    file = directory / "stomp-wsgi-passcode"
+    file.write_text(f"{SECRET}\n")
+    return {
+        "variables": (["--broker", bare], {"STOMP_WSGI_LOGIN": login, "STOMP_WSGI_PASSCODE": SECRET}),
+        "file": (["--broker", bare, "--login", login, "--passcode-file", str(file)], {}),
+        "file before variable": (
+            ["--broker", f"stomp://{login}@127.0.0.1:{port}", "--passcode-file", str(file)],
+            {"STOMP_WSGI_PASSCODE": "wrong"},
+        ),
+        "systemd": (["--broker", bare, "--login", login], {"CREDENTIALS_DIRECTORY": str(directory)}),
+        "uri in a variable": ([], {"STOMP_WSGI_BROKER": whole}),
+        "uri": (["--broker", whole], {}),
+        "uri of several": ([f"--broker=failover:({bare.replace('://', '://' + login + ':' + quote(SECRET, safe='') + '@')})"], {}),
+        "uri before variable": (["--broker", whole], {"STOMP_WSGI_LOGIN": "x", "STOMP_WSGI_PASSCODE": "wrong"}),
+    }[way]
+
+
+@pytest.mark.activemq
+@pytest.mark.parametrize(
+    "way",
+    ["variables", "file", "file before variable", "systemd", "uri in a variable", "uri", "uri of several", "uri before variable"],
+)
+def test_a_passcode_is_told_and_not_shown(way, activemq, directory, queue):
+    """Neither in the argument list, where everybody may read it, nor in the log."""
+    options, more = told(way, directory, activemq.port)
+    one = ours.Server(directory, activemq.port, "thread-pool", queue, env=more, options=("--trust-user-header", "JMSXUserID"))
+    at = one.command.index("--broker")
+    one.command[at : at + 2] = options
+    one.env["RUST_LOG"] = "trace"
+    secrets = [text.encode() for text in (SECRET, quote(SECRET, safe=""))]
+    try:
+        one.start().wait_ready()
+        shown = Path(f"/proc/{one.process.pid}/cmdline").read_bytes()
+        assert shown.startswith(one.command[0].encode() + b"\0serve\0probe:app\0"), shown
+        assert b"--destination\0" + queue.encode() in shown
+        assert not [secret for secret in secrets if secret in shown]
+        assert one.stop() == 0
+    finally:
+        one.kill()
+    log = one.log.read_bytes()
+    assert not [secret for secret in secrets if secret in log]
+    assert b" connected" in log
+
+
+@pytest.mark.activemq
+def test_a_caller_has_the_same_ways(activemq, directory, queue, serve):
+    serve(activemq, "thread-pool", options=("--trust-user-header", "JMSXUserID"))
+    for way in ("variables", "file", "uri"):
+        options, more = told(way, directory, activemq.port)
+        command = [str(ours.binary()), "call", *options, "--to", queue, "GET", "/show"]
+        done = subprocess.run(command, env=ours.environment() | more, capture_output=True, timeout=60)
+        assert done.returncode == 0, done.stderr.decode()
+        assert json.loads(done.stdout)["REMOTE_USER"] == activemq.LOGIN
+
+
+@pytest.mark.parametrize(
+    ("content", "word"), [("", "one line"), ("\n", "one line"), ("a\nb\n", "one line"), (None, "No such file")]
+)
+def test_a_bad_file(content, word, directory):
+    file = directory / "passcode"
+    if content is not None:
+        file.write_text(content)
+    options = ("--broker", "stomp://ann@127.0.0.1:1", "--passcode-file", file)
+    done = ours.run("call", *options, "GET", "/")
+    assert (done.returncode, str(file) in done.stderr.decode(), word in done.stderr.decode()) == (2, True, True), done.stderr
+
+
+def test_a_passcode_of_nobody(directory):
+    file = directory / "passcode"
+    file.write_text("my-secret")
+    done = ours.run("call", "--broker", "stomp://127.0.0.1:1", "--passcode-file", file, "GET", "/")
+    assert (done.returncode, b"--login" in done.stderr, b"my-secret" in done.stderr) == (2, True, False), done.stderr
