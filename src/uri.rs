@@ -18,7 +18,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use percent_encoding::percent_decode_str;
 
-use crate::tls::Tls;
+use crate::{link::Dialect, tls::Tls};
 
 /// STOMP's port where a URI names none.
 pub const DEFAULT_PORT: u16 = 61613;
@@ -35,6 +35,10 @@ pub struct Brokers {
     pub backoff: Backoff,
     /// How those that want TLS are to be met; the system's roots where there is none.
     pub tls: Option<Tls>,
+    /// What kind of brokers they are; `None`: what they say of themselves.
+    pub dialect: Option<Dialect>,
+    /// The virtual host to ask for; `/` unless set. RabbitMQ has some, others pass over it.
+    pub virtual_host: Option<String>,
     /// Names of options that mean nothing here; worth a warning.
     pub ignored: Vec<String>,
 }
@@ -142,7 +146,7 @@ impl Brokers {
         let Some(rest) = uri.strip_prefix("failover:") else {
             let mut ignored = Vec::new();
             let address = Address::parse(uri, &mut ignored)?;
-            return Ok(Self { addresses: vec![address], backoff: Backoff::default(), tls: None, ignored });
+            return Ok(Self::new(vec![address], Backoff::default(), ignored));
         };
         let rest = rest.strip_prefix("//").unwrap_or(rest);
         let (list, options) = match rest.strip_prefix('(') {
@@ -167,7 +171,11 @@ impl Brokers {
                 ignored.push(name(option));
             }
         }
-        Ok(Self { addresses, backoff, tls: None, ignored })
+        Ok(Self::new(addresses, backoff, ignored))
+    }
+
+    fn new(addresses: Vec<Address>, backoff: Backoff, ignored: Vec<String>) -> Self {
+        Self { addresses, backoff, tls: None, dialect: None, virtual_host: None, ignored }
     }
 }
 

@@ -313,8 +313,8 @@ impl Connection {
     fn session_config(&self) -> SessionConfig {
         let address = self.address();
         SessionConfig {
-            // RabbitMQ takes the host for its virtual host and knows "/" always; ActiveMQ ignores it.
-            host: "/".to_owned(),
+            // RabbitMQ's first virtual host; the others pass over it.
+            host: self.config.brokers.virtual_host.clone().unwrap_or_else(|| "/".to_owned()),
             login: address.login.clone(),
             passcode: address.passcode.clone(),
             client_id: None,
@@ -332,7 +332,14 @@ impl Connection {
             match session.next_event() {
                 Ok(None) => return,
                 Ok(Some(stomp::Event::Connected(connected))) => {
-                    self.dialect = Dialect::of(connected.server.as_deref());
+                    self.dialect = self
+                        .config
+                        .brokers
+                        .dialect
+                        .unwrap_or_else(|| Dialect::of(connected.server.as_deref()));
+                    if self.config.brokers.virtual_host.is_some() && !self.dialect.row().virtual_hosts {
+                        tracing::warn!(dialect = %self.dialect, "this broker has no virtual hosts; --vhost has no effect");
+                    }
                     self.epoch += 1;
                     self.ever_up = true;
                     self.up_since = Some(now);

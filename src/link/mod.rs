@@ -17,7 +17,8 @@ mod worker;
 mod tests;
 
 pub(crate) use connection::{Connection, ConnectionConfig, Event};
-pub(crate) use dialect::Dialect;
+pub(crate) use dialect::Replies;
+pub use dialect::{Dialect, UnknownDialect};
 pub(crate) use ledger::Ledger;
 pub(crate) use outbox::Outbox;
 pub(crate) use worker::{Fatal, Worker, WorkerConfig};

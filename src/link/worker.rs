@@ -107,17 +107,19 @@ impl Worker {
         }
         let dialect = self.connection.dialect();
         let version = self.connection.version();
-        tracing::info!(to = %self.connection.peer(), version = version.as_str(), "connected");
+        tracing::info!(to = %self.connection.peer(), %dialect, version = version.as_str(), "connected");
         self.was_up = true;
         for (id, destination) in self.config.destinations.iter().enumerate() {
             let (prefetch, window) = dialect.prefetch(self.config.prefetch);
-            Encoder::new(self.connection.out(), version, Command::Subscribe)
+            let mut frame = Encoder::new(self.connection.out(), version, Command::Subscribe)
                 .header("id", id.to_string())
                 .header("destination", destination)
                 .header("ack", "client-individual")
-                .number(prefetch, window)
-                .header("receipt", format!("subscribe-{id}"))
-                .finish();
+                .number(prefetch, window);
+            if let Some((name, value)) = dialect.subscription_type(destination) {
+                frame = frame.header(name, value);
+            }
+            frame.header("receipt", format!("subscribe-{id}")).finish();
         }
     }
 
