@@ -17,7 +17,10 @@ use std::{
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::uri::{Brokers, DEFAULT_PORT};
+use crate::{
+    Dialect,
+    uri::{Brokers, DEFAULT_PORT},
+};
 
 /// Serves Python WSGI applications from a STOMP message broker.
 #[derive(Debug, Parser)]
@@ -141,6 +144,13 @@ struct BrokerArgs {
     // Not parsed by clap, whose complaint about a bad value would show the password in it.
     #[arg(long, value_name = "URI", env = "STOMP_WSGI_BROKER", hide_env_values = true)]
     broker: Option<String>,
+    /// What kind of broker it is: auto (as it says), activemq, rabbitmq or artemis
+    #[arg(long, value_name = "NAME", default_value = "auto", env = "STOMP_WSGI_DIALECT")]
+    #[arg(value_parser = ["auto", "activemq", "rabbitmq", "artemis"], hide_possible_values = true)]
+    dialect: String,
+    /// The virtual host of RabbitMQ [default: /]
+    #[arg(long, value_name = "NAME", env = "STOMP_WSGI_VHOST")]
+    vhost: Option<String>,
     #[cfg(feature = "tls")]
     #[command(flatten)]
     tls: tls::TlsArgs,
@@ -150,22 +160,30 @@ impl BrokerArgs {
     /// The broker that was named, if any was.
     fn named(&self) -> anyhow::Result<Option<Brokers>> {
         let Some(uri) = self.broker.as_deref() else { return Ok(None) };
-        #[cfg_attr(not(feature = "tls"), expect(unused_mut))]
         let mut brokers: Brokers =
             uri.parse().map_err(|error| Failed::new(Exit::Usage, format!("--broker: {error}")))?;
         for option in &brokers.ignored {
             tracing::warn!(%option, "this option of the broker URI means nothing here and is ignored");
         }
+        brokers.dialect = self.dialect();
+        brokers.virtual_host.clone_from(&self.vhost);
         #[cfg(feature = "tls")]
         self.tls.apply(&mut brokers)?;
         Ok(Some(brokers))
+    }
+
+    /// What kind of broker somebody says it is; `auto` is no name of one.
+    fn dialect(&self) -> Option<Dialect> {
+        self.dialect.parse().ok()
     }
 
     /// The broker that was named, or the development broker's usual place.
     fn or_local(&self) -> anyhow::Result<Brokers> {
         Ok(match self.named()? {
             Some(brokers) => brokers,
-            None => format!("stomp://127.0.0.1:{DEFAULT_PORT}").parse()?,
+            None => {
+                Brokers { dialect: self.dialect(), ..format!("stomp://127.0.0.1:{DEFAULT_PORT}").parse()? }
+            }
         })
     }
 }

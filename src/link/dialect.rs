@@ -24,7 +24,10 @@ pub enum Dialect {
 
 /// What is so of one kind of broker.
 #[derive(Debug)]
-#[allow(dead_code, reason = "some fields are only for the development broker to play")]
+#[cfg_attr(
+    not(feature = "broker"),
+    allow(dead_code, reason = "some fields are only for the development broker to play")
+)]
 pub(crate) struct Row {
     /// What users call it (`--dialect`).
     pub(crate) name: &'static str,
@@ -37,6 +40,11 @@ pub(crate) struct Row {
     pub(crate) nack: Nack,
     /// How a SEND says for how long it is good. The other one's header is carried along without a word.
     pub(crate) expiry: Expiry,
+    /// Whether MESSAGE says `redelivered:false`, too.
+    pub(crate) says_redelivered: bool,
+    /// Whether MESSAGE carries headers of the sender's that only concerned him, or that the broker has set, too: behind
+    /// the broker's own, so that the first of a name counts.
+    pub(crate) leaks: &'static [&'static str],
     /// Whether SEND may carry `persistent:false`. On RabbitMQ a queue that is made by such a frame belongs to that
     /// connection alone, and everyone else is refused. Nobody needs it: to say nothing means the same.
     pub(crate) takes_transient: bool,
@@ -66,6 +74,8 @@ pub(crate) struct Prefetch {
     pub(crate) header: &'static str,
     /// What the header counts: messages (1), or octets, of which a message is taken to have so many.
     pub(crate) per_message: u64,
+    /// Messages that are handed out where a SUBSCRIBE does not say.
+    pub(crate) unset: usize,
 }
 
 /// What becomes of a message that is refused by NACK.
@@ -144,8 +154,10 @@ const ACTIVEMQ: Row = Row {
     name: "activemq",
     // The development broker plays ActiveMQ unless it is told otherwise.
     servers: &["ActiveMQ", "stomp-wsgi-dev"],
-    prefetch: Prefetch { header: "activemq.prefetchSize", per_message: 1 },
+    prefetch: Prefetch { header: "activemq.prefetchSize", per_message: 1, unset: 1000 },
     nack: Nack::DeadLetter,
+    says_redelivered: false,
+    leaks: &[],
     expiry: Expiry::Expires,
     takes_transient: true,
     replies: Replies::Subscribed,
@@ -162,8 +174,10 @@ const ACTIVEMQ: Row = Row {
 const RABBITMQ: Row = Row {
     name: "rabbitmq",
     servers: &["RabbitMQ"],
-    prefetch: Prefetch { header: "prefetch-count", per_message: 1 },
+    prefetch: Prefetch { header: "prefetch-count", per_message: 1, unset: usize::MAX },
     nack: Nack::Requeue,
+    says_redelivered: true,
+    leaks: &["receipt", "transaction", "subscription", "ack", "redelivered"],
     expiry: Expiry::Expiration,
     takes_transient: false,
     replies: Replies::Implied,
@@ -182,8 +196,10 @@ const ARTEMIS: Row = Row {
     name: "artemis",
     servers: &["ActiveMQ-Artemis", "Artemis"],
     // Octets: the next message comes while the window is not used up. A message is taken to have 1 KiB.
-    prefetch: Prefetch { header: "consumer-window-size", per_message: 1024 },
+    prefetch: Prefetch { header: "consumer-window-size", per_message: 1024, unset: 10 },
     nack: Nack::Acknowledge,
+    says_redelivered: true,
+    leaks: &[],
     expiry: Expiry::Expires,
     takes_transient: true,
     replies: Replies::Plain,
@@ -220,7 +236,7 @@ impl Dialect {
 
     /// The header by which SUBSCRIBE asks for a window of `messages` unacknowledged messages.
     pub(crate) fn prefetch(self, messages: u32) -> (&'static str, u64) {
-        let Prefetch { header, per_message } = self.row().prefetch;
+        let Prefetch { header, per_message, .. } = self.row().prefetch;
         (header, u64::from(messages) * per_message)
     }
 

@@ -19,6 +19,8 @@ mod tests;
 pub(crate) use connection::{Connection, ConnectionConfig, Event};
 pub(crate) use dialect::Replies;
 pub use dialect::{Dialect, UnknownDialect};
+#[cfg(feature = "broker")]
+pub(crate) use dialect::{Expiry, Nack, Row, Transactions};
 pub(crate) use ledger::Ledger;
 pub(crate) use outbox::Outbox;
 pub(crate) use worker::{Fatal, Worker, WorkerConfig};
