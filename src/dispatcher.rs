@@ -3,15 +3,15 @@
 use std::{
     io,
     sync::{Arc, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use reactors::{Reactor, Stop};
+use reactors::{Link, Reactor, Stop};
 
 use crate::{
     app::Application,
     config::Config,
-    link::{ConnectionConfig, Fatal, Worker, WorkerConfig},
+    link::{ConnectionConfig, Fatal, Probe, Worker, WorkerConfig},
     service::Service,
 };
 
@@ -58,8 +58,16 @@ impl<R: Reactor> Dispatcher<R> {
         mapping.consumed.extend(self.config.destinations.iter().cloned());
         let service = Arc::new(Service::new(Arc::clone(&self.app), mapping, policy));
         let fatal = Fatal::default();
-        let link = Worker::new(self.worker(), service, Arc::clone(&fatal));
-        let source = self.reactor.run(vec![Box::new(link)], stop);
+        let config = self.worker();
+        // The probe ends with the worker, and with nothing of our caller's.
+        let all = Stop::new();
+        let theirs = all.clone();
+        stop.on_stop(move || theirs.stop());
+        let probe = Probe::new(config.connection.clone(), Instant::now());
+        let worker = Worker::new(config, service, Arc::clone(&fatal)).with_end(all.clone());
+        let mut links: Vec<Box<dyn Link>> = vec![Box::new(worker)];
+        links.extend(probe.map(|probe| Box::new(probe) as Box<dyn Link>));
+        let source = self.reactor.run(links, &all);
         let name = self.reactor.name();
         source.map_err(|source| RunError::Reactor { name, source })?;
         match fatal.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -83,6 +91,7 @@ impl<R: Reactor> Dispatcher<R> {
                 heart_beat,
                 limits: config.limits,
                 seed: fastrand::u64(..),
+                priority: config.brokers.has_priority().then(Arc::default),
             },
             destinations: config.destinations.clone(),
             prefetch: config.prefetch.map_or(workers.saturating_add(PREFETCH_BEYOND_WORKERS), Into::into),

@@ -10,9 +10,11 @@
 //! | `reconnectDelayJitter` | milliseconds by which it may be longer, at random (stompest) |
 //! | `randomize` | whether the list is shuffled; true by default, as in ActiveMQ |
 //! | `maxReconnectAttempts`, `startupMaxReconnectAttempts` | rounds until we give up; -1, the default, for never |
+//! | `priorityBackup` | whether to go back to the first broker, or to those in `priorityURIs`, as soon as one is there |
+//! | `backup` | nothing to do: the next broker is tried at once |
 //!
-//! and all others are passed over, with a warning. So are options of single brokers (`tcp://a?keepAlive=true`), which are
-//! Java's own.
+//! and all others are passed over, with a warning. So are options of single brokers (`tcp://a?keepAlive=true`,
+//! `nested.keepAlive=true`), which are Java's own.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -56,6 +58,8 @@ pub struct Address {
     pub login: Option<String>,
     /// The password. Never shown.
     pub passcode: Option<String>,
+    /// Whether it is a broker of choice (`priorityBackup`): tried before the others, and gone back to.
+    pub priority: bool,
 }
 
 /// Delays between attempts to connect: from `initial`, times `multiplier` after each round, up to `max`.
@@ -155,7 +159,7 @@ impl Brokers {
             None => (rest, ""),
         };
         let mut ignored = Vec::new();
-        let addresses = list
+        let mut addresses = list
             .split(',')
             .map(str::trim)
             .filter(|uri| !uri.is_empty())
@@ -166,17 +170,50 @@ impl Brokers {
         }
         // ActiveMQ's default is to shuffle.
         let mut backoff = Backoff { randomize: true, ..Backoff::default() };
+        let (mut priority, mut chosen) = (false, Vec::new());
         for option in listed(options) {
-            if !backoff.set(option)? {
-                ignored.push(name(option));
+            match option.split_once('=') {
+                Some(("priorityBackup", value)) => {
+                    priority =
+                        value.parse().map_err(|_| UriFault::Option("priorityBackup", "true or false"))?;
+                }
+                Some(("priorityURIs", uri)) => chosen.push(Address::parse(uri, &mut ignored)?),
+                // Its list has commas, as good as ampersands.
+                _ if name(option).contains("://") && !chosen.is_empty() => {
+                    chosen.push(Address::parse(option, &mut ignored)?);
+                }
+                _ if !backoff.set(option)? => ignored.push(name(option)),
+                _ => {}
             }
         }
+        if priority {
+            choose(&mut addresses, &chosen)?;
+        }
         Ok(Self::new(addresses, backoff, ignored))
+    }
+
+    /// Whether some are preferred to others.
+    pub(crate) fn has_priority(&self) -> bool {
+        let chosen = self.addresses.iter().filter(|address| address.priority).count();
+        chosen > 0 && chosen < self.addresses.len()
     }
 
     fn new(addresses: Vec<Address>, backoff: Backoff, ignored: Vec<String>) -> Self {
         Self { addresses, backoff, tls: None, dialect: None, virtual_host: None, ignored }
     }
+}
+
+/// Marks the brokers of choice: those named, or else the first.
+fn choose(addresses: &mut [Address], chosen: &[Address]) -> Result<(), UriFault> {
+    addresses[0].priority = chosen.is_empty();
+    for choice in chosen {
+        let same = |address: &&mut Address| address.host == choice.host && address.port == choice.port;
+        let found = addresses.iter_mut().find(same);
+        found
+            .ok_or(UriFault::Option("priorityURIs", "brokers of the list, with commas between them"))?
+            .priority = true;
+    }
+    Ok(())
 }
 
 /// `?a=1&b=2`, with commas as good as ampersands.
@@ -222,9 +259,18 @@ impl Backoff {
                     .filter(|factor| (1.0..=100.0).contains(factor))
                     .ok_or(UriFault::Option("backOffMultiplier", "a factor from 1 to 100"))?;
             }
+            // A second connection, held ready: there is no need, for the next broker is tried at once.
+            "backup" => {
+                flag("backup")?;
+            }
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// The delay after the first round.
+    pub(crate) fn first(&self) -> Duration {
+        self.initial.min(self.max)
     }
 }
 
@@ -272,7 +318,7 @@ impl Address {
             Some((login, "")) => (Some(decode(login)), None),
             Some((login, passcode)) => (Some(decode(login)), Some(decode(passcode))),
         };
-        Ok(Self { host: decode(host), port, tls, login, passcode })
+        Ok(Self { host: decode(host), port, tls, login, passcode, priority: false })
     }
 }
 
@@ -309,6 +355,7 @@ mod tests {
         Address::parse(uri, &mut Vec::new()).unwrap()
     }
 
+    #[cfg(feature = "tls")]
     #[test]
     fn plain_uris() {
         let plain = address("stomp://localhost");
@@ -322,6 +369,7 @@ mod tests {
         assert_eq!(user.passcode.as_deref(), Some("p:w"));
     }
 
+    #[cfg(feature = "tls")]
     #[test]
     fn failover_uris_as_java_writes_them() {
         let brokers: Brokers =
@@ -342,6 +390,16 @@ mod tests {
         assert_eq!((pasted.backoff.attempts, pasted.backoff.startup_attempts), (Some(1), Some(3)));
         assert_eq!(pasted.backoff.jitter, Some(Duration::from_millis(7)));
         assert_eq!(pasted.ignored, ["keepAlive", "socket.verifyHostName", "x", "nested.x"]);
+        let chosen = |options: &str| -> Vec<bool> {
+            let uri = format!("failover:(tcp://a,tcp://b:2,ssl://c)?{options}");
+            uri.parse::<Brokers>().unwrap().addresses.iter().map(|address| address.priority).collect()
+        };
+        assert_eq!(chosen("priorityBackup=false&priorityURIs=tcp://b:2"), [false, false, false]);
+        assert_eq!(chosen("randomize=true&priorityBackup=true"), [true, false, false]);
+        assert_eq!(
+            chosen("priorityURIs=tcp://b:2,ssl://u:p@c,priorityBackup=true&backup=true"),
+            [false, true, true]
+        );
         let bare: Brokers = "failover:tcp://a,tcp://b:2".parse().unwrap();
         assert_eq!(bare.to_string(), "a:61613, b:2");
     }
@@ -357,6 +415,7 @@ mod tests {
             ("stomp://h/queue/x", "--destination"),
             ("failover:()", "in parentheses"),
             ("failover:(tcp://a)?randomize=maybe", "true or false"),
+            ("failover:(tcp://a,tcp://b)?priorityBackup=true&priorityURIs=tcp://a:1", "brokers of the list"),
             ("http://bob:secret@h", "use stomp://"),
             ("bob:secret@h", "use stomp://"),
             ("stomp://bob:secret@h:99999", "1 to 65535"),

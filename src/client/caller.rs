@@ -79,6 +79,7 @@ impl<W: Workload> Caller<W> {
             heart_beat: HeartBeatOffer { send: Duration::from_secs(10), receive: Duration::from_secs(10) },
             limits: Limits::default(),
             seed: fastrand::u64(..),
+            priority: None,
         });
         Self {
             config,
@@ -105,6 +106,8 @@ impl<W: Workload> Caller<W> {
                     self.done(call, Ok(()));
                 }
             }
+            // It takes the first broker that it finds, and is not there for long.
+            Event::Return => {}
             Event::Error(frame) => {
                 self.lose(&format!("the broker reported an error: {}", frame.complaint()));
             }

@@ -3,6 +3,7 @@
 //! - [`Connection`]: failover, backoff, session and outbox; what every link is made of.
 //! - [`Worker`]: takes requests from queues, has them served, and settles them.
 //! - [`Ledger`]: what a worker was given and has not yet acknowledged.
+//! - [`Probe`]: looks for a broker of choice while workers are with another.
 //! - [`Dialect`]: where brokers differ.
 //!
 //! Nothing here has a socket, a clock or a thread.
@@ -11,6 +12,7 @@ mod connection;
 mod dialect;
 mod ledger;
 mod outbox;
+mod priority;
 mod worker;
 
 #[cfg(test)]
@@ -23,4 +25,5 @@ pub use dialect::{Dialect, UnknownDialect};
 pub(crate) use dialect::{Expiry, Nack, Row, Transactions};
 pub(crate) use ledger::Ledger;
 pub(crate) use outbox::Outbox;
+pub(crate) use priority::{Priority, Probe};
 pub(crate) use worker::{Fatal, Worker, WorkerConfig};

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use reactors::{Action, End, Input, Job, Link, Output};
+use reactors::{Action, End, Input, Job, Link, Output, Stop};
 
 use super::{Connection, ConnectionConfig, Event, Ledger, connection::Down, ledger::State};
 use crate::{
@@ -50,6 +50,8 @@ pub(crate) struct Worker {
     was_up: bool,
     /// The earliest retry.
     retry: Option<Instant>,
+    /// Ends what is there only for the worker.
+    end: Option<Stop>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +59,10 @@ enum Phase {
     Serving,
     /// Waits for what runs, until then.
     Draining(Instant),
+    /// The same, to go to a broker of choice then.
+    Returning(Instant),
+    /// Sent DISCONNECT on the way there.
+    Parting(Instant),
     /// Sent DISCONNECT; waits for its RECEIPT, until then.
     Leaving(Instant),
     Over,
@@ -88,7 +94,13 @@ impl Worker {
             span,
             was_up: false,
             retry: None,
+            end: None,
         }
+    }
+
+    /// Stops others with itself.
+    pub(crate) fn with_end(self, end: Stop) -> Self {
+        Self { end: Some(end), ..self }
     }
 
     fn event(&mut self, now: Instant, event: Event) {
@@ -97,6 +109,7 @@ impl Worker {
             Event::Message(message) => self.deliver(message),
             Event::Receipt(id) => self.receipt(&id),
             Event::Error(frame) => self.error(now, &frame),
+            Event::Return => self.go_back(now),
             Event::Down(down) => self.down(&down),
         }
     }
@@ -219,7 +232,9 @@ impl Worker {
     }
 
     fn receipt(&mut self, id: &[u8]) {
-        if id == GOODBYE.as_bytes() {
+        if id == GOODBYE.as_bytes() && self.returns() {
+            self.connection.leave();
+        } else if id == GOODBYE.as_bytes() {
             self.connection.end();
             self.phase = Phase::Over;
         } else if let Some((Receipt(job), part)) = Receipt::parse(id) {
@@ -263,6 +278,9 @@ impl Worker {
         self.ledger.lost();
         self.retry = None;
         let fatal = down.refused && !self.was_up || down.retry_in.is_none();
+        if self.returns() {
+            self.phase = Phase::Serving;
+        }
         if self.phase != Phase::Serving {
             tracing::warn!(why = %down.why, "lost the broker while draining");
             self.leave_at_once();
@@ -276,19 +294,37 @@ impl Worker {
         }
     }
 
-    fn stop(&mut self, now: Instant) {
-        if self.phase != Phase::Serving {
-            return;
+    /// Ends what there is with this broker, to go to one of choice. What is not begun is left to others.
+    fn go_back(&mut self, now: Instant) {
+        if self.phase == Phase::Serving {
+            tracing::info!(running = self.ledger.running(), "a broker of choice is there: going back to it");
+            self.phase = Phase::Returning(now + self.config.drain_timeout);
+            self.give_back();
         }
+    }
+
+    fn returns(&self) -> bool {
+        matches!(self.phase, Phase::Returning(_) | Phase::Parting(_))
+    }
+
+    fn stop(&mut self, now: Instant) {
+        self.phase = match self.phase {
+            Phase::Serving | Phase::Returning(_) => Phase::Draining(now + self.config.drain_timeout),
+            Phase::Parting(_) => Phase::Leaving(now + LEAVE_TIMEOUT),
+            _ => return,
+        };
         self.stopping.store(true, Ordering::Relaxed);
-        self.phase = Phase::Draining(now + self.config.drain_timeout);
+        self.give_back();
+        tracing::info!(running = self.ledger.running(), "draining");
+    }
+
+    fn give_back(&mut self) {
         // What has not begun goes back to the broker, which keeps it until it is acknowledged.
         for job in self.ready.drain(..) {
             self.ledger.remove(job);
         }
         self.ledger.abandon_retries();
         self.retry = None;
-        tracing::info!(running = self.ledger.running(), "draining");
     }
 
     /// Moves a drain on.
@@ -307,18 +343,27 @@ impl Worker {
                     );
                     self.leave_at_once();
                 } else if idle && self.connection.is_up() {
-                    let version = self.connection.version();
-                    Encoder::new(self.connection.out(), version, Command::Disconnect)
-                        .header("receipt", GOODBYE)
-                        .finish();
+                    self.disconnect();
                     self.phase = Phase::Leaving(now + LEAVE_TIMEOUT);
                 } else if idle {
                     self.leave_at_once();
                 }
             }
             Phase::Leaving(until) if now >= until => self.leave_at_once(),
+            // Not later: who streams for ever would keep us here. The broker keeps what is not answered.
+            Phase::Returning(until) if now >= until || self.ledger.unsettled() == 0 => {
+                self.disconnect();
+                self.connection.leaving();
+                self.phase = Phase::Parting(now + LEAVE_TIMEOUT);
+            }
+            Phase::Parting(until) if now >= until => self.connection.leave(),
             _ => {}
         }
+    }
+
+    fn disconnect(&mut self) {
+        let version = self.connection.version();
+        Encoder::new(self.connection.out(), version, Command::Disconnect).header("receipt", GOODBYE).finish();
     }
 
     fn leave_at_once(&mut self) {
@@ -359,6 +404,9 @@ impl Worker {
             return action;
         }
         if self.phase == Phase::Over {
+            if let Some(end) = self.end.take() {
+                end.stop();
+            }
             return Action::Finished;
         }
         while let Some(job) = self.ready.pop_front() {
@@ -367,7 +415,7 @@ impl Worker {
             }
         }
         let phase = match self.phase {
-            Phase::Draining(at) | Phase::Leaving(at) => Some(at),
+            Phase::Draining(at) | Phase::Leaving(at) | Phase::Returning(at) | Phase::Parting(at) => Some(at),
             _ => None,
         };
         let until = [self.connection.deadline(), phase, self.retry].into_iter().flatten().min();

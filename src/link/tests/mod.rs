@@ -69,6 +69,7 @@ impl Bench {
                 heart_beat: HeartBeatOffer { send: 10 * SECOND, receive: 10 * SECOND },
                 limits: Limits::default(),
                 seed: 7,
+                priority: None,
             },
             destinations: vec!["/queue/a".to_owned()],
             prefetch: 4,
