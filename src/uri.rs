@@ -11,7 +11,7 @@
 //! | `randomize` | whether the list is shuffled; true by default, as in ActiveMQ |
 //! | `maxReconnectAttempts`, `startupMaxReconnectAttempts` | rounds until we give up; -1, the default, for never |
 //! | `priorityBackup` | whether to go back to the first broker, or to those in `priorityURIs`, as soon as one is there |
-//! | `backup` | nothing to do: the next broker is tried at once |
+//! | `backup`, `backupPoolSize` | nothing to do: the next broker is tried at once |
 //!
 //! and all others are passed over, with a warning. So are options of single brokers (`tcp://a?keepAlive=true`,
 //! `nested.keepAlive=true`), which are Java's own.
@@ -262,6 +262,9 @@ impl Backoff {
             // A second connection, held ready: there is no need, for the next broker is tried at once.
             "backup" => {
                 flag("backup")?;
+            }
+            "backupPoolSize" => {
+                count("backupPoolSize")?;
             }
             _ => return Ok(false),
         }

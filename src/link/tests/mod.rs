@@ -23,6 +23,7 @@ mod beating;
 mod connecting;
 mod draining;
 mod failing;
+mod failover;
 mod settling;
 #[cfg(feature = "tls")]
 mod tls;
