@@ -25,5 +25,5 @@ pub use dialect::{Dialect, UnknownDialect};
 pub(crate) use dialect::{Expiry, Nack, Row, Transactions};
 pub(crate) use ledger::Ledger;
 pub(crate) use outbox::Outbox;
-pub(crate) use priority::{Priority, Probe};
+pub(crate) use priority::Probe;
 pub(crate) use worker::{Fatal, Worker, WorkerConfig};
