@@ -191,7 +191,8 @@ def test_back_to_the_broker_of_choice(pair, directory, queue):
 
 def test_a_start_without_any_broker_ends_clearly(directory, queue):
     options = "initialReconnectDelay=10&startupMaxReconnectAttempts=3"
-    nowhere = f"failover:(stomp://127.0.0.1:{processes.free_port()},stomp://127.0.0.1:{processes.free_port()})?{options}"
+    brokers = ",".join(f"stomp://127.0.0.1:{processes.free_port()}" for _ in range(2))
+    nowhere = f"failover:({brokers})?{options}"
     server = Server(directory, 0, "thread-pool", queue, uri=nowhere).start()
     try:
         assert server.process.wait(20) == 7
