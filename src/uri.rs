@@ -393,18 +393,22 @@ mod tests {
         assert_eq!((pasted.backoff.attempts, pasted.backoff.startup_attempts), (Some(1), Some(3)));
         assert_eq!(pasted.backoff.jitter, Some(Duration::from_millis(7)));
         assert_eq!(pasted.ignored, ["keepAlive", "socket.verifyHostName", "x", "nested.x"]);
+        let bare: Brokers = "failover:tcp://a,tcp://b:2".parse().unwrap();
+        assert_eq!(bare.to_string(), "a:61613, b:2");
+    }
+
+    #[test]
+    fn brokers_of_choice() {
         let chosen = |options: &str| -> Vec<bool> {
-            let uri = format!("failover:(tcp://a,tcp://b:2,ssl://c)?{options}");
+            let uri = format!("failover:(tcp://a,tcp://b:2,tcp://c)?{options}");
             uri.parse::<Brokers>().unwrap().addresses.iter().map(|address| address.priority).collect()
         };
         assert_eq!(chosen("priorityBackup=false&priorityURIs=tcp://b:2"), [false, false, false]);
         assert_eq!(chosen("randomize=true&priorityBackup=true"), [true, false, false]);
         assert_eq!(
-            chosen("priorityURIs=tcp://b:2,ssl://u:p@c,priorityBackup=true&backup=true"),
+            chosen("priorityURIs=tcp://b:2,tcp://u:p@c,priorityBackup=true&backup=true"),
             [false, true, true]
         );
-        let bare: Brokers = "failover:tcp://a,tcp://b:2".parse().unwrap();
-        assert_eq!(bare.to_string(), "a:61613, b:2");
     }
 
     #[test]
