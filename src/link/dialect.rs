@@ -75,6 +75,7 @@ pub(crate) struct Prefetch {
     /// What the header counts: messages (1), or octets, of which a message is taken to have so many.
     pub(crate) per_message: u64,
     /// Messages that are handed out where a SUBSCRIBE does not say.
+    #[cfg_attr(not(feature = "broker"), allow(dead_code, reason = "for the development broker to play"))]
     pub(crate) unset: usize,
 }
 
