@@ -1,13 +1,17 @@
 //! Joins a configuration, an application and a reactor.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use reactors::{Link, Reactor, Stop};
 
 use crate::{
     app::Application,
     config::{Config, DeliveryMode, DestinationError, Source, check_sources},
-    link::{ConnectionConfig, Fatal, Worker, WorkerConfig},
+    link::{ConnectionConfig, Fatal, Probe, Worker, WorkerConfig},
     service::Service,
 };
 
@@ -90,10 +94,14 @@ impl<R: Reactor> Dispatcher<R> {
         let apps = if self.mounts.is_empty() { vec![Arc::clone(&self.app)] } else { apps };
         let service = Arc::new(Service::routed(apps, mapping, policy));
         let fatal = Fatal::new(stop.clone());
-        let links = self.workers(&sources).map(|config| {
+        let configs: Vec<_> = self.workers(&sources).collect();
+        // One probe for all: they share what it finds.
+        let probe = configs.first().and_then(|config| Probe::new(config.connection.clone(), Instant::now()));
+        let workers = configs.into_iter().map(|config| {
             Box::new(Worker::new(config, Arc::clone(&service), fatal.clone())) as Box<dyn Link>
         });
-        let result = self.reactor.run(links.collect(), stop);
+        let probe = probe.map(|probe| Box::new(probe) as Box<dyn Link>);
+        let result = self.reactor.run(workers.chain(probe).collect(), stop);
         let name = self.reactor.name();
         result.map_err(|source| RunError::Reactor { name, source })?;
         match fatal.why() {
@@ -107,8 +115,11 @@ impl<R: Reactor> Dispatcher<R> {
         let connections = self.config.connections.get();
         let queues = sources.iter().filter(|source| !source.is_copied()).count();
         let needed = if queues == 0 { 1 } else { connections };
+        // What the one probe finds is for all of them.
+        let priority = self.config.brokers.has_priority().then(Arc::default);
         (0..needed).map(move |number| {
             let mut worker = self.worker();
+            worker.connection.priority.clone_from(&priority);
             worker.number = (connections > 1).then_some(number + 1);
             worker.sources = sources.to_vec();
             if number > 0 {
@@ -135,6 +146,7 @@ impl<R: Reactor> Dispatcher<R> {
                 limits: config.limits,
                 client_id: config.client_id.clone(),
                 seed: fastrand::u64(..),
+                priority: None,
             },
             number: None,
             sources: Vec::new(),

@@ -34,4 +34,5 @@ pub mod tls;
 pub mod tls;
 pub mod uri;
 
+pub use link::{Dialect, UnknownDialect};
 pub use reactors;

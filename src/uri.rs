@@ -10,15 +10,17 @@
 //! | `reconnectDelayJitter` | milliseconds by which it may be longer, at random (stompest) |
 //! | `randomize` | whether the list is shuffled; true by default, as in ActiveMQ |
 //! | `maxReconnectAttempts`, `startupMaxReconnectAttempts` | rounds until we give up; -1, the default, for never |
+//! | `priorityBackup` | whether to go back to the first broker, or to those in `priorityURIs`, as soon as one is there |
+//! | `backup`, `backupPoolSize` | nothing to do: the next broker is tried at once |
 //!
-//! and all others are passed over, with a warning. So are options of single brokers (`tcp://a?keepAlive=true`), which are
-//! Java's own.
+//! and all others are passed over, with a warning. So are options of single brokers (`tcp://a?keepAlive=true`,
+//! `nested.keepAlive=true`), which are Java's own.
 
 use std::{fmt, str::FromStr, time::Duration};
 
 use percent_encoding::percent_decode_str;
 
-use crate::tls::Tls;
+use crate::{link::Dialect, tls::Tls};
 
 /// STOMP's port where a URI names none.
 pub const DEFAULT_PORT: u16 = 61613;
@@ -35,6 +37,10 @@ pub struct Brokers {
     pub backoff: Backoff,
     /// How those that want TLS are to be met; the system's roots where there is none.
     pub tls: Option<Tls>,
+    /// What kind of brokers they are; `None`: what they say of themselves.
+    pub dialect: Option<Dialect>,
+    /// The virtual host to ask for; `/` unless set. RabbitMQ has some, others pass over it.
+    pub virtual_host: Option<String>,
     /// Names of options that mean nothing here; worth a warning.
     pub ignored: Vec<String>,
 }
@@ -52,6 +58,8 @@ pub struct Address {
     pub login: Option<String>,
     /// The password. Never shown.
     pub passcode: Option<String>,
+    /// Whether it is a broker of choice (`priorityBackup`): tried before the others, and gone back to.
+    pub priority: bool,
 }
 
 /// Delays between attempts to connect: from `initial`, times `multiplier` after each round, up to `max`.
@@ -142,7 +150,7 @@ impl Brokers {
         let Some(rest) = uri.strip_prefix("failover:") else {
             let mut ignored = Vec::new();
             let address = Address::parse(uri, &mut ignored)?;
-            return Ok(Self { addresses: vec![address], backoff: Backoff::default(), tls: None, ignored });
+            return Ok(Self::new(vec![address], Backoff::default(), ignored));
         };
         let rest = rest.strip_prefix("//").unwrap_or(rest);
         let (list, options) = match rest.strip_prefix('(') {
@@ -151,7 +159,7 @@ impl Brokers {
             None => (rest, ""),
         };
         let mut ignored = Vec::new();
-        let addresses = list
+        let mut addresses = list
             .split(',')
             .map(str::trim)
             .filter(|uri| !uri.is_empty())
@@ -162,13 +170,50 @@ impl Brokers {
         }
         // ActiveMQ's default is to shuffle.
         let mut backoff = Backoff { randomize: true, ..Backoff::default() };
+        let (mut priority, mut chosen) = (false, Vec::new());
         for option in listed(options) {
-            if !backoff.set(option)? {
-                ignored.push(name(option));
+            match option.split_once('=') {
+                Some(("priorityBackup", value)) => {
+                    priority =
+                        value.parse().map_err(|_| UriFault::Option("priorityBackup", "true or false"))?;
+                }
+                Some(("priorityURIs", uri)) => chosen.push(Address::parse(uri, &mut ignored)?),
+                // Its list has commas, as good as ampersands.
+                _ if name(option).contains("://") && !chosen.is_empty() => {
+                    chosen.push(Address::parse(option, &mut ignored)?);
+                }
+                _ if !backoff.set(option)? => ignored.push(name(option)),
+                _ => {}
             }
         }
-        Ok(Self { addresses, backoff, tls: None, ignored })
+        if priority {
+            choose(&mut addresses, &chosen)?;
+        }
+        Ok(Self::new(addresses, backoff, ignored))
     }
+
+    /// Whether some are preferred to others.
+    pub(crate) fn has_priority(&self) -> bool {
+        let chosen = self.addresses.iter().filter(|address| address.priority).count();
+        chosen > 0 && chosen < self.addresses.len()
+    }
+
+    fn new(addresses: Vec<Address>, backoff: Backoff, ignored: Vec<String>) -> Self {
+        Self { addresses, backoff, tls: None, dialect: None, virtual_host: None, ignored }
+    }
+}
+
+/// Marks the brokers of choice: those named, or else the first.
+fn choose(addresses: &mut [Address], chosen: &[Address]) -> Result<(), UriFault> {
+    addresses[0].priority = chosen.is_empty();
+    for choice in chosen {
+        let same = |address: &&mut Address| address.host == choice.host && address.port == choice.port;
+        let found = addresses.iter_mut().find(same);
+        found
+            .ok_or(UriFault::Option("priorityURIs", "brokers of the list, with commas between them"))?
+            .priority = true;
+    }
+    Ok(())
 }
 
 /// `?a=1&b=2`, with commas as good as ampersands.
@@ -214,9 +259,21 @@ impl Backoff {
                     .filter(|factor| (1.0..=100.0).contains(factor))
                     .ok_or(UriFault::Option("backOffMultiplier", "a factor from 1 to 100"))?;
             }
+            // A second connection, held ready: there is no need, for the next broker is tried at once.
+            "backup" => {
+                flag("backup")?;
+            }
+            "backupPoolSize" => {
+                count("backupPoolSize")?;
+            }
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// The delay after the first round.
+    pub(crate) fn first(&self) -> Duration {
+        self.initial.min(self.max)
     }
 }
 
@@ -264,7 +321,7 @@ impl Address {
             Some((login, "")) => (Some(decode(login)), None),
             Some((login, passcode)) => (Some(decode(login)), Some(decode(passcode))),
         };
-        Ok(Self { host: decode(host), port, tls, login, passcode })
+        Ok(Self { host: decode(host), port, tls, login, passcode, priority: false })
     }
 }
 
@@ -301,6 +358,7 @@ mod tests {
         Address::parse(uri, &mut Vec::new()).unwrap()
     }
 
+    #[cfg(feature = "tls")]
     #[test]
     fn plain_uris() {
         let plain = address("stomp://localhost");
@@ -314,6 +372,7 @@ mod tests {
         assert_eq!(user.passcode.as_deref(), Some("p:w"));
     }
 
+    #[cfg(feature = "tls")]
     #[test]
     fn failover_uris_as_java_writes_them() {
         let brokers: Brokers =
@@ -339,6 +398,20 @@ mod tests {
     }
 
     #[test]
+    fn brokers_of_choice() {
+        let chosen = |options: &str| -> Vec<bool> {
+            let uri = format!("failover:(tcp://a,tcp://b:2,tcp://c)?{options}");
+            uri.parse::<Brokers>().unwrap().addresses.iter().map(|address| address.priority).collect()
+        };
+        assert_eq!(chosen("priorityBackup=false&priorityURIs=tcp://b:2"), [false, false, false]);
+        assert_eq!(chosen("randomize=true&priorityBackup=true"), [true, false, false]);
+        assert_eq!(
+            chosen("priorityURIs=tcp://b:2,tcp://u:p@c,priorityBackup=true&backup=true"),
+            [false, true, true]
+        );
+    }
+
+    #[test]
     fn bad_uris_say_what_is_wrong_and_never_the_password() {
         for (uri, part) in [
             ("localhost:61613", "use stomp://"),
@@ -349,6 +422,7 @@ mod tests {
             ("stomp://h/queue/x", "--destination"),
             ("failover:()", "in parentheses"),
             ("failover:(tcp://a)?randomize=maybe", "true or false"),
+            ("failover:(tcp://a,tcp://b)?priorityBackup=true&priorityURIs=tcp://a:1", "brokers of the list"),
             ("http://bob:secret@h", "use stomp://"),
             ("bob:secret@h", "use stomp://"),
             ("stomp://bob:secret@h:99999", "1 to 65535"),

@@ -2,11 +2,15 @@
 
 use super::{
     Broker, ConnId, Now,
+    delivery::End,
     refusal::Refusal,
     subscription::{Key, Source},
     transaction::Transaction,
 };
-use crate::stomp::{Headers, Version};
+use crate::{
+    link::{Nack, Transactions},
+    stomp::{Headers, Version},
+};
 
 impl Broker {
     pub(super) fn acknowledge(
@@ -22,8 +26,17 @@ impl Broker {
         }
         let acknowledged = connection.acknowledged(headers, nack, &self.ids)?;
         let key = Key { connection: id, number: acknowledged.subscription };
-        let Some(transaction) = headers.bytes("transaction") else {
-            self.finish(key, &acknowledged.deliveries, nack, now);
+        let row = self.config.dialect.row();
+        let transaction = headers.bytes("transaction").filter(|_| row.transactions != Transactions::SendOnly);
+        let Some(transaction) = transaction else {
+            let end = match row.nack {
+                _ if !nack => End::Acknowledged,
+                Nack::Acknowledge => End::Acknowledged,
+                Nack::DeadLetter => End::Dead,
+                Nack::Requeue if headers.get("requeue") == Some(b"false") => End::Dead,
+                Nack::Requeue => End::Again,
+            };
+            self.finish(key, &acknowledged.deliveries, end, now);
             return Ok(());
         };
         if nack {
@@ -93,7 +106,7 @@ impl Broker {
     pub(super) fn commit(&mut self, id: ConnId, headers: &Headers, now: Now) -> Result<(), Refusal> {
         let transaction = self.end_transaction(id, "COMMIT", headers)?;
         for (number, delivery) in transaction.acks {
-            self.finish(Key { connection: id, number }, &[delivery], false, now);
+            self.finish(Key { connection: id, number }, &[delivery], End::Acknowledged, now);
         }
         for (target, message) in transaction.sends {
             self.route(target, message, now);

@@ -12,7 +12,10 @@ use super::{
     selector::Selector,
     subscription::{AckMode, Key, Source, Subscription},
 };
-use crate::stomp::{Command, Frame, Headers, HeartBeatOffer, Version};
+use crate::{
+    link::{Replies, Row},
+    stomp::{Command, Frame, Headers, HeartBeatOffer, Version},
+};
 
 /// Headers of SUBSCRIBE that ask for something that is not here. Ignored, they would change what a client
 /// gets without a word.
@@ -92,6 +95,10 @@ impl Broker {
                 )?
             }
         };
+        let row = self.config.dialect.row();
+        if row.virtual_hosts && headers.get("host").is_some_and(|host| host != b"/") {
+            return Err(Refusal::new("Bad CONNECT", "There is one virtual host here, and its name is /."));
+        }
         if let Some(credentials) = &self.config.credentials {
             if !credentials.admit(headers.get("login"), headers.get("passcode")) {
                 return Err(Refusal::new(
@@ -107,12 +114,13 @@ impl Broker {
             _ => HeartBeatOffer::default(),
         };
         let ours = Liveness::offer(theirs, self.config.heart_beat_floor);
+        let server = super::server(self.config.dialect);
         let connection = self.connection_mut(id);
         connection.stage = Stage::Open;
         connection.version = version;
         connection.parser.set_version(version);
-        connection.liveness = Liveness::new(ours, theirs, now.monotonic);
-        connection.connected(super::SERVER, ours);
+        connection.liveness = Liveness::new(ours, theirs, row.silence, now.monotonic);
+        connection.connected(&server, ours);
         tracing::debug!(connection = id.0, version = version.as_str(), "session open");
         self.schedule(id);
         self.mark_changed(id);
@@ -121,6 +129,8 @@ impl Broker {
 
     fn subscribe(&mut self, id: ConnId, headers: &Headers) -> Result<(), Refusal> {
         let connection = &self.connections[&id];
+        let row = self.config.dialect.row();
+        check_transient(row, headers)?;
         let destination =
             headers.bytes("destination").ok_or_else(|| Refusal::missing("SUBSCRIBE", "destination"))?;
         let name = headers.bytes("id");
@@ -149,17 +159,22 @@ impl Broker {
             None | Some(b"") => None,
             Some(text) => Some(Selector::parse(&String::from_utf8_lossy(text))?),
         };
-        let prefetch = match headers.get("activemq.prefetchSize").or_else(|| headers.get("prefetch-count")) {
+        let window = &row.prefetch;
+        let prefetch = match headers.get(window.header) {
             None => self.config.prefetch,
             // Zero means on ActiveMQ that the client pulls, for which STOMP has no frame.
             Some(text) => number(text)
-                .and_then(|n| usize::try_from(n.max(1)).ok())
-                .ok_or_else(|| Refusal::malformed("activemq.prefetchSize", "a whole number"))?,
+                .and_then(|n| usize::try_from((n / window.per_message).max(1)).ok())
+                .ok_or_else(|| Refusal::malformed(window.header, "a whole number"))?,
         };
         let browser = headers.get("browser") == Some(b"true");
         let key = Key { connection: id, number: connection.next_subscription };
-        let source =
-            self.source(key, Address::parse(&destination)?.without_wildcards()?, selector, browser)?;
+        let source = self.source(
+            key,
+            Address::parse(&destination, row.replies)?.without_wildcards()?,
+            selector,
+            browser,
+        )?;
         // Who only looks has nothing to acknowledge.
         let ack = if browser { AckMode::Auto } else { ack };
         let connection = self.connection_mut(id);
@@ -198,6 +213,12 @@ impl Broker {
                     self.destination_allowed()?;
                 }
                 self.destinations.open_queue(&name)
+            }
+            Address::Temporary(_) if self.config.dialect.row().replies == Replies::Implied => {
+                return Err(Refusal::new(
+                    "a temporary queue is made by reply-to",
+                    "Name it in the reply-to of a SEND, and its messages come by themselves.",
+                ));
             }
             Address::Temporary(local) => self.temporary(key.connection, &local)?,
             Address::RemoteTemporary(name) => {
@@ -243,4 +264,15 @@ impl Broker {
         self.end_subscription(Key { connection: id, number });
         Ok(())
     }
+}
+
+/// Refuses `persistent:false` where it would make a queue that nobody else may use.
+pub(super) fn check_transient(row: &Row, headers: &Headers) -> Result<(), Refusal> {
+    if row.takes_transient || headers.get("persistent") != Some(b"false") {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        "RESOURCE_LOCKED",
+        "RabbitMQ would make a queue of this connection's own for 'persistent:false'. Leave out the header.",
+    ))
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::stomp::Limits;
+use crate::{Dialect, stomp::Limits};
 
 /// Settings of a broker; the default suits a developer's machine.
 #[derive(Debug, Clone)]
@@ -34,6 +34,9 @@ pub struct BrokerConfig {
     pub heart_beat_floor: Duration,
     /// How long a new connection may take to send CONNECT: 30 s.
     pub connect_timeout: Duration,
+    /// Which broker this one plays, for tests of how a client gets on with it: ActiveMQ. See
+    /// [`with_dialect`](Self::with_dialect).
+    pub dialect: Dialect,
 }
 
 impl Default for BrokerConfig {
@@ -51,6 +54,7 @@ impl Default for BrokerConfig {
             prefetch: 1000,
             heart_beat_floor: Duration::from_millis(10),
             connect_timeout: Duration::from_secs(30),
+            dialect: Dialect::default(),
         }
     }
 }
@@ -67,6 +71,19 @@ impl BrokerConfig {
     #[must_use]
     pub fn with_allow_remote(mut self, allow: bool) -> Self {
         self.allow_remote = allow;
+        self
+    }
+
+    /// Plays this broker: says its name in CONNECTED; knows its headers and the window where none is set; has its manner
+    /// of temporary queues, NACK, ERROR and transactions; and takes no more in a frame than it does.
+    #[must_use]
+    pub fn with_dialect(mut self, dialect: Dialect) -> Self {
+        let row = dialect.row();
+        self.dialect = dialect;
+        self.prefetch = row.prefetch.unset;
+        self.frame.header_line = self.frame.header_line.min(row.limits.header_line);
+        self.frame.headers = self.frame.headers.min(row.limits.headers);
+        self.frame.body = self.frame.body.min(row.limits.body);
         self
     }
 

@@ -20,7 +20,10 @@ use super::{
     subscription::{AckMode, Subscription},
     transaction::Transaction,
 };
-use crate::stomp::{Command, Encoder, Headers, HeartBeatOffer, Parser, Version};
+use crate::{
+    link::Row,
+    stomp::{Command, Encoder, Headers, HeartBeatOffer, Parser, Version},
+};
 
 /// Messages are added to an outbox only below this: the rest waits where others can have it.
 const DELIVER_BELOW: usize = 256 * 1024;
@@ -78,7 +81,7 @@ impl Connection {
             version: Version::V1_0,
             parser: Parser::new(config.frame),
             buffered: 0,
-            liveness: Liveness::new(none, none, now),
+            liveness: Liveness::new(none, none, None, now),
             outbox: Outbox::default(),
             subscriptions: BTreeMap::new(),
             next_subscription: 0,
@@ -166,7 +169,7 @@ impl Connection {
             .finish();
     }
 
-    pub(super) fn error(&mut self, refusal: &Refusal, receipt: Option<&[u8]>) {
+    pub(super) fn error(&mut self, refusal: &Refusal, receipt: Option<&[u8]>, survivable: bool) {
         let mut encoder = Encoder::new(self.outbox.end(), self.version, Command::Error)
             .header("message", refusal.message.as_bytes())
             .header("content-type", "text/plain");
@@ -177,7 +180,7 @@ impl Connection {
             // For a client whose versions were refused; the others know it anyway.
             encoder = encoder.header("version", "1.0,1.1,1.2");
         }
-        let body: Cow<'_, str> = if refusal.survivable {
+        let body: Cow<'_, str> = if survivable {
             Cow::Borrowed(&refusal.advice)
         } else {
             format!("{}\nThe broker closes this connection.\n", refusal.advice).into()
@@ -198,7 +201,14 @@ impl Connection {
     }
 
     /// Sends a message to a subscription. Answers whether that settles it: nobody will acknowledge it.
-    pub(super) fn deliver(&mut self, subscription: u64, entry: Entry, shown: &[u8], ids: &mut Ids) -> bool {
+    pub(super) fn deliver(
+        &mut self,
+        subscription: u64,
+        entry: Entry,
+        shown: &[u8],
+        ids: &mut Ids,
+        row: &Row,
+    ) -> bool {
         let Some(subscription) = self.subscriptions.get_mut(&subscription) else { return true };
         let automatic = subscription.ack == AckMode::Auto;
         let delivery = self.next_delivery;
@@ -216,6 +226,7 @@ impl Connection {
                     _ => None,
                 },
                 redelivered: entry.redelivered,
+                row,
             },
         );
         if !automatic {

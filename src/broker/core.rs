@@ -223,7 +223,7 @@ impl Broker {
     /// How full a queue is, or how many listen to a topic (whose messages wait nowhere for long). Zero for
     /// one that does not exist.
     pub fn depth(&self, destination: &str) -> Depth {
-        match Address::parse(destination.as_bytes()) {
+        match Address::parse(destination.as_bytes(), self.config.dialect.row().replies) {
             Ok(Address::Topic(name)) => Depth {
                 consumers: self.destinations.topic(&name).map_or(0, |topic| topic.len()),
                 ..Depth::default()
@@ -280,8 +280,11 @@ impl Broker {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let reason = if refusal.quotes { "unreadable" } else { &refusal.message };
         tracing::debug!(connection = id.0, reason, "refused");
-        connection.error(refusal, receipt);
-        if refusal.survivable {
+        // Which frame it was, and that the connection goes on, is said by the same brokers.
+        let survivable = refusal.survivable && self.config.dialect.survives_error();
+        let receipt = receipt.filter(|_| self.config.dialect.survives_error());
+        connection.error(refusal, receipt, survivable);
+        if survivable {
             self.mark_changed(id);
         } else {
             self.close(id, now);

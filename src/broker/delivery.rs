@@ -10,6 +10,16 @@ use super::{
     subscription::{Key, Source, Subscription},
 };
 
+/// How a delivery ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Acknowledged,
+    /// To the dead letters.
+    Dead,
+    /// Back into its queue.
+    Again,
+}
+
 impl Broker {
     /// Delivers what can be delivered, from all queues and to all subscriptions that are listed.
     pub(super) fn deliver_due(&mut self, now: Now) {
@@ -97,7 +107,13 @@ impl Broker {
                 Taken::Entry(entry) => {
                     passed = 0;
                     let size = entry.message.size();
-                    if connection.deliver(key.number, entry, queue.shown(), &mut self.ids) {
+                    if connection.deliver(
+                        key.number,
+                        entry,
+                        queue.shown(),
+                        &mut self.ids,
+                        self.config.dialect.row(),
+                    ) {
                         queue.settled();
                         self.memory -= size;
                     }
@@ -129,7 +145,13 @@ impl Broker {
             };
             *from = next;
             if !entry.message.expired(now) {
-                connection.deliver(key.number, entry.clone(), queue.shown(), &mut self.ids);
+                connection.deliver(
+                    key.number,
+                    entry.clone(),
+                    queue.shown(),
+                    &mut self.ids,
+                    self.config.dialect.row(),
+                );
             }
         }
         if connection.outbox().len() != changed {
@@ -152,7 +174,7 @@ impl Broker {
                 self.memory -= size;
             } else {
                 delivered = true;
-                if connection.deliver(key.number, entry, &name, &mut self.ids) {
+                if connection.deliver(key.number, entry, &name, &mut self.ids, self.config.dialect.row()) {
                     self.memory -= size;
                 }
             }
@@ -162,8 +184,8 @@ impl Broker {
         }
     }
 
-    /// Ends deliveries of a subscription: acknowledged, or else to the dead letters.
-    pub(super) fn finish(&mut self, key: Key, deliveries: &[u64], dead: bool, now: Now) {
+    /// Ends deliveries of a subscription.
+    pub(super) fn finish(&mut self, key: Key, deliveries: &[u64], end: End, now: Now) {
         for delivery in deliveries {
             let Some(subscription) = self
                 .connections
@@ -173,6 +195,14 @@ impl Broker {
                 return;
             };
             let Some(entry) = subscription.settle(*delivery) else { continue };
+            if let (End::Again, Source::Queue(id)) = (end, &subscription.source) {
+                let id = *id;
+                if let Some(queue) = self.destinations.queue_mut(id) {
+                    queue.put_back(entry);
+                }
+                self.list_queue(id);
+                continue;
+            }
             self.memory -= entry.message.size();
             match subscription.source {
                 Source::Topic { .. } => self.due_subscriptions.push_back(key),
@@ -180,7 +210,8 @@ impl Broker {
                 Source::Queue(id) => {
                     if let Some(queue) = self.destinations.queue_mut(id) {
                         queue.settled();
-                        let dead_letters = if dead { dead_letter_queue(queue.name()) } else { None };
+                        let dead_letters =
+                            if end == End::Dead { dead_letter_queue(queue.name()) } else { None };
                         if let Some(name) = dead_letters {
                             let dead_letters = self.destinations.open_queue(&name);
                             self.enqueue(dead_letters, entry.message, now);

@@ -5,11 +5,19 @@ use std::{borrow::Cow, collections::HashMap};
 use bytes::Bytes;
 
 use super::{ConnId, queue::Queue, refusal::Refusal, topic::Topic};
+use crate::link::Replies;
 
 const QUEUE: &[u8] = b"/queue/";
 const TOPIC: &[u8] = b"/topic/";
 const TEMPORARY: &[u8] = b"/temp-queue/";
-const REMOTE_TEMPORARY: &[u8] = b"/remote-temp-queue/";
+
+/// What others than its owner call a temporary queue.
+fn remote(replies: Replies) -> &'static [u8] {
+    match replies {
+        Replies::Implied => b"/reply-queue/",
+        Replies::Subscribed | Replies::Plain => b"/remote-temp-queue/",
+    }
+}
 
 /// A queue's number; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,7 +38,7 @@ type Make<'a> = fn(Cow<'a, [u8]>) -> Address<'a>;
 
 impl<'a> Address<'a> {
     /// Reads a `destination`. As on ActiveMQ, a name without a known prefix is a queue's.
-    pub(super) fn parse(text: &'a [u8]) -> Result<Self, Refusal> {
+    pub(super) fn parse(text: &'a [u8], replies: Replies) -> Result<Self, Refusal> {
         if text.contains(&b',') {
             return Err(Refusal::unsupported(
                 "composite destinations are",
@@ -44,9 +52,11 @@ impl<'a> Address<'a> {
             (QUEUE, Self::Queue),
             (TOPIC, Self::Topic),
             (TEMPORARY, Self::Temporary),
-            (REMOTE_TEMPORARY, Self::RemoteTemporary),
+            (remote(replies), Self::RemoteTemporary),
         ];
-        let known = kinds.into_iter().find(|(prefix, _)| text.starts_with(prefix));
+        // Without temporary queues, their names are nothing but names.
+        let kinds = if replies == Replies::Plain { &kinds[..2] } else { &kinds };
+        let known = kinds.iter().copied().find(|(prefix, _)| text.starts_with(prefix));
         let (prefix, make) = known.unwrap_or((b"", Self::Queue));
         if text.len() == prefix.len() {
             return Err(Refusal::malformed("destination", "a name such as /queue/orders or /topic/news"));
@@ -104,8 +114,14 @@ impl Destinations {
     }
 
     /// A new temporary queue; `local` is what its owner calls it.
-    pub(super) fn open_temporary(&mut self, owner: ConnId, local: &[u8], id: &str) -> QueueId {
-        let name = Bytes::from([REMOTE_TEMPORARY, id.as_bytes()].concat());
+    pub(super) fn open_temporary(
+        &mut self,
+        owner: ConnId,
+        local: &[u8],
+        id: &str,
+        replies: Replies,
+    ) -> QueueId {
+        let name = Bytes::from([remote(replies), id.as_bytes()].concat());
         self.insert(Queue::temporary(name, Bytes::copy_from_slice(local), owner))
     }
 
@@ -160,25 +176,26 @@ pub(super) fn dead_letter_queue(name: &[u8]) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
+    fn parse(text: &[u8]) -> Result<Address<'_>, Refusal> {
+        Address::parse(text, Replies::Subscribed)
+    }
+
     #[test]
     fn names_without_a_prefix_are_queues() {
-        assert_eq!(Address::parse(b"x").unwrap(), Address::Queue(b"/queue/x".as_slice().into()));
-        assert_eq!(
-            Address::parse(b"/foo/bar").unwrap(),
-            Address::Queue(b"/queue//foo/bar".as_slice().into())
-        );
-        assert_eq!(Address::parse(b"/topic/x").unwrap(), Address::Topic(b"/topic/x".as_slice().into()));
+        assert_eq!(parse(b"x").unwrap(), Address::Queue(b"/queue/x".as_slice().into()));
+        assert_eq!(parse(b"/foo/bar").unwrap(), Address::Queue(b"/queue//foo/bar".as_slice().into()));
+        assert_eq!(parse(b"/topic/x").unwrap(), Address::Topic(b"/topic/x".as_slice().into()));
     }
 
     #[test]
     fn impossible_names_are_refused() {
         for name in ["", "/queue/", "/topic/", "/temp-queue/", "/temp-topic/x", "/queue/a,/queue/b"] {
-            assert!(Address::parse(name.as_bytes()).is_err(), "{name}");
+            assert!(parse(name.as_bytes()).is_err(), "{name}");
         }
         for name in ["/queue/a.*", "/topic/a.>", "/topic/a.*.#"] {
-            assert!(Address::parse(name.as_bytes()).unwrap().without_wildcards().is_err(), "{name}");
+            assert!(parse(name.as_bytes()).unwrap().without_wildcards().is_err(), "{name}");
         }
-        assert!(Address::parse(b"/queue/a.b>c").unwrap().without_wildcards().is_ok());
+        assert!(parse(b"/queue/a.b>c").unwrap().without_wildcards().is_ok());
     }
 
     #[test]

@@ -24,12 +24,23 @@ impl Liveness {
         HeartBeatOffer { send: mirror(theirs.receive), receive: mirror(theirs.send) }
     }
 
-    pub(super) fn new(ours: HeartBeatOffer, theirs: HeartBeatOffer, now: Instant) -> Self {
+    /// `patience` is for a client that promised no beats.
+    pub(super) fn new(
+        ours: HeartBeatOffer,
+        theirs: HeartBeatOffer,
+        patience: Option<Duration>,
+        now: Instant,
+    ) -> Self {
         let interval = HeartBeat::negotiate(ours, theirs, now).receive_interval();
         Self {
             // Only for the beats that are sent: this side's patience is shorter than a client's should be.
             beat: HeartBeat::negotiate(HeartBeatOffer { receive: Duration::ZERO, ..ours }, theirs, now),
-            silence: interval.and_then(|i| i.checked_mul(2)?.checked_add(TOLERANCE.min(i / 2))),
+            silence: match interval {
+                Some(interval) => {
+                    interval.checked_mul(2).and_then(|twice| twice.checked_add(TOLERANCE.min(interval / 2)))
+                }
+                None => patience,
+            },
             last_received: now,
         }
     }

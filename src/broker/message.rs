@@ -5,7 +5,10 @@ use std::{collections::HashSet, sync::Arc};
 use bytes::Bytes;
 
 use super::{ConnId, Now, refusal::Refusal};
-use crate::stomp::{Command, Encoder, Frame, Headers, Version};
+use crate::{
+    link::{Expiry, Row},
+    stomp::{Command, Encoder, Frame, Headers, Version},
+};
 
 /// What a message costs beside its text.
 const OVERHEAD: usize = 256;
@@ -65,18 +68,25 @@ impl Message {
         frame: Frame,
         number: u64,
         reply_to: Option<ReplyTo>,
+        row: &Row,
         now: Now,
     ) -> Result<Arc<Self>, Refusal> {
         let integer = |name: &'static str, or: u64| match frame.headers.get(name) {
             None => Ok(or),
             Some(text) => integer(text).ok_or_else(|| Refusal::malformed(name, "a whole number")),
         };
-        let headers = kept(&frame.headers);
+        let headers = kept(&frame.headers, row);
         let text: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
         Ok(Arc::new(Self {
             number,
             sized: frame.headers.get("content-length").is_some(),
-            expires: integer("expires", 0)?,
+            expires: match row.expiry {
+                Expiry::Expires => integer("expires", 0)?,
+                Expiry::Expiration => match integer("expiration", 0)? {
+                    0 => 0,
+                    life => now.millis().saturating_add(life),
+                },
+            },
             timestamp: integer("timestamp", now.millis())?,
             priority: integer("priority", 4)?.min(9),
             persistent: frame.headers.get("persistent") == Some(b"true"),
@@ -120,8 +130,8 @@ impl Message {
             .number("expires", self.expires)
             .number("priority", self.priority)
             .number("timestamp", self.timestamp);
-        if to.redelivered {
-            encoder = encoder.header("redelivered", "true");
+        if to.redelivered || to.row.says_redelivered {
+            encoder = encoder.header("redelivered", if to.redelivered { "true" } else { "false" });
         }
         if self.persistent {
             encoder = encoder.header("persistent", "true");
@@ -156,11 +166,13 @@ pub(super) struct Envelope<'a> {
     pub(super) subscription: Option<&'a [u8]>,
     pub(super) ack: Option<&'a [u8]>,
     pub(super) redelivered: bool,
+    pub(super) row: &'a Row,
 }
 
 /// The headers that pass on, each name once: the first counts.
-fn kept(headers: &Headers) -> Headers {
-    let passes = |name: &[u8]| !RESERVED.contains(&name);
+fn kept(headers: &Headers, row: &Row) -> Headers {
+    let leaks = |name: &[u8]| row.leaks.iter().any(|leaked| leaked.as_bytes() == name);
+    let passes = |name: &[u8]| !RESERVED.contains(&name) || leaks(name);
     // Nearly every message has few headers, where comparing them all is cheaper than a table.
     if headers.len() <= 24 {
         let first = |at: usize, name: &[u8]| !headers.iter().take(at).any(|(earlier, _)| earlier == name);

@@ -57,6 +57,8 @@ mod transaction;
 #[cfg(test)]
 mod tests;
 
+use crate::Dialect;
+
 pub use self::{
     config::{BrokerConfig, Credentials},
     core::{Broker, ConnId, Now, Status},
@@ -69,3 +71,11 @@ pub use self::{
 pub const SERVER_NAME: &str = "stomp-wsgi-dev";
 
 const SERVER: &str = concat!("stomp-wsgi-dev/", env!("CARGO_PKG_VERSION"));
+
+/// CONNECTED's `server`: our own name, or that of the broker that is played.
+fn server(dialect: Dialect) -> String {
+    match dialect.row().servers {
+        [first, ..] if dialect != Dialect::default() => format!("{first}/0 ({SERVER})"),
+        _ => SERVER.to_owned(),
+    }
+}

@@ -6,12 +6,17 @@ use bytes::Bytes;
 
 use super::{
     Broker, ConnId, Now,
+    commands::check_transient,
     destination::{Address, QueueId},
     message::{Message, ReplyTo},
     refusal::Refusal,
+    subscription::{AckMode, Key, Source, Subscription},
     transaction::Target,
 };
-use crate::stomp::{Frame, Headers};
+use crate::{
+    link::Replies,
+    stomp::{Frame, Headers},
+};
 
 impl Broker {
     pub(super) fn send(&mut self, id: ConnId, frame: Frame, now: Now) -> Result<(), Refusal> {
@@ -20,9 +25,11 @@ impl Broker {
         if let Some(transaction) = &transaction {
             self.open_transaction(id, transaction)?;
         }
-        let target = self.target(id, Address::parse(&name)?)?;
+        let row = self.config.dialect.row();
+        check_transient(row, &frame.headers)?;
+        let target = self.target(id, Address::parse(&name, row.replies)?)?;
         let reply_to = self.reply_to(id, &frame.headers)?;
-        let message = Message::new(frame, self.next_message, reply_to, now)?;
+        let message = Message::new(frame, self.next_message, reply_to, row, now)?;
         self.next_message += 1;
         self.admit(id, message.size())?;
         match transaction {
@@ -42,6 +49,7 @@ impl Broker {
                 self.enqueue(queue, message, now);
             }
             Target::Temporary(queue) => self.enqueue(queue, message, now),
+            Target::Nowhere => {}
             Target::Topic(name) => self.publish(&name, &message),
         }
     }
@@ -51,9 +59,11 @@ impl Broker {
         Ok(match address {
             Address::Topic(name) => Target::Topic(name.into_owned().into()),
             Address::Temporary(local) => Target::Temporary(self.temporary(id, &local)?),
-            Address::RemoteTemporary(name) => {
-                Target::Temporary(self.destinations.queue_id(&name).ok_or_else(|| Refusal::gone(&name))?)
-            }
+            Address::RemoteTemporary(name) => match self.destinations.queue_id(&name) {
+                Some(queue) => Target::Temporary(queue),
+                None if self.config.dialect.row().replies == Replies::Implied => Target::Nowhere,
+                None => return Err(Refusal::gone(&name)),
+            },
             Address::Queue(name) => {
                 if self.destinations.queue_id(&name).is_none() {
                     self.destination_allowed()?;
@@ -80,16 +90,40 @@ impl Broker {
         }
         self.destination_allowed()?;
         let name = connection.session.temporary(connection.temporary.len() + 1);
-        let queue = self.destinations.open_temporary(id, local, &name);
+        let queue = self.destinations.open_temporary(id, local, &name, self.config.dialect.row().replies);
         self.connection_mut(id).temporary.insert(Bytes::copy_from_slice(local), queue);
         Ok(queue)
+    }
+
+    /// Subscribes a connection to its temporary queue, under the queue's name.
+    fn listen(&mut self, id: ConnId, local: &[u8], queue: QueueId) {
+        let connection = &self.connections[&id];
+        if connection.subscription(local).is_some() {
+            return;
+        }
+        let key = Key { connection: id, number: connection.next_subscription };
+        self.destinations.queue_mut(queue).expect("it was found or made just now").join(key, None);
+        let prefetch = self.config.prefetch;
+        let connection = self.connection_mut(id);
+        connection.next_subscription += 1;
+        let name = Bytes::copy_from_slice(local);
+        let ack_prefix = connection.session.ack_prefix(key.number);
+        let (source, ack) = (Source::Queue(queue), AckMode::Auto);
+        let subscription = Subscription::new(Some(name.clone()), name, source, ack, prefetch, ack_prefix);
+        connection.subscriptions.insert(key.number, subscription);
     }
 
     /// What `reply-to` means: a temporary queue has one name for its owner and another for everyone else.
     fn reply_to(&mut self, id: ConnId, headers: &Headers) -> Result<Option<ReplyTo>, Refusal> {
         let Some(text) = headers.bytes("reply-to") else { return Ok(None) };
-        let queue = match Address::parse(&text) {
-            Ok(Address::Temporary(local)) => Some(self.temporary(id, &local)?),
+        let queue = match Address::parse(&text, self.config.dialect.row().replies) {
+            Ok(Address::Temporary(local)) => {
+                let queue = self.temporary(id, &local)?;
+                if self.config.dialect.row().replies == Replies::Implied {
+                    self.listen(id, &local, queue);
+                }
+                Some(queue)
+            }
             Ok(Address::RemoteTemporary(name)) => self.destinations.queue_id(&name),
             // It is not this broker's business what else an answer is sent to.
             _ => None,

@@ -13,6 +13,8 @@ pub(super) enum Target {
     Topic(Bytes),
     /// By number: when it is gone, the message is gone with it.
     Temporary(QueueId),
+    /// To one who is gone, where that is no error.
+    Nowhere,
 }
 
 /// What an open transaction holds back.

@@ -2,10 +2,15 @@
 
 use clap::{Args, builder::FalseyValueParser};
 
+use crate::Dialect;
+
 #[derive(Debug, Args)]
 pub(super) struct Broker {
     #[command(flatten)]
     listen: Listen,
+    /// The broker to play, for tests: activemq, rabbitmq or artemis [default: activemq, without its limits]
+    #[arg(long, value_name = "NAME")]
+    dialect: Option<Dialect>,
 }
 
 /// Where the development broker listens.
@@ -35,13 +40,14 @@ mod with_broker {
 
     use super::{Broker, Listen};
     use crate::{
+        Dialect,
         broker::{BrokerConfig, BrokerServer},
         cli::serve::stop_on_signals,
     };
 
     impl Broker {
         pub(in crate::cli) fn run(&self) -> anyhow::Result<()> {
-            let server = self.listen.bind()?;
+            let server = self.listen.bind(self.dialect)?;
             let stop = Stop::new();
             stop_on_signals(&stop)?;
             server.run(&stop).context("the development broker failed")
@@ -49,9 +55,13 @@ mod with_broker {
     }
 
     impl Listen {
-        pub(in crate::cli) fn bind(&self) -> anyhow::Result<BrokerServer> {
+        pub(in crate::cli) fn bind(&self, dialect: Option<Dialect>) -> anyhow::Result<BrokerServer> {
             let address = self.address()?;
-            let config = BrokerConfig { allow_remote: self.allow_remote, ..BrokerConfig::default() };
+            let config = BrokerConfig::default().with_allow_remote(self.allow_remote);
+            let config = match dialect {
+                Some(dialect) => config.with_dialect(dialect),
+                None => config,
+            };
             Ok(BrokerServer::bind(address, config)?)
         }
 

@@ -18,7 +18,10 @@ use std::{
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::uri::{Brokers, DEFAULT_PORT};
+use crate::{
+    Dialect,
+    uri::{Brokers, DEFAULT_PORT},
+};
 
 /// Serves Python WSGI applications from a STOMP message broker.
 #[derive(Debug, Parser)]
@@ -154,6 +157,13 @@ struct BrokerArgs {
     broker: Option<String>,
     #[command(flatten)]
     credentials: credentials::Credentials,
+    /// What kind of broker it is: auto (as it says), activemq, rabbitmq or artemis
+    #[arg(long, value_name = "NAME", default_value = "auto", env = "STOMP_WSGI_DIALECT")]
+    #[arg(value_parser = ["auto", "activemq", "rabbitmq", "artemis"], hide_possible_values = true)]
+    dialect: String,
+    /// The virtual host of RabbitMQ [default: /]
+    #[arg(long, value_name = "NAME", env = "STOMP_WSGI_VHOST")]
+    vhost: Option<String>,
     #[cfg(feature = "tls")]
     #[command(flatten)]
     tls: tls::TlsArgs,
@@ -169,9 +179,16 @@ impl BrokerArgs {
             tracing::warn!(%option, "this option of the broker URI means nothing here and is ignored");
         }
         self.credentials.apply(&mut brokers)?;
+        brokers.dialect = self.dialect();
+        brokers.virtual_host.clone_from(&self.vhost);
         #[cfg(feature = "tls")]
         self.tls.apply(&mut brokers)?;
         Ok(Some(brokers))
+    }
+
+    /// What kind of broker somebody says it is; `auto` is no name of one.
+    fn dialect(&self) -> Option<Dialect> {
+        self.dialect.parse().ok()
     }
 
     /// The broker that was named, or the development broker's usual place.
@@ -179,7 +196,8 @@ impl BrokerArgs {
         if let Some(brokers) = self.named()? {
             return Ok(brokers);
         }
-        let mut local = format!("stomp://127.0.0.1:{DEFAULT_PORT}").parse()?;
+        let mut local: Brokers = format!("stomp://127.0.0.1:{DEFAULT_PORT}").parse()?;
+        local.dialect = self.dialect();
         self.credentials.apply(&mut local)?;
         Ok(local)
     }

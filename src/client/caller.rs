@@ -10,7 +10,7 @@ use reactors::{Action, Input, Link};
 use super::{Call, CallError, Part, Workload, structured};
 use crate::{
     http,
-    link::{Connection, ConnectionConfig, Dialect, Event},
+    link::{Connection, ConnectionConfig, Event, Replies},
     stomp::{Command, Encoder, Frame, HeartBeatOffer, Limits},
     uri::Brokers,
 };
@@ -80,6 +80,7 @@ impl<W: Workload> Caller<W> {
             limits: Limits::default(),
             client_id: None,
             seed: fastrand::u64(..),
+            priority: None,
         });
         Self {
             config,
@@ -106,6 +107,8 @@ impl<W: Workload> Caller<W> {
                     self.done(call, Ok(()));
                 }
             }
+            // It takes the first broker that it finds, and is not there for long.
+            Event::Return => {}
             Event::Error(frame) => {
                 self.lose(&format!("the broker reported an error: {}", frame.complaint()));
             }
@@ -117,18 +120,27 @@ impl<W: Workload> Caller<W> {
 
     fn up(&mut self) {
         let version = self.connection.version();
-        if self.connection.dialect().subscribes_to_temporary_queues() {
-            let reply_to = self.reply_to();
-            Encoder::new(self.connection.out(), version, Command::Subscribe)
-                .header("id", "replies")
-                .header("destination", reply_to)
-                .header("ack", "auto")
-                .finish();
+        let dialect = self.connection.dialect();
+        if dialect.row().replies == Replies::Implied {
+            return;
         }
+        let reply_to = self.reply_to();
+        let mut frame = Encoder::new(self.connection.out(), version, Command::Subscribe)
+            .header("id", "replies")
+            .header("destination", &reply_to)
+            .header("ack", "auto");
+        if let Some((name, value)) = dialect.subscription_type(&reply_to) {
+            frame = frame.header(name, value);
+        }
+        frame.finish();
     }
 
     fn reply_to(&self) -> String {
-        format!("/temp-queue/reply-{}", self.name)
+        let kind = match self.connection.dialect().row().replies {
+            Replies::Subscribed | Replies::Implied => "temp-queue",
+            Replies::Plain => "queue",
+        };
+        format!("/{kind}/reply-{}", self.name)
     }
 
     /// Sends while there is room in flight.
@@ -164,20 +176,19 @@ impl<W: Workload> Caller<W> {
         let mut frame = Encoder::new(self.connection.out(), version, Command::Send)
             .header("destination", &self.config.destination)
             .header("correlation-id", &id);
+        if let Some((name, value)) = dialect.destination_type(&self.config.destination) {
+            frame = frame.header(name, value);
+        }
         if call.one_way {
             frame = frame.header("receipt", &id);
         } else {
             frame = frame.header("reply-to", reply_to);
             // A reply that nobody waits for any more need not be worked out.
             let life = u64::try_from(self.config.timeout.as_millis()).unwrap_or(u64::MAX);
-            frame = match dialect {
-                Dialect::RabbitMq => frame.number("expiration", life),
-                _ => {
-                    let time = self.began.1 + now.saturating_duration_since(self.began.0);
-                    let time = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
-                    frame.number("expires", u64::try_from(time).unwrap_or(u64::MAX).saturating_add(life))
-                }
-            };
+            let time = self.began.1 + now.saturating_duration_since(self.began.0);
+            let time = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
+            let (name, value) = dialect.expiry(u64::try_from(time).unwrap_or(u64::MAX), life);
+            frame = frame.number(name, value);
         }
         if call.persistent {
             frame = frame.header("persistent", "true");

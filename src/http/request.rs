@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
-use crate::stomp::Headers;
+use crate::{link::Dialect, stomp::Headers};
 
 /// An HTTP request that came as a message.
 #[derive(Debug, Clone)]
@@ -105,10 +105,7 @@ impl Delivery {
     /// What a reply's correlation-id is: the request's own, or else its message's id: `amqp-message-id`
     /// (the sender's, on RabbitMQ) before `message-id` (JMSMessageID, on ActiveMQ).
     pub fn correlation(&self) -> Option<Bytes> {
-        self.correlation_id
-            .clone()
-            .or_else(|| self.headers.bytes("amqp-message-id"))
-            .or_else(|| (!self.message_id.is_empty()).then(|| self.message_id.clone()))
+        self.correlation_id.clone().or_else(|| Dialect::message_id(&self.headers))
     }
 
     /// Reads `expiration`, the milliseconds that RabbitMQ gave the message to live. It does not say since when,

@@ -10,7 +10,10 @@ use std::{
 use bytes::Bytes;
 use reactors::{Action, Input};
 
-use super::{Dialect, Outbox};
+use super::{
+    Dialect, Outbox,
+    priority::{CHECK, Priority},
+};
 use crate::{
     stomp::{self, Frame, HeartBeatOffer, Limits, Session, SessionConfig, SessionError, Version},
     tls::{self, Tls},
@@ -29,6 +32,8 @@ pub(crate) struct ConnectionConfig {
     pub(crate) client_id: Option<String>,
     /// Of the jitter and the shuffle.
     pub(crate) seed: u64,
+    /// Tells when to go back to a broker of choice, where there are some.
+    pub(crate) priority: Option<Arc<Priority>>,
 }
 
 /// A connection that was up for so long was no failure.
@@ -36,6 +41,9 @@ const LASTING: Duration = Duration::from_secs(10);
 
 /// What a TLS port says to who comes without (RFC 8446 section 5.1).
 const TLS_ALERT: &[u8] = &[21, 3];
+
+/// A broker of choice that did not keep us is looked for less and less often.
+const LONGEST_CHECK: Duration = Duration::from_secs(300);
 
 /// However a URI has it, no shorter delay between rounds.
 const SHORTEST: Duration = Duration::from_millis(10);
@@ -48,6 +56,8 @@ pub(crate) enum Event {
     Message(Frame),
     Receipt(Bytes),
     Error(Frame),
+    /// A broker of choice is there, and this is another: finish what there is, and [`leave`](Connection::leave).
+    Return,
     /// There was a connection, or an attempt at one, and now there is none.
     Down(Down),
 }
@@ -99,6 +109,13 @@ pub(crate) struct Connection {
     dialect: Dialect,
     peer: Arc<str>,
     paused: bool,
+    /// When to ask for a broker of choice, and how often.
+    check: Option<Instant>,
+    patience: Duration,
+    /// On the way to one.
+    returning: bool,
+    /// When to send something to a broker that agreed to no heart-beats, and cuts off the silent.
+    keep_alive: Option<Instant>,
 }
 
 impl Connection {
@@ -107,7 +124,8 @@ impl Connection {
         if config.brokers.backoff.randomize {
             random.shuffle(&mut config.brokers.addresses);
         }
-        let delay = config.brokers.backoff.initial;
+        config.brokers.addresses.sort_by_key(|address| !address.priority);
+        let delay = config.brokers.backoff.first();
         let mut connection = Self {
             config,
             state: State::Idle(None),
@@ -126,6 +144,10 @@ impl Connection {
             dialect: Dialect::default(),
             peer: "".into(),
             paused: false,
+            check: None,
+            patience: CHECK,
+            returning: false,
+            keep_alive: None,
         };
         connection.attempt();
         connection
@@ -221,7 +243,9 @@ impl Connection {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match &self.state {
             State::Idle(at) => *at,
-            State::Open(session) => session.deadline(),
+            State::Open(session) => {
+                [session.deadline(), self.check, self.keep_alive].into_iter().flatten().min()
+            }
             _ => None,
         }
     }
@@ -283,6 +307,18 @@ impl Connection {
         self.close(why, false);
     }
 
+    /// Gives up this broker, which was left in good order, for one of choice.
+    pub(crate) fn leave(&mut self) {
+        self.close(format!("left {} for a broker of choice", self.peer), false);
+    }
+
+    /// What ends this connection from now on is no failure: the first broker is next, at once.
+    pub(crate) fn leaving(&mut self) {
+        self.returning = true;
+        // A broker that lets us in and then throws us out must not have us go to and fro.
+        self.patience = (self.patience * 2).min(LONGEST_CHECK);
+    }
+
     /// Ends for good, without trying again.
     pub(crate) fn end(&mut self) {
         if matches!(self.pending, Some(Action::Connect { .. })) {
@@ -318,8 +354,8 @@ impl Connection {
     fn session_config(&self) -> SessionConfig {
         let address = self.address();
         SessionConfig {
-            // RabbitMQ takes the host for its virtual host and knows "/" always; ActiveMQ ignores it.
-            host: "/".to_owned(),
+            // RabbitMQ's first virtual host; the others pass over it.
+            host: self.config.brokers.virtual_host.clone().unwrap_or_else(|| "/".to_owned()),
             login: address.login.clone(),
             passcode: address.passcode.clone(),
             client_id: self.config.client_id.clone(),
@@ -337,10 +373,18 @@ impl Connection {
             match session.next_event() {
                 Ok(None) => return,
                 Ok(Some(stomp::Event::Connected(connected))) => {
-                    self.dialect = Dialect::of(connected.server.as_deref());
+                    self.dialect = self
+                        .config
+                        .brokers
+                        .dialect
+                        .unwrap_or_else(|| Dialect::of(connected.server.as_deref()));
+                    if self.config.brokers.virtual_host.is_some() && !self.dialect.row().virtual_hosts {
+                        tracing::warn!(dialect = %self.dialect, "this broker has no virtual hosts; --vhost has no effect");
+                    }
                     self.epoch += 1;
                     self.ever_up = true;
                     self.up_since = Some(now);
+                    self.watch(now);
                     self.events.push_back(Event::Up);
                 }
                 Ok(Some(stomp::Event::Message(frame))) => self.events.push_back(Event::Message(frame)),
@@ -354,7 +398,40 @@ impl Connection {
         }
     }
 
+    /// Sets what a connection that is up has timers for, beside heart-beats.
+    fn watch(&mut self, now: Instant) {
+        let State::Open(session) = &self.state else { return };
+        let beats = session.heart_beat().is_some_and(|beat| beat.send_interval().is_some());
+        self.keep_alive = self.dialect.row().silence.filter(|_| !beats).map(|silence| now + silence / 3);
+        self.check = None;
+        if let (Some(priority), false) = (&self.config.priority, self.address().priority) {
+            priority.forget();
+            self.check = Some(now + self.patience);
+        }
+    }
+
+    /// Does what is due beside heart-beats.
+    fn watched(&mut self, now: Instant) {
+        if self.check.is_some_and(|at| at <= now) {
+            let may_return = self.config.priority.as_ref().is_some_and(|priority| priority.may_return());
+            self.check = (!may_return).then_some(now + CHECK);
+            if may_return {
+                self.events.push_back(Event::Return);
+            }
+        }
+        if self.keep_alive.is_some_and(|at| at <= now) {
+            self.keep_alive = self.dialect.row().silence.map(|silence| now + silence / 3);
+            // What is still to be sent is as good, and must not be torn in two.
+            if self.outbox.is_empty() {
+                self.outbox.tail().push(b'\n');
+            }
+        }
+    }
+
     fn timer(&mut self, now: Instant) {
+        if self.is_up() {
+            self.watched(now);
+        }
         match &mut self.state {
             State::Idle(Some(at)) if *at <= now => self.attempt(),
             State::Open(session) => {
@@ -374,6 +451,7 @@ impl Connection {
     fn closed(&mut self, now: Instant, result: io::Result<()>) {
         self.outbox.clear();
         self.tls = None;
+        (self.check, self.keep_alive) = (None, None);
         let peer = Arc::clone(&self.peer);
         let (why, refused) = match std::mem::replace(&mut self.state, State::Over) {
             State::Over => return,
@@ -398,9 +476,21 @@ impl Connection {
         // for what we ask or what it delivers, is not to be asked again and again without a pause.
         if self.up_since.take().is_some_and(|since| now.saturating_duration_since(since) >= LASTING) {
             self.round = 0;
-            self.delay = self.config.brokers.backoff.initial;
+            self.delay = self.config.brokers.backoff.first();
+            if self.address().priority {
+                self.patience = CHECK;
+            }
         }
-        let retry_in = self.next_attempt();
+        let retry_in = if std::mem::take(&mut self.returning) {
+            self.next = self.next.next_multiple_of(self.config.brokers.addresses.len());
+            Some(Duration::ZERO)
+        } else {
+            self.next_attempt()
+        };
+        let why = match retry_in {
+            None if self.round > 1 => format!("{why}; gave up after {} attempts", self.round),
+            _ => why,
+        };
         self.state = match retry_in {
             Some(delay) => State::Idle(Some(now + delay)),
             None => State::Over,

@@ -1,11 +1,18 @@
-//! Where brokers differ, in one table.
+//! Where brokers differ, in one table. Everything else asks it.
+//!
+//! Measured on ActiveMQ Classic 5.17.2 and RabbitMQ 3.10.8; Artemis' row follows its documentation and source, and was
+//! not run against it. `docs/brokers.md` says what of it concerns a user.
 
-use crate::config::Source;
+use std::{fmt, str::FromStr, time::Duration};
 
-/// What kind of broker is at the other end, by CONNECTED's `server` header.
+use bytes::Bytes;
+
+use crate::{config::Source, stomp::Headers};
+
+/// What kind of broker is at the other end: by CONNECTED's `server` header, or because somebody says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub(crate) enum Dialect {
+pub enum Dialect {
     /// ActiveMQ Classic, and whatever says nothing of itself; the development broker follows it.
     #[default]
     ActiveMq,
@@ -15,23 +22,209 @@ pub(crate) enum Dialect {
     Artemis,
 }
 
-impl Dialect {
-    /// Reads CONNECTED's `server` header: `ActiveMQ/5.17.2`, `RabbitMQ/3.10.8`, `ActiveMQ-Artemis/2.31.0`.
-    pub(crate) fn of(server: Option<&str>) -> Self {
-        match server.and_then(|server| server.split(['/', ' ']).next()) {
-            Some("RabbitMQ") => Self::RabbitMq,
-            Some("ActiveMQ-Artemis" | "Artemis") => Self::Artemis,
-            _ => Self::ActiveMq,
-        }
-    }
+/// What is so of one kind of broker.
+#[derive(Debug)]
+#[cfg_attr(
+    not(feature = "broker"),
+    allow(dead_code, reason = "some fields are only for the development broker to play")
+)]
+pub(crate) struct Row {
+    /// What users call it (`--dialect`).
+    pub(crate) name: &'static str,
+    /// What CONNECTED's `server` header begins with, before the version.
+    pub(crate) servers: &'static [&'static str],
+    /// The header of SUBSCRIBE that bounds what is unacknowledged. Where it is missing ActiveMQ hands out 1000, RabbitMQ
+    /// everything: the next server to come would find the queue empty.
+    pub(crate) prefetch: Prefetch,
+    /// What NACK does to a message: three brokers, three meanings, so that it can never say "later" or "dead".
+    pub(crate) nack: Nack,
+    /// How a SEND says for how long it is good. The other one's header is carried along without a word.
+    pub(crate) expiry: Expiry,
+    /// Whether MESSAGE says `redelivered:false`, too.
+    pub(crate) says_redelivered: bool,
+    /// Whether MESSAGE carries headers of the sender's that only concerned him, or that the broker has set, too: behind
+    /// the broker's own, so that the first of a name counts.
+    pub(crate) leaks: &'static [&'static str],
+    /// Whether SEND may carry `persistent:false`. On RabbitMQ a queue that is made by such a frame belongs to that
+    /// connection alone, and everyone else is refused. Nobody needs it: to say nothing means the same.
+    pub(crate) takes_transient: bool,
+    /// How a requester gets a place for its replies.
+    pub(crate) replies: Replies,
+    /// The header that names a message: a reply's `correlation-id` where the request has none. RabbitMQ makes a new
+    /// `message-id` for each delivery, and has the sender's own here.
+    pub(crate) message_id: &'static str,
+    /// What an ERROR is about that names the receipt of one frame.
+    pub(crate) error: Blame,
+    /// Whether BEGIN, SEND, ACK and COMMIT are one step.
+    pub(crate) transactions: Transactions,
+    /// What a frame that we send may hold.
+    pub(crate) limits: FrameLimits,
+    /// How CONNECT's `host` is read.
+    pub(crate) virtual_hosts: bool,
+    /// A client that promised no heart-beats, and is silent for so long, is cut off.
+    pub(crate) silence: Option<Duration>,
+    /// Headers by which SUBSCRIBE and SEND say whether a name is a queue's (`ANYCAST`) or a topic's (`MULTICAST`), where
+    /// a prefix of the name says it only if the broker was configured so.
+    pub(crate) routing: Option<Routing>,
+}
 
-    /// The headers by which SUBSCRIBE asks for a window of `messages` unacknowledged messages.
-    pub(crate) fn prefetch(self, messages: u32) -> (&'static str, u64) {
+/// The header that opens a window of unacknowledged messages.
+#[derive(Debug)]
+pub(crate) struct Prefetch {
+    pub(crate) header: &'static str,
+    /// What the header counts: messages (1), or octets, of which a message is taken to have so many.
+    pub(crate) per_message: u64,
+    /// Messages that are handed out where a SUBSCRIBE does not say.
+    #[cfg_attr(not(feature = "broker"), allow(dead_code, reason = "for the development broker to play"))]
+    pub(crate) unset: usize,
+}
+
+/// What becomes of a message that is refused by NACK.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nack {
+    /// It goes to the dead letters at once, and is never tried again.
+    DeadLetter,
+    /// It is delivered again at once, as often as it is refused: a hot loop.
+    Requeue,
+    /// It is gone, as by ACK.
+    Acknowledge,
+}
+
+/// How a SEND says for how long it is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expiry {
+    /// `expires`: milliseconds since 1970.
+    Expires,
+    /// `expiration`: milliseconds from now.
+    Expiration,
+}
+
+/// How a requester gets a place for its replies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Replies {
+    /// It subscribes to `/temp-queue/NAME`; a server sees `/remote-temp-queue/ID:...`. A reply to a requester that is
+    /// gone is an ERROR.
+    Subscribed,
+    /// `reply-to:/temp-queue/NAME` makes the queue and subscribes to it; SUBSCRIBE is refused. A server sees
+    /// `/reply-queue/...`. A reply to a requester that is gone is dropped, with a RECEIPT.
+    Implied,
+    /// There are no temporary queues: it subscribes to a queue of its own, which goes when it does.
+    Plain,
+}
+
+/// What an ERROR is about that names a receipt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Blame {
+    /// The one frame; the connection goes on.
+    Frame,
+    /// The connection, as STOMP has it.
+    Connection,
+}
+
+/// Whether BEGIN, SEND, ACK and COMMIT are one step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transactions {
+    /// They are, even if the broker crashes.
+    Atomic,
+    /// Frames wait and are carried out one by one at COMMIT: a crash may fall in between.
+    Buffered,
+    /// SEND only: an ACK counts at once, whatever transaction it names.
+    SendOnly,
+}
+
+/// What a frame that we send may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FrameLimits {
+    /// Octets of a header line.
+    pub(crate) header_line: usize,
+    pub(crate) headers: usize,
+    /// Octets of the body.
+    pub(crate) body: usize,
+}
+
+/// How frames tell queues from topics beside their names.
+#[derive(Debug)]
+pub(crate) struct Routing {
+    pub(crate) subscribe: &'static str,
+    pub(crate) send: &'static str,
+}
+
+const MESSAGE_ID: &str = "message-id";
+
+const ACTIVEMQ: Row = Row {
+    name: "activemq",
+    // The development broker plays ActiveMQ unless it is told otherwise.
+    servers: &["ActiveMQ", "stomp-wsgi-dev"],
+    prefetch: Prefetch { header: "activemq.prefetchSize", per_message: 1, unset: 1000 },
+    nack: Nack::DeadLetter,
+    says_redelivered: false,
+    leaks: &[],
+    expiry: Expiry::Expires,
+    takes_transient: true,
+    replies: Replies::Subscribed,
+    message_id: MESSAGE_ID,
+    error: Blame::Frame,
+    transactions: Transactions::Atomic,
+    // Its STOMP codec's defaults; more ends the connection, with an ERROR that a long SEND never sees.
+    limits: FrameLimits { header_line: 10_240, headers: 1000, body: 100 << 20 },
+    virtual_hosts: false,
+    silence: None,
+    routing: None,
+};
+
+const RABBITMQ: Row = Row {
+    name: "rabbitmq",
+    servers: &["RabbitMQ"],
+    prefetch: Prefetch { header: "prefetch-count", per_message: 1, unset: usize::MAX },
+    nack: Nack::Requeue,
+    says_redelivered: true,
+    leaks: &["receipt", "transaction", "subscription", "ack", "redelivered"],
+    expiry: Expiry::Expiration,
+    takes_transient: false,
+    replies: Replies::Implied,
+    message_id: "amqp-message-id",
+    // ERROR has no receipt-id, and a RECEIPT for the same frame may even follow it.
+    error: Blame::Connection,
+    transactions: Transactions::Buffered,
+    // Since 3.12; what came before takes more headers, and longer ones.
+    limits: FrameLimits { header_line: 100 << 10, headers: 100, body: 128 << 20 },
+    virtual_hosts: true,
+    silence: None,
+    routing: None,
+};
+
+const ARTEMIS: Row = Row {
+    name: "artemis",
+    servers: &["ActiveMQ-Artemis", "Artemis"],
+    // Octets: the next message comes while the window is not used up. A message is taken to have 1 KiB.
+    prefetch: Prefetch { header: "consumer-window-size", per_message: 1024, unset: 10 },
+    nack: Nack::Acknowledge,
+    says_redelivered: true,
+    leaks: &[],
+    expiry: Expiry::Expires,
+    takes_transient: true,
+    replies: Replies::Plain,
+    message_id: MESSAGE_ID,
+    error: Blame::Connection,
+    transactions: Transactions::SendOnly,
+    // All headers together must fit into its large-message threshold of 100 KiB.
+    limits: FrameLimits { header_line: 64 << 10, headers: 1000, body: 100 << 20 },
+    virtual_hosts: false,
+    // `connectionTtl`, which heart-beats replace where both sides send some.
+    silence: Some(Duration::from_secs(60)),
+    routing: Some(Routing { subscribe: "subscription-type", send: "destination-type" }),
+};
+
+impl Dialect {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::ActiveMq, Self::RabbitMq, Self::Artemis];
+
+    /// Its row of the table.
+    pub(crate) const fn row(self) -> &'static Row {
         match self {
-            Self::ActiveMq => ("activemq.prefetchSize", messages.into()),
-            Self::RabbitMq => ("prefetch-count", messages.into()),
-            // Artemis counts octets; it sends the next message while the window is not used up.
-            Self::Artemis => ("consumer-window-size", u64::from(messages) * 1024),
+            Self::ActiveMq => &ACTIVEMQ,
+            Self::RabbitMq => &RABBITMQ,
+            Self::Artemis => &ARTEMIS,
         }
     }
 
@@ -76,30 +269,89 @@ impl Dialect {
         }
     }
 
-    /// Whether a requester subscribes to its temporary queue itself, or the broker does at its first `reply-to`.
-    pub(crate) fn subscribes_to_temporary_queues(self) -> bool {
-        !matches!(self, Self::RabbitMq)
+    /// Reads CONNECTED's `server` header: `ActiveMQ/5.17.2`, `RabbitMQ/3.10.8`, `ActiveMQ-Artemis/2.31.0`. A stranger
+    /// is taken for ActiveMQ, which passes over what it does not know.
+    pub(crate) fn of(server: Option<&str>) -> Self {
+        let name = server.and_then(|server| server.split(['/', ' ']).next()).unwrap_or_default();
+        Self::ALL.into_iter().find(|dialect| dialect.row().servers.contains(&name)).unwrap_or_default()
+    }
+
+    /// The header by which SUBSCRIBE asks for a window of `messages` unacknowledged messages.
+    pub(crate) fn prefetch(self, messages: u32) -> (&'static str, u64) {
+        let Prefetch { header, per_message, .. } = self.row().prefetch;
+        (header, u64::from(messages) * per_message)
+    }
+
+    /// The header of a SEND that is good for `life` more milliseconds; `now` is in milliseconds since 1970.
+    pub(crate) fn expiry(self, now: u64, life: u64) -> (&'static str, u64) {
+        // Brokers keep the time in a signed 64-bit number.
+        const LATEST: u64 = i64::MAX as u64;
+        match self.row().expiry {
+            Expiry::Expires => ("expires", now.saturating_add(life).min(LATEST)),
+            Expiry::Expiration => ("expiration", life),
+        }
+    }
+
+    /// What names a message, whichever broker it came from: its own header, before the one that all have.
+    pub(crate) fn message_id(headers: &Headers) -> Option<Bytes> {
+        let own =
+            Self::ALL.map(|dialect| dialect.row().message_id).into_iter().filter(|name| *name != MESSAGE_ID);
+        own.chain([MESSAGE_ID]).find_map(|name| headers.bytes(name).filter(|id| !id.is_empty()))
     }
 
     /// Whether messages say how long they live (`expiration`), and not until when (`expires`).
     pub(crate) fn expires_relatively(self) -> bool {
-        matches!(self, Self::RabbitMq)
+        self.row().expiry == Expiry::Expiration
     }
 
     /// Whether an ACK within a transaction waits for its COMMIT.
     pub(crate) fn acks_in_transactions(self) -> bool {
-        !matches!(self, Self::Artemis)
+        self.row().transactions != Transactions::SendOnly
     }
 
     /// Whether the connection goes on after an ERROR that names one frame's receipt.
     pub(crate) fn survives_error(self) -> bool {
-        matches!(self, Self::ActiveMq)
+        self.row().error == Blame::Frame
+    }
+
+    /// The header of a SUBSCRIBE to `destination` that says what it is, where the name alone does not.
+    pub(crate) fn subscription_type(self, destination: &str) -> Option<(&'static str, &'static str)> {
+        self.row().routing.as_ref().map(|routing| (routing.subscribe, kind(destination)))
+    }
+
+    /// The same for a SEND.
+    pub(crate) fn destination_type(self, destination: &str) -> Option<(&'static str, &'static str)> {
+        self.row().routing.as_ref().map(|routing| (routing.send, kind(destination)))
+    }
+}
+
+fn kind(destination: &str) -> &'static str {
+    if destination.starts_with("/topic/") { "MULTICAST" } else { "ANYCAST" }
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.row().name)
+    }
+}
+
+/// No name of a [`Dialect`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("activemq, rabbitmq or artemis")]
+pub struct UnknownDialect;
+
+impl FromStr for Dialect {
+    type Err = UnknownDialect;
+
+    fn from_str(name: &str) -> Result<Self, UnknownDialect> {
+        Self::ALL.into_iter().find(|dialect| dialect.row().name == name).ok_or(UnknownDialect)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::Mapping;
 
     #[test]
     fn found_from_the_server_header() {
@@ -107,10 +359,45 @@ mod tests {
             (Some("ActiveMQ/5.17.2"), Dialect::ActiveMq),
             (Some("RabbitMQ/3.10.8"), Dialect::RabbitMq),
             (Some("ActiveMQ-Artemis/2.31.0 ActiveMQ Artemis Messaging Engine"), Dialect::Artemis),
-            (Some("stomp-wsgi/0.1.0"), Dialect::ActiveMq),
+            (Some("stomp-wsgi-dev/0.1.0"), Dialect::ActiveMq),
+            (Some("apache-apollo/1.7"), Dialect::ActiveMq),
             (None, Dialect::ActiveMq),
         ] {
             assert_eq!(Dialect::of(server), dialect, "{server:?}");
+        }
+    }
+
+    #[test]
+    fn each_has_a_name_to_call_it_by() {
+        for dialect in Dialect::ALL {
+            assert_eq!(dialect.to_string().parse(), Ok(dialect));
+        }
+        assert_eq!("ActiveMQ".parse::<Dialect>(), Err(UnknownDialect));
+    }
+
+    #[test]
+    fn headers_in_each_ones_own_words() {
+        for (dialect, prefetch, expiry, kind) in [
+            (Dialect::ActiveMq, ("activemq.prefetchSize", 20), ("expires", 1500), None),
+            (Dialect::RabbitMq, ("prefetch-count", 20), ("expiration", 500), None),
+            (Dialect::Artemis, ("consumer-window-size", 20_480), ("expires", 1500), Some("ANYCAST")),
+        ] {
+            assert_eq!(dialect.prefetch(20), prefetch);
+            assert_eq!(dialect.expiry(1000, 500), expiry);
+            assert_eq!(dialect.subscription_type("/queue/a").map(|(_, kind)| kind), kind);
+        }
+        assert_eq!(Dialect::ActiveMq.expiry(u64::MAX, 1), ("expires", i64::MAX as u64));
+        assert_eq!(Dialect::Artemis.destination_type("/topic/a"), Some(("destination-type", "MULTICAST")));
+    }
+
+    /// A reply is mapped before anyone knows which broker takes it.
+    #[test]
+    fn replies_fit_every_broker() {
+        let mapping = Mapping::default();
+        for limits in Dialect::ALL.map(|dialect| dialect.row().limits) {
+            assert!(mapping.max_header_line <= limits.header_line);
+            assert!(mapping.max_headers < limits.headers);
+            assert!(mapping.max_reply <= limits.body);
         }
     }
 }

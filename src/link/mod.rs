@@ -3,6 +3,7 @@
 //! - [`Connection`]: failover, backoff, session and outbox; what every link is made of.
 //! - [`Worker`]: takes requests from queues, has them served, and settles them.
 //! - [`Ledger`]: what a worker was given and has not yet acknowledged.
+//! - [`Probe`]: looks for a broker of choice while workers are with another.
 //! - [`Dialect`]: where brokers differ.
 //!
 //! Nothing here has a socket, a clock or a thread.
@@ -11,13 +12,18 @@ mod connection;
 mod dialect;
 mod ledger;
 mod outbox;
+mod priority;
 mod worker;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use connection::{Connection, ConnectionConfig, Event};
-pub(crate) use dialect::Dialect;
+pub(crate) use dialect::Replies;
+pub use dialect::{Dialect, UnknownDialect};
+#[cfg(feature = "broker")]
+pub(crate) use dialect::{Expiry, Nack, Row, Transactions};
 pub(crate) use ledger::Ledger;
 pub(crate) use outbox::Outbox;
+pub(crate) use priority::Probe;
 pub(crate) use worker::{Fatal, Worker, WorkerConfig};

@@ -95,6 +95,10 @@ enum Phase {
     Serving,
     /// Waits for what runs, until then.
     Draining(Instant),
+    /// The same, to go to a broker of choice then.
+    Returning(Instant),
+    /// Sent DISCONNECT on the way there.
+    Parting(Instant),
     /// Sent DISCONNECT; waits for its RECEIPT, until then.
     Leaving(Instant),
     Over,
@@ -140,6 +144,7 @@ impl Worker {
             Event::Message(message) => self.deliver(now, message),
             Event::Receipt(id) => self.receipt(now, &id),
             Event::Error(frame) => self.error(now, &frame),
+            Event::Return => self.go_back(now),
             Event::Down(down) => self.down(&down),
         }
     }
@@ -150,7 +155,7 @@ impl Worker {
         }
         let dialect = self.connection.dialect();
         let version = self.connection.version();
-        tracing::info!(to = %self.connection.peer(), version = version.as_str(), "connected");
+        tracing::info!(to = %self.connection.peer(), %dialect, version = version.as_str(), "connected");
         self.was_up = true;
         if self.config.delivery == DeliveryMode::Transactional && !dialect.acks_in_transactions() {
             tracing::warn!(
@@ -183,7 +188,9 @@ impl Worker {
                 .header("ack", "client-individual")
                 .number(prefetch, window)
                 .header("receipt", format!("subscribe-{id}"));
-            for (name, value) in options {
+            let kind =
+                dialect.subscription_type(&source.destination).map(|(name, value)| (name, value.to_owned()));
+            for (name, value) in options.into_iter().chain(kind) {
                 frame = frame.header(name, value);
             }
             frame.finish();
@@ -408,7 +415,9 @@ impl Worker {
     }
 
     fn receipt(&mut self, now: Instant, id: &[u8]) {
-        if id == GOODBYE.as_bytes() {
+        if id == GOODBYE.as_bytes() && self.returns() {
+            self.connection.leave();
+        } else if id == GOODBYE.as_bytes() {
             self.connection.end();
             self.phase = Phase::Over;
         } else if let Some((Receipt(job), part)) = Receipt::parse(id) {
@@ -475,6 +484,9 @@ impl Worker {
         self.ledger.lost();
         (self.retry, self.look) = (None, None);
         let fatal = down.refused && !self.was_up || down.retry_in.is_none();
+        if self.returns() {
+            self.phase = Phase::Serving;
+        }
         if self.phase != Phase::Serving {
             tracing::warn!(why = %down.why, "lost the broker while draining");
             self.leave_at_once();
@@ -491,15 +503,27 @@ impl Worker {
         }
     }
 
-    fn stop(&mut self, now: Instant) {
-        if self.phase != Phase::Serving {
-            return;
+    /// Ends what there is with this broker, to go to one of choice. What is not begun is left to others.
+    fn go_back(&mut self, now: Instant) {
+        if self.phase == Phase::Serving {
+            tracing::info!(running = self.ledger.running(), "a broker of choice is there: going back to it");
+            self.phase = Phase::Returning(now + self.config.drain_timeout);
+            self.give_back();
         }
+    }
+
+    fn returns(&self) -> bool {
+        matches!(self.phase, Phase::Returning(_) | Phase::Parting(_))
+    }
+
+    fn stop(&mut self, now: Instant) {
+        self.phase = match self.phase {
+            Phase::Serving | Phase::Returning(_) => Phase::Draining(now + self.config.drain_timeout),
+            Phase::Parting(_) => Phase::Leaving(now + LEAVE_TIMEOUT),
+            _ => return,
+        };
         self.stopping.store(true, Ordering::Relaxed);
-        self.phase = Phase::Draining(now + self.config.drain_timeout);
         self.give_back();
-        self.ledger.abandon_retries();
-        self.retry = None;
         tracing::info!(running = self.ledger.running(), "draining");
     }
 
@@ -519,6 +543,8 @@ impl Worker {
         ready.retain(|job| keep(job, ledger));
         held.retain(|job| keep(job, ledger));
         suspects.retain(|job| keep(job, ledger));
+        ledger.abandon_retries();
+        self.retry = None;
     }
 
     /// Moves a drain on.
@@ -537,18 +563,27 @@ impl Worker {
                     );
                     self.leave_at_once();
                 } else if idle && self.connection.is_up() {
-                    let version = self.connection.version();
-                    Encoder::new(self.connection.out(), version, Command::Disconnect)
-                        .header("receipt", GOODBYE)
-                        .finish();
+                    self.disconnect();
                     self.phase = Phase::Leaving(now + LEAVE_TIMEOUT);
                 } else if idle {
                     self.leave_at_once();
                 }
             }
             Phase::Leaving(until) if now >= until => self.leave_at_once(),
+            // Not later: who streams for ever would keep us here. The broker keeps what is not answered.
+            Phase::Returning(until) if now >= until || self.ledger.unsettled() == 0 => {
+                self.disconnect();
+                self.connection.leaving();
+                self.phase = Phase::Parting(now + LEAVE_TIMEOUT);
+            }
+            Phase::Parting(until) if now >= until => self.connection.leave(),
             _ => {}
         }
+    }
+
+    fn disconnect(&mut self) {
+        let version = self.connection.version();
+        Encoder::new(self.connection.out(), version, Command::Disconnect).header("receipt", GOODBYE).finish();
     }
 
     fn leave_at_once(&mut self) {
@@ -625,7 +660,7 @@ impl Worker {
             }
         }
         let phase = match self.phase {
-            Phase::Draining(at) | Phase::Leaving(at) => Some(at),
+            Phase::Draining(at) | Phase::Leaving(at) | Phase::Returning(at) | Phase::Parting(at) => Some(at),
             _ => None,
         };
         let until = [self.connection.deadline(), phase, self.retry, self.look].into_iter().flatten().min();

@@ -338,6 +338,8 @@ class DevBroker(Broker):
 
     kind = "dev"
     binary = Path("stomp-wsgi")
+    #: The broker that it plays.
+    dialect: str | None = None
 
     @classmethod
     def missing(cls) -> str | None:
@@ -345,6 +347,7 @@ class DevBroker(Broker):
 
     def command(self) -> tuple[list[str], dict[str, str]]:
         command = [str(self.binary), "broker", "--listen", f"127.0.0.1:{self.port}"]
+        command += ["--dialect", self.dialect] if self.dialect else []
         return command, processes.environment()
 
     def depth(self, queue: str) -> int:

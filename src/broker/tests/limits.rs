@@ -96,7 +96,10 @@ fn a_full_broker_refuses_where_nobody_consumes() {
 fn a_full_broker_does_not_read_producers_while_somebody_consumes() {
     let mut bed = small(100 * KIB);
     let (producer, consumer) = (bed.connect("1.2"), bed.connect("1.2"));
-    bed.put(consumer, "SUBSCRIBE\nid:1\ndestination:/queue/a\nack:client-individual\nprefetch-count:1\n\n\0");
+    bed.put(
+        consumer,
+        "SUBSCRIBE\nid:1\ndestination:/queue/a\nack:client-individual\nactivemq.prefetchSize:1\n\n\0",
+    );
     let body = "x".repeat(10 * KIB);
     for _ in 0..20 {
         bed.send(producer, "/queue/a", &body);
@@ -117,7 +120,10 @@ fn a_full_broker_does_not_read_producers_while_somebody_consumes() {
 fn a_paused_producer_is_refused_when_the_last_consumer_leaves() {
     let mut bed = small(100 * KIB);
     let (producer, consumer) = (bed.connect("1.2"), bed.connect("1.2"));
-    bed.put(consumer, "SUBSCRIBE\nid:1\ndestination:/queue/a\nack:client-individual\nprefetch-count:1\n\n\0");
+    bed.put(
+        consumer,
+        "SUBSCRIBE\nid:1\ndestination:/queue/a\nack:client-individual\nactivemq.prefetchSize:1\n\n\0",
+    );
     for _ in 0..20 {
         bed.send(producer, "/queue/a", &"x".repeat(10 * KIB));
     }
@@ -131,7 +137,10 @@ fn a_paused_producer_is_refused_when_the_last_consumer_leaves() {
 fn a_client_with_messages_to_acknowledge_is_read_on() {
     let mut bed = small(100 * KIB);
     let (producer, worker) = (bed.connect("1.2"), bed.connect("1.2"));
-    bed.put(worker, "SUBSCRIBE\nid:1\ndestination:/queue/a\nack:client-individual\nprefetch-count:2\n\n\0");
+    bed.put(
+        worker,
+        "SUBSCRIBE\nid:1\ndestination:/queue/a\nack:client-individual\nactivemq.prefetchSize:2\n\n\0",
+    );
     for _ in 0..20 {
         bed.send(producer, "/queue/a", &"x".repeat(10 * KIB));
     }
@@ -153,7 +162,10 @@ fn a_paused_producer_is_not_taken_for_dead() {
     let mut bed = small(100 * KIB);
     let (producer, consumer) = (bed.accept(), bed.connect("1.2"));
     bed.put(producer, "CONNECT\naccept-version:1.2\nhost:/\nheart-beat:1000,0\n\n\0");
-    bed.put(consumer, "SUBSCRIBE\nid:1\ndestination:/queue/a\nack:client-individual\nprefetch-count:1\n\n\0");
+    bed.put(
+        consumer,
+        "SUBSCRIBE\nid:1\ndestination:/queue/a\nack:client-individual\nactivemq.prefetchSize:1\n\n\0",
+    );
     for _ in 0..20 {
         bed.send(producer, "/queue/a", &"x".repeat(10 * KIB));
     }

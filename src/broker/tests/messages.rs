@@ -123,7 +123,10 @@ fn expired_messages_leave_without_a_consumer() {
 fn a_topics_message_expires_while_it_waits() {
     let mut bed = Bed::new();
     let client = bed.connect("1.2");
-    bed.put(client, "SUBSCRIBE\nid:1\ndestination:/topic/a\nack:client-individual\nprefetch-count:1\n\n\0");
+    bed.put(
+        client,
+        "SUBSCRIBE\nid:1\ndestination:/topic/a\nack:client-individual\nactivemq.prefetchSize:1\n\n\0",
+    );
     bed.put(
         client,
         "SEND\ndestination:/topic/a\n\n1\0SEND\ndestination:/topic/a\nexpires:1700000001000\n\n2\0",

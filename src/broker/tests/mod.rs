@@ -4,10 +4,12 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{Broker, BrokerConfig, ConnId, Now, Status};
+use crate::Dialect;
 use crate::stomp::{Command, Frame, Limits, Parser, Version};
 
 mod acknowledging;
 mod connecting;
+mod dialects;
 mod heart_beats;
 mod limits;
 mod messages;

@@ -44,15 +44,16 @@ fn consumers_take_turns() {
 
 #[test]
 fn the_prefetch_window_bounds_what_is_unacknowledged() {
-    for name in ["activemq.prefetchSize", "prefetch-count"] {
-        let mut bed = Bed::new();
+    for dialect in Dialect::ALL {
+        let (name, window) = dialect.prefetch(2);
+        let mut bed = Bed::with(BrokerConfig::default().with_dialect(dialect));
         let client = bed.connect("1.2");
         for n in 0..5 {
             bed.send(client, "/queue/a", &n.to_string());
         }
         bed.put(
             client,
-            &format!("SUBSCRIBE\nid:1\ndestination:/queue/a\nack:client-individual\n{name}:2\n\n\0"),
+            &format!("SUBSCRIBE\nid:1\ndestination:/queue/a\nack:client-individual\n{name}:{window}\n\n\0"),
         );
         let frames = bed.take(client);
         assert_eq!(frames.iter().map(body).collect::<Vec<_>>(), ["0", "1"]);

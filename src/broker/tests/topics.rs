@@ -27,7 +27,10 @@ fn everyone_who_is_subscribed_gets_a_copy() {
 fn windows_and_acks_hold_for_topics_too() {
     let mut bed = Bed::new();
     let client = bed.connect("1.2");
-    bed.put(client, "SUBSCRIBE\nid:1\ndestination:/topic/a\nack:client-individual\nprefetch-count:1\n\n\0");
+    bed.put(
+        client,
+        "SUBSCRIBE\nid:1\ndestination:/topic/a\nack:client-individual\nactivemq.prefetchSize:1\n\n\0",
+    );
     for n in 0..3 {
         bed.send(client, "/topic/a", &n.to_string());
     }
@@ -45,7 +48,7 @@ fn unacknowledged_messages_of_a_topic_are_nobodys_after_the_connection() {
     let mut bed = Bed::new();
     let (one, two) = (bed.connect("1.2"), bed.connect("1.2"));
     for client in [one, two] {
-        bed.put(client, "SUBSCRIBE\nid:1\ndestination:/topic/a\nack:client\nprefetch-count:1\n\n\0");
+        bed.put(client, "SUBSCRIBE\nid:1\ndestination:/topic/a\nack:client\nactivemq.prefetchSize:1\n\n\0");
     }
     bed.send(one, "/topic/a", "x");
     bed.send(one, "/topic/a", "y");

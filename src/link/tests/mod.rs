@@ -25,6 +25,7 @@ mod connecting;
 mod delivering;
 mod draining;
 mod failing;
+mod failover;
 mod settling;
 mod subscribing;
 mod timing;
@@ -74,6 +75,7 @@ impl Bench {
                 limits: Limits::default(),
                 client_id: None,
                 seed: 7,
+                priority: None,
             },
             number: None,
             sources: vec!["/queue/a".parse().unwrap()],

@@ -1,0 +1,172 @@
+//! The broker, playing others.
+
+use super::*;
+
+fn playing(dialect: Dialect) -> Bed {
+    Bed::with(BrokerConfig::default().with_dialect(dialect))
+}
+
+/// Sends one message to a worker and has it refused.
+fn refuse_one(bed: &mut Bed, more: &str) -> ConnId {
+    let worker = bed.connect("1.2");
+    bed.subscribe(worker, "w", "/queue/work", "client-individual");
+    bed.send(worker, "/queue/work", "m");
+    let frame = bed.one(worker);
+    bed.put(worker, &answer("NACK", "1.2", &frame, more));
+    worker
+}
+
+#[test]
+fn each_is_known_by_its_name() {
+    for dialect in Dialect::ALL {
+        let mut bed = playing(dialect);
+        let client = bed.accept();
+        bed.put(client, "CONNECT\naccept-version:1.2\nhost:/\n\n\0");
+        assert_eq!(Dialect::of(bed.one(client).headers.text("server")), dialect);
+    }
+}
+
+#[test]
+fn nack_means_three_things() {
+    let mut bed = playing(Dialect::ActiveMq);
+    let worker = refuse_one(&mut bed, "");
+    bed.nothing(worker);
+    assert_eq!(bed.waiting("/queue/DLQ.work"), 1);
+
+    let mut bed = playing(Dialect::RabbitMq);
+    let worker = refuse_one(&mut bed, "");
+    let again = bed.one(worker);
+    assert_eq!((body(&again).as_str(), header(&again, "redelivered")), ("m", "true"));
+    let worker = refuse_one(&mut playing(Dialect::RabbitMq), "requeue:false\n");
+    bed.nothing(worker);
+
+    let mut bed = playing(Dialect::Artemis);
+    let worker = refuse_one(&mut bed, "");
+    bed.nothing(worker);
+    assert_eq!((bed.waiting("/queue/DLQ.work"), bed.broker.memory()), (0, 0));
+}
+
+/// RabbitMQ: a reply-to makes the queue and subscribes to it.
+#[test]
+fn rabbitmq_makes_a_temporary_queue_of_a_reply_to() {
+    let mut bed = playing(Dialect::RabbitMq);
+    let (requester, worker) = (bed.connect("1.2"), bed.connect("1.2"));
+    bed.subscribe(worker, "w", "/queue/work", "auto");
+    let request = "SEND\ndestination:/queue/work\nreply-to:/temp-queue/foo\n\nq\0";
+    bed.put(requester, request);
+    let message = bed.one(worker);
+    let reply_to = header(&message, "reply-to").to_owned();
+    assert!(reply_to.starts_with("/reply-queue/"), "{reply_to}");
+    assert_eq!(header(&message, "redelivered"), "false");
+    bed.send(worker, &reply_to, "a");
+    let reply = bed.one(requester);
+    assert_eq!((body(&reply).as_str(), header(&reply, "subscription")), ("a", "/temp-queue/foo"));
+    // The next request uses the same.
+    bed.put(requester, request);
+    assert_eq!(header(&bed.one(worker), "reply-to"), reply_to);
+
+    // A reply to one who is gone is dropped without a word.
+    bed.closed(requester);
+    bed.put(worker, &format!("SEND\ndestination:{reply_to}\nreceipt:1\n\na\0"));
+    assert_eq!(bed.one(worker).command, Command::Receipt);
+    bed.refused(worker, "SUBSCRIBE\nid:r\ndestination:/temp-queue/foo\n\n\0");
+}
+
+#[test]
+fn an_error_of_rabbitmq_names_no_receipt_and_ends_it() {
+    for (dialect, receipt) in [(Dialect::ActiveMq, Some("7")), (Dialect::RabbitMq, None)] {
+        let mut bed = playing(dialect);
+        let client = bed.connect("1.2");
+        let error = bed.refused(client, "SEND\ndestination:/temp-topic/x\nreceipt:7\n\n\0");
+        assert_eq!(error.headers.text("receipt-id"), receipt);
+    }
+}
+
+#[test]
+fn artemis_has_no_temporary_queues() {
+    let mut bed = playing(Dialect::Artemis);
+    let (one, two) = (bed.connect("1.2"), bed.connect("1.2"));
+    bed.subscribe(one, "r", "/temp-queue/foo", "auto");
+    bed.send(two, "/temp-queue/foo", "anyone may");
+    assert_eq!(bed.bodies(one), ["anyone may"]);
+    bed.subscribe(two, "w", "/queue/work", "auto");
+    bed.put(one, "SEND\ndestination:/queue/work\nreply-to:/temp-queue/foo\n\n\0");
+    assert_eq!(header(&bed.one(two), "reply-to"), "/temp-queue/foo");
+}
+
+#[test]
+fn artemis_acknowledges_at_once_whatever_the_transaction() {
+    let mut bed = playing(Dialect::Artemis);
+    let worker = bed.connect("1.2");
+    bed.subscribe(worker, "w", "/queue/work", "client-individual");
+    bed.send(worker, "/queue/work", "m");
+    let frame = bed.one(worker);
+    bed.put(worker, "BEGIN\ntransaction:t\n\n\0");
+    bed.put(worker, &answer("ACK", "1.2", &frame, "transaction:t\n"));
+    bed.put(worker, "ABORT\ntransaction:t\n\n\0");
+    assert_eq!(bed.broker.depth("/queue/work").unacknowledged, 0);
+}
+
+#[test]
+fn artemis_parts_with_the_silent_after_a_minute() {
+    for (dialect, lives) in [(Dialect::ActiveMq, true), (Dialect::Artemis, false)] {
+        let mut bed = playing(dialect);
+        let client = bed.connect("1.2");
+        bed.advance(59_000);
+        assert_eq!(bed.broker.status(client), Status::Open);
+        bed.advance(2_000);
+        assert_eq!(bed.broker.status(client) == Status::Open, lives, "{dialect}");
+    }
+}
+
+#[test]
+fn rabbitmq_has_one_virtual_host_and_no_transient_queues() {
+    let mut bed = playing(Dialect::RabbitMq);
+    let client = bed.accept();
+    let error = bed.refused(client, "CONNECT\naccept-version:1.2\nhost:shop\n\n\0");
+    assert_eq!(message(&error), "Bad CONNECT");
+    for frame in ["SEND\ndestination:/queue/a", "SUBSCRIBE\nid:1\ndestination:/queue/a"] {
+        let client = bed.connect("1.2");
+        let error = bed.refused(client, &format!("{frame}\npersistent:false\n\n\0"));
+        assert_eq!(message(&error), "RESOURCE_LOCKED");
+    }
+}
+
+/// A consumer has to take the first of two headers.
+#[test]
+fn rabbitmq_passes_a_senders_headers_on_behind_its_own() {
+    let mut bed = playing(Dialect::RabbitMq);
+    let client = bed.connect("1.2");
+    bed.subscribe(client, "w", "/queue/a", "auto");
+    bed.put(client, "SEND\ndestination:/queue/a\nsubscription:spoofed\ntransaction-x:1\n\n\0");
+    let frame = bed.one(client);
+    assert_eq!(header(&frame, "subscription"), "w");
+    let all: Vec<_> = frame.headers.iter().filter(|(name, _)| *name == b"subscription").collect();
+    assert_eq!(all.len(), 2);
+}
+
+#[test]
+fn life_is_counted_in_each_ones_own_way() {
+    for dialect in Dialect::ALL {
+        let mut bed = playing(dialect);
+        let client = bed.connect("1.2");
+        let (name, value) = dialect.expiry(bed.now.millis(), 500);
+        bed.put(client, &format!("SEND\ndestination:/queue/a\n{name}:{value}\n\nm\0"));
+        bed.advance(1_000);
+        bed.subscribe(client, "w", "/queue/a", "auto");
+        bed.nothing(client);
+    }
+}
+
+#[test]
+fn frames_are_as_narrow_as_the_ones_that_are_played() {
+    let headers: String = (0..101).map(|n| format!("h{n}:x\n")).collect();
+    let frame = format!("SEND\ndestination:/queue/a\n{headers}\n\0");
+    let mut bed = playing(Dialect::RabbitMq);
+    let client = bed.connect("1.2");
+    bed.refused(client, &frame);
+    let mut bed = playing(Dialect::ActiveMq);
+    let client = bed.connect("1.2");
+    bed.put(client, &frame);
+    bed.nothing(client);
+}

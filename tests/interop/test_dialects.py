@@ -1,0 +1,115 @@
+"""The development broker plays each of the brokers whose ways we know.
+
+ActiveMQ and RabbitMQ are there themselves, in the other tests; Artemis is not, and this is all that was run of it.
+"""
+
+from __future__ import annotations
+
+import brokers
+import processes
+import pytest
+import server
+from stomp_client import Connection, Frame, Request, Requester
+from test_notify import dead_letters, notify
+
+DIALECTS = ("activemq", "rabbitmq", "artemis")
+
+
+@pytest.fixture(scope="module", params=DIALECTS)
+def broker(request: pytest.FixtureRequest, new_broker) -> brokers.Broker:
+    played = new_broker("dev")
+    played.dialect = request.param
+    return played.start()
+
+
+class WithoutTemporary(Requester):
+    """One who takes replies from a queue of its own, as on Artemis."""
+
+    def frame(self, request: Request, cid: str) -> Frame:
+        frame = super().frame(request, cid)
+        frame.headers["reply-to"] = self.own
+        return frame
+
+    @property
+    def own(self) -> str:
+        return self.reply_to.replace("/temp-queue/", "/queue/")
+
+
+def test_it_says_who_it_is(broker):
+    names = {"activemq": "stomp-wsgi-dev", "rabbitmq": "RabbitMQ", "artemis": "ActiveMQ-Artemis"}
+    with Connection("127.0.0.1", broker.port) as client:
+        assert client.connected.headers["server"].startswith(f"{names[broker.dialect]}/")
+
+
+@pytest.mark.parametrize("reactor", ["thread-pool", "mio"])
+def test_requests(broker, reactor, serve):
+    one = serve(broker, reactor)
+    assert f"dialect={broker.dialect}" in plain(one)
+    with one.requester() as caller:
+        requests = [Request("POST", f"/echo/{n}", b"x" * n, {}, f"{n}:".encode() + b"x" * n) for n in range(200)]
+        load = caller.load(requests)
+    load.check()
+    assert one.stop() == 0
+    broker.wait_empty(one.destination)
+
+
+def test_a_streamed_reply(broker, serve):
+    one = serve(broker, "thread-pool")
+    for n in range(4):
+        (one.directory / f"gate-d-{n}").touch()
+    with one.requester() as caller:
+        parts = []
+        for part in caller.stream("GET", "/gated/d?blocks=4", headers={"http_acceptStream": "true"}):
+            parts.append(part)
+            if part.headers["http_moreContent"] == "false":
+                break
+    assert b"".join(part.body for part in parts) == b"".join(b"block %d of d\n" % n for n in range(4))
+    assert [part.headers["http_chunkSeq"] for part in parts] == [str(n) for n in range(len(parts))]
+
+
+@pytest.mark.parametrize(("url", "tried"), [("/status/400", 1), ("/status/500", 2)])
+def test_what_fails_is_tried_again_and_then_dead(broker, serve, queue, url, tried):
+    """Without NACK, which means something else to each of them."""
+    one = serve(broker, "thread-pool", options=("--max-attempts", 2))
+    with dead_letters(broker, queue) as dead:
+        notify(broker, queue, url, b"bad news")
+        letter = dead.receive(20)
+        assert (letter.body, letter.headers["http_requestUrl"]) == (b"bad news", url)
+        with pytest.raises(TimeoutError):
+            dead.receive(0.3)
+    assert plain(one).count("will be tried again") == tried - 1
+    assert one.stop() == 0
+    broker.wait_empty(queue)
+
+
+def test_replies_to_a_queue(broker, serve):
+    one = serve(broker, "thread-pool")
+    with WithoutTemporary("127.0.0.1", broker.port, one.destination) as caller:
+        caller.confirmed(Frame("SUBSCRIBE", {"id": "own", "destination": caller.own, "ack": "auto"}))
+        assert caller.request("GET", "/ping").body == b"pong"
+
+
+def test_our_own_requester(broker, serve):
+    """`stomp-wsgi call` gets its replies as each of them has it; so it does if it is told who that is."""
+    one = serve(broker, "thread-pool")
+    at = ("--broker", f"stomp://127.0.0.1:{broker.port}", "--to", one.destination)
+    for more in ((), ("--dialect", broker.dialect)):
+        done = server.run("call", "GET", "/ping", *at, *more)
+        assert (done.returncode, done.stdout) == (0, b"pong"), done.stderr
+
+
+def test_a_virtual_host(broker, queue):
+    """Only RabbitMQ has some, and only `/` is there."""
+    done = server.run(
+        *("call", "GET", "/ping", "--broker", f"stomp://127.0.0.1:{broker.port}", "--to", queue),
+        *("--vhost", "elsewhere", "--timeout", "0.5"),
+    )
+    if broker.dialect == "rabbitmq":
+        assert done.returncode == 7 and b"Bad CONNECT" in done.stderr, done.stderr
+    else:
+        assert done.returncode == 28 and b"--vhost has no effect" in done.stderr, done.stderr
+
+
+def plain(one: server.Server) -> str:
+    """The log, without colours."""
+    return processes.tail(one.log, 1000)
