@@ -364,8 +364,6 @@ mod tests {
         let plain = address("stomp://localhost");
         assert_eq!((plain.to_string().as_str(), plain.login), ("localhost:61613", None));
         assert_eq!(address("tcp://broker:1234/").to_string(), "broker:1234");
-        assert_eq!(address("ssl://[::1]").to_string(), "[::1]:61614");
-        assert!(address("stomp+ssl://h").tls && !address("stomp+nio://h").tls);
         assert_eq!(address("stomp://[::1]:61614").to_string(), "[::1]:61614");
         let user = address("stomp://al%40b:p%3Aw@h:1");
         assert_eq!(user.login.as_deref(), Some("al@b"));
@@ -373,6 +371,16 @@ mod tests {
     }
 
     #[cfg(feature = "tls")]
+    #[test]
+    fn brokers_behind_tls() {
+        if cfg!(feature = "tls") {
+            assert_eq!(address("ssl://[::1]").to_string(), "[::1]:61614");
+            assert!(address("stomp+ssl://h").tls && !address("stomp+nio://h").tls);
+        } else {
+            assert_eq!(Address::parse("ssl://h", &mut Vec::new()), Err(UriFault::Tls));
+        }
+    }
+
     #[test]
     fn failover_uris_as_java_writes_them() {
         let brokers: Brokers =
@@ -385,7 +393,7 @@ mod tests {
         assert_eq!((brokers.backoff.randomize, brokers.backoff.attempts), (false, None));
         assert_eq!(brokers.ignored, ["timeout"]);
         let pasted: Brokers =
-            "failover://(ssl://a?keepAlive=true&socket.verifyHostName=false,tcp://[::1]:1?x=1/2)?\
+            "failover://(tcp://a:61614?keepAlive=true&socket.verifyHostName=false,tcp://[::1]:1?x=1/2)?\
             maxReconnectAttempts=0&startupMaxReconnectAttempts=3,reconnectDelayJitter=7&nested.x=1"
                 .parse()
                 .unwrap();

@@ -26,6 +26,8 @@ def spawn(command: list[str], log: Path, env: dict[str, str] | None = None, cwd:
 
     def die_with_parent() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        # A shell has the children that it runs in the background ignore it.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     with log.open("ab") as out:
         child = subprocess.Popen(
