@@ -56,7 +56,7 @@ impl Config {
         }
     }
 
-    /// The default of [`limits`](Self::limits).
+    /// What the field of this name has by default.
     pub(crate) fn limits() -> Limits {
         Limits { header_line: 1 << 20, headers: 10_000, head: 16 << 20, ..Limits::default() }
     }

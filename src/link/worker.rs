@@ -372,9 +372,7 @@ impl Worker {
             || self.ledger.running()
                 < 2 * self.config.prefetch as usize * self.config.destinations.len().max(1)
     }
-}
 
-impl Worker {
     /// What to do next.
     fn next_action(&mut self) -> Action {
         if let Some(action) = self.connection.action() {
