@@ -79,7 +79,7 @@ impl Config {
         }
     }
 
-    /// The default of [`limits`](Self::limits).
+    /// What the field of this name has by default.
     pub(crate) fn limits() -> Limits {
         Limits { header_line: 1 << 20, headers: 10_000, head: 16 << 20, body: 128 << 20 }
     }

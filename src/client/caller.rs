@@ -271,9 +271,7 @@ impl<W: Workload> Caller<W> {
         self.connection.end();
         self.over = true;
     }
-}
 
-impl<W: Workload> Caller<W> {
     /// What to do next.
     fn next_action(&mut self) -> Action {
         if let Some(action) = self.connection.action() {

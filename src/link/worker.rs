@@ -620,9 +620,7 @@ impl Worker {
     fn window(&self) -> usize {
         self.config.prefetch as usize * self.config.sources.len().max(1)
     }
-}
 
-impl Worker {
     /// The next to be served: suspects first, each alone.
     fn next_job(&mut self) -> Option<u64> {
         let busy = |job| self.ledger.get(job).is_some_and(|entry| entry.state.is_under_way());
