@@ -36,7 +36,7 @@ pub(crate) struct ConnectionConfig {
     pub(crate) priority: Option<Arc<Priority>>,
 }
 
-/// A connection that was up for so long was no failure.
+/// A connection that was up for so long was no failure, even if it had nothing to serve.
 const LASTING: Duration = Duration::from_secs(10);
 
 /// What a TLS port says to who comes without (RFC 8446 section 5.1).
@@ -104,6 +104,8 @@ pub(crate) struct Connection {
     delay: Duration,
     ever_up: bool,
     up_since: Option<Instant>,
+    /// The broker has confirmed what this connection is for.
+    served: bool,
     /// Counts sockets that came up: what was delivered on an earlier one is the broker's again.
     epoch: u64,
     dialect: Dialect,
@@ -140,6 +142,7 @@ impl Connection {
             delay,
             ever_up: false,
             up_since: None,
+            served: false,
             epoch: 0,
             dialect: Dialect::default(),
             peer: "".into(),
@@ -302,6 +305,11 @@ impl Connection {
         self.paused = paused;
     }
 
+    /// The broker has confirmed a reply: when this connection ends, the next is to be had at once.
+    pub(crate) fn served(&mut self) {
+        self.served = true;
+    }
+
     /// Gives the connection up because of what the peer did, and tries the next.
     pub(crate) fn fail(&mut self, why: String) {
         self.close(why, false);
@@ -383,7 +391,7 @@ impl Connection {
                     }
                     self.epoch += 1;
                     self.ever_up = true;
-                    self.up_since = Some(now);
+                    (self.up_since, self.served) = (Some(now), false);
                     self.watch(now);
                     self.events.push_back(Event::Up);
                 }
@@ -472,9 +480,10 @@ impl Connection {
                 Ok(()) => (format!("{peer} closed the connection"), false),
             },
         };
-        // One that did not last counts as another failure: a broker that lets us in and then throws us out,
-        // for what we ask or what it delivers, is not to be asked again and again without a pause.
-        if self.up_since.take().is_some_and(|since| now.saturating_duration_since(since) >= LASTING) {
+        // One that neither lasted nor served counts as another failure: a broker that lets us in and then throws
+        // us out, for what we ask or what it delivers, is not to be asked again and again without a pause.
+        let lasted = |since| now.saturating_duration_since(since) >= LASTING;
+        if self.up_since.take().is_some_and(|since| self.served || lasted(since)) {
             self.round = 0;
             self.delay = self.config.brokers.backoff.first();
             if self.address().priority {

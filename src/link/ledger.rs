@@ -256,6 +256,11 @@ impl Ledger {
         hasher.finish()
     }
 
+    /// All of them.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Messages of this connection that are being answered, or are about to be.
     pub(crate) fn under_way(&self) -> usize {
         self.entries.values().filter(|entry| entry.state.is_under_way()).count()

@@ -111,6 +111,9 @@ const GOODBYE: &str = "goodbye";
 /// ends it.
 const SUSPICIOUS: u32 = 3;
 const HOPELESS: u32 = 6;
+/// Messages that are not settled, where more than four times the prefetch: from a broker that ignores that we take
+/// no more. Those that run are fewer: while they are too many, nothing is read.
+const MOST: usize = 10_000;
 /// No retry waits longer than this.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(60);
 
@@ -199,6 +202,13 @@ impl Worker {
     }
 
     fn deliver(&mut self, now: Instant, message: Frame) {
+        if self.ledger.len() >= MOST.max(4 * self.window()) {
+            let why = format!(
+                "the broker ignores the prefetch, and has not confirmed {} replies",
+                self.ledger.len()
+            );
+            return self.connection.fail(why);
+        }
         // Draining: unacknowledged, it goes back to the broker when we leave.
         if self.phase == Phase::Serving {
             let suspicion = self.ledger.suspicion(&message);
@@ -423,7 +433,10 @@ impl Worker {
         } else if let Some((Receipt(job), part)) = Receipt::parse(id) {
             match (self.ledger.get(job).map(|entry| entry.state), part) {
                 (Some(State::Replied), Part::Last | Part::DeadLetter)
-                | (Some(State::Committing), Part::Commit) => self.settle(job),
+                | (Some(State::Committing), Part::Commit) => {
+                    self.connection.served();
+                    self.settle(job);
+                }
                 (Some(State::Acking), Part::Ack) => {
                     self.ledger.run(now, job);
                     self.ready(now, job);
@@ -559,7 +572,7 @@ impl Worker {
                 if now >= until {
                     tracing::warn!(
                         running = self.ledger.running(),
-                        "gave up waiting for what runs; the broker keeps those messages"
+                        "gave up waiting for what runs; the broker keeps what is not acknowledged"
                     );
                     self.leave_at_once();
                 } else if idle && self.connection.is_up() {

@@ -123,6 +123,22 @@ fn a_message_that_ends_each_connection_does_not_make_a_hot_loop() {
 }
 
 #[test]
+fn a_connection_that_served_is_no_failure_however_short_it_was() {
+    let mut bench = Bench::new("failover:(stomp://a)?initialReconnectDelay=100");
+    for n in 0..10 {
+        bench.come_up();
+        bench.message(&format!("m{n}"));
+        let job = bench.reply();
+        bench.sent();
+        bench.receipt(&format!("job-{job}"));
+        bench.lose();
+        let delay = bench.until.unwrap() - bench.now;
+        assert!(delay <= SECOND / 10, "{n}: {delay:?}");
+        bench.pass(delay);
+    }
+}
+
+#[test]
 fn tries_the_next_broker_only_after_a_pause_however_short_the_uri_has_it() {
     let mut bench = Bench::new("failover:(stomp://a)?initialReconnectDelay=0&maxReconnectDelay=1000");
     for _ in 0..20 {

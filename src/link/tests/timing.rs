@@ -193,6 +193,23 @@ fn no_more_is_in_hand_than_twice_the_prefetch_whatever_the_broker_sends() {
 }
 
 #[test]
+fn a_broker_that_ignores_the_prefetch_and_confirms_nothing_is_left() {
+    let mut bench = Bench::up("stomp://h");
+    let mut sent = 0;
+    while bench.socket {
+        bench.message("m");
+        sent += 1;
+        if bench.socket {
+            bench.reply();
+            bench.commands();
+        }
+    }
+    assert_eq!(sent, 10_001);
+    bench.pass(SECOND);
+    assert_eq!(bench.connects.len(), 2, "and the next is tried");
+}
+
+#[test]
 fn what_has_expired_is_acknowledged_and_never_served() {
     for (server, header) in [("ActiveMQ/5.17.2", "expires"), ("RabbitMQ/3.10.8", "expiration")] {
         let mut bench = Bench::new("stomp://h");
