@@ -71,7 +71,8 @@ impl<R: Reactor> Dispatcher<R> {
         served.into_iter().map(|(source, app)| (source.clone(), Arc::clone(app))).unzip()
     }
 
-    /// Serves on this thread until `stop`, and then until what runs is answered and acknowledged.
+    /// Serves on this thread until `stop`, and then until what runs is answered and acknowledged. Where it gives up
+    /// by itself, it asks for `stop`, too: what runs is waited for as at any stop, and whoever goes by it hears of it.
     ///
     /// # Errors
     /// Where the reactor cannot run, the broker refuses the login at the first connection, or the

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stomp_wsgi::app::{AppError, Reply};
-use stomp_wsgi::config::Config;
+use stomp_wsgi::config::{Config, DeliveryMode};
 use stomp_wsgi::dispatcher::Dispatcher;
 use stomp_wsgi::http::{Head, Request, Status};
 use stomp_wsgi::reactors::{Action, End, Input, Job, Link, OUTBOX_HIGH_WATER, Output, Reactor, Stop};
@@ -43,6 +43,12 @@ pub fn check(data: &[u8]) {
     config.limits = LIMITS;
     config.policy.max_attempts = 3;
     config.mapping.max_reply = 2048;
+    config.delivery = match options >> 4 & 3 {
+        1 => DeliveryMode::AtMostOnce,
+        2 => DeliveryMode::Transactional,
+        _ => DeliveryMode::AtLeastOnce,
+    };
+    config.request_timeout = (options & 64 != 0).then_some(Duration::from_secs(5));
     let reactor = Script { octets: RefCell::new(octets), inline: options & 8 != 0 };
     // Refused, or tried as often as was asked: both are ends that it may come to.
     let _ = Dispatcher::new(config, Arc::new(app), reactor).run(&Stop::new());
@@ -118,6 +124,8 @@ struct Seat {
     session: Option<Session>,
     delivered: usize,
     acknowledged: usize,
+    /// Between BEGIN and COMMIT.
+    within: bool,
     /// Receipts that the link asked for.
     receipts: VecDeque<Vec<u8>>,
 }
@@ -148,6 +156,7 @@ impl Seat {
             session: None,
             delivered: 0,
             acknowledged: 0,
+            within: false,
             receipts: VecDeque::new(),
         };
         seat.poll();
@@ -276,7 +285,7 @@ impl Seat {
             self.greeted = false;
             self.outbox.clear();
             self.receipts.clear();
-            (self.delivered, self.acknowledged) = (0, 0);
+            (self.delivered, self.acknowledged, self.within) = (0, 0, false);
             let config = SessionConfig { limits: LIMITS, ..SessionConfig::default() };
             self.session = Some(Session::connect(&config, self.now, &mut Vec::new()));
             self.give(Input::Connected);
@@ -385,6 +394,10 @@ impl Seat {
         let count = |name: &str| frame.headers.iter().filter(|(known, _)| *known == name.as_bytes()).count();
         match frame.command {
             Command::Subscribe | Command::Disconnect => {}
+            Command::Begin | Command::Commit => {
+                self.within = !self.within;
+                assert_eq!(self.within, frame.command == Command::Begin, "one transaction at a time");
+            }
             Command::Ack => {
                 self.acknowledged += 1;
                 assert!(self.acknowledged <= self.delivered, "an ACK for each message, and no more");
@@ -392,8 +405,9 @@ impl Seat {
             Command::Send => {
                 assert_eq!((count("destination"), count("receipt")), (1, 1));
                 assert_ne!(frame.headers.text("destination"), Some(CONSUMED), "no reply becomes a request");
-                let injected = ["transaction", "redelivered", "ack", "subscription"].map(count);
-                assert_eq!(injected, [0; 4], "no header but ours");
+                assert_eq!(count("transaction"), usize::from(self.within));
+                let injected = ["redelivered", "ack", "subscription"].map(count);
+                assert_eq!(injected, [0; 3], "no header but ours");
             }
             other => panic!("a worker sends no {other}"),
         }
