@@ -40,18 +40,21 @@ def killed_at(command: str, passes: bool, run: Run) -> Iterator[None]:
         run.server.start()
 
 
-#: The frame at which the server dies, and whether that frame still passes.
+TRANSACTIONAL = ("--delivery", "transactional")
+#: The frame at which the server dies, whether that frame still passes, and how the server was started.
 POINTS = {
-    "before the app": ("MESSAGE", False),
-    "after the reply left it": ("SEND", False),
-    "after the broker had the reply": ("SEND", True),
-    "before the RECEIPT": ("RECEIPT", False),
-    "after the RECEIPT": ("ACK", False),
-    "after the ACK": ("ACK", True),
+    "before the app": ("MESSAGE", False, ()),
+    "after the reply left it": ("SEND", False, ()),
+    "after the broker had the reply": ("SEND", True, ()),
+    "before the RECEIPT": ("RECEIPT", False, ()),
+    "after the RECEIPT": ("ACK", False, ()),
+    "after the ACK": ("ACK", True, ()),
+    "before the COMMIT": ("COMMIT", False, TRANSACTIONAL),
+    "after the COMMIT": ("COMMIT", True, TRANSACTIONAL),
 }
-for point, (command, passes) in POINTS.items():
+for point, (command, passes, options) in POINTS.items():
     play = functools.partial(killed_at, command, passes)
-    FAULTS[f"server killed {point}"] = Fault(f"server killed {point}", play, bound=5, twice=IN_HAND)
+    FAULTS[f"server killed {point}"] = Fault(f"server killed {point}", play, bound=5, twice=IN_HAND, options=options)
 
 
 @fault("server killed in the app", bound=5, twice=IN_HAND, dies=lambda run, n: n in [int(s * run.requests) for s in SHARES])
