@@ -7,7 +7,7 @@ use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime},
@@ -53,6 +53,8 @@ pub(crate) struct Delivered {
     pub(crate) broker: Arc<str>,
     pub(crate) receipt: Receipt,
     pub(crate) progress: Arc<Progress>,
+    /// When it came; it may have been tried before.
+    pub(crate) since: Instant,
     /// The broker counts expiry from when it got a message, and not by the clock (RabbitMQ).
     pub(crate) relative_expiry: bool,
     /// The server stops: what has not begun is left to the broker.
@@ -65,8 +67,8 @@ pub(crate) struct Progress {
     since: Instant,
     /// [`WAITING`], [`CANCELLED`], or the microseconds after `since` at which it began.
     begun: AtomicU64,
-    /// Its output is a dead letter.
-    buried: AtomicBool,
+    /// Why its message became a dead letter.
+    buried: OnceLock<String>,
 }
 
 const WAITING: u64 = u64::MAX;
@@ -85,7 +87,7 @@ pub(crate) enum Begun {
 impl Progress {
     /// A job that was made `now`.
     pub(crate) fn new(now: Instant) -> Self {
-        Self { since: now, begun: AtomicU64::new(WAITING), buried: AtomicBool::new(false) }
+        Self { since: now, begun: AtomicU64::new(WAITING), buried: OnceLock::new() }
     }
 
     /// Whether the job may begin. It may not where nobody waits any more.
@@ -116,9 +118,14 @@ impl Progress {
         self.begun.load(Ordering::Relaxed) == CANCELLED
     }
 
-    /// Whether the job's output is a dead letter.
-    pub(crate) fn is_buried(&self) -> bool {
-        self.buried.load(Ordering::Relaxed)
+    /// What is sent of it is a dead letter, for the first of the reasons given.
+    pub(crate) fn bury(&self, reason: &str) {
+        self.buried.get_or_init(|| reason.to_owned());
+    }
+
+    /// Why, if it is.
+    pub(crate) fn buried(&self) -> Option<&str> {
+        self.buried.get().map(String::as_str)
     }
 
     fn waited(&self, now: Instant) -> Duration {
@@ -264,14 +271,14 @@ impl Service {
     }
 
     fn request(&self, delivered: &Delivered, now: Instant) -> Result<Request, Rejected> {
-        let Delivered { message, broker, progress, .. } = delivered;
+        let Delivered { message, broker, .. } = delivered;
         let mut request = self.mapping.request(message, broker, delivered.attempt);
         if delivered.relative_expiry {
             let delivery = match &mut request {
                 Ok(request) => &mut request.delivery,
                 Err(rejected) => &mut rejected.delivery,
             };
-            delivery.expire_relatively(progress.waited(now), SystemTime::now());
+            delivery.expire_relatively(now.saturating_duration_since(delivered.since), SystemTime::now());
         }
         request
     }
@@ -296,7 +303,7 @@ impl Service {
     }
 
     fn bury(&self, delivered: &Delivered, reason: &str) -> Vec<u8> {
-        delivered.progress.buried.store(true, Ordering::Relaxed);
+        delivered.progress.bury(reason);
         self.dead_letter(delivered.version, &delivered.message, reason, delivered.receipt)
     }
 

@@ -98,8 +98,9 @@ pub(crate) struct Connection {
     plain: Vec<u8>,
     events: VecDeque<Event>,
     random: fastrand::Rng,
-    /// Which address is next; the list is walked once per round.
+    /// Which address is next, and which was the first: the list is walked once per round.
     next: usize,
+    first: usize,
     round: u32,
     delay: Duration,
     ever_up: bool,
@@ -138,6 +139,7 @@ impl Connection {
             events: VecDeque::new(),
             random,
             next: 0,
+            first: 0,
             round: 0,
             delay,
             ever_up: false,
@@ -482,19 +484,22 @@ impl Connection {
         };
         // One that neither lasted nor served counts as another failure: a broker that lets us in and then throws
         // us out, for what we ask or what it delivers, is not to be asked again and again without a pause.
-        let lasted = |since| now.saturating_duration_since(since) >= LASTING;
-        if self.up_since.take().is_some_and(|since| self.served || lasted(since)) {
+        let since = self.up_since.take();
+        let lasted = since.is_some_and(|since| now.saturating_duration_since(since) >= LASTING);
+        if lasted && self.address().priority {
+            self.patience = CHECK;
+        }
+        let begins = lasted || since.is_some() && self.served;
+        if begins {
             self.round = 0;
             self.delay = self.config.brokers.backoff.first();
-            if self.address().priority {
-                self.patience = CHECK;
-            }
         }
         let retry_in = if std::mem::take(&mut self.returning) {
             self.next = self.next.next_multiple_of(self.config.brokers.addresses.len());
+            self.first = self.next;
             Some(Duration::ZERO)
         } else {
-            self.next_attempt()
+            self.next_attempt(begins)
         };
         let why = match retry_in {
             None if self.round > 1 => format!("{why}; gave up after {} attempts", self.round),
@@ -510,18 +515,26 @@ impl Connection {
         self.events.push_back(Event::Down(Down { why, refused, retry_in }));
     }
 
-    /// The delay until the next attempt: none within a round over the list, then a growing one.
-    fn next_attempt(&mut self) -> Option<Duration> {
+    /// The delay until the next attempt: none within a round over the list, then a growing one. What ends a good
+    /// connection `begins` the first round.
+    fn next_attempt(&mut self, begins: bool) -> Option<Duration> {
         self.next += 1;
-        if self.next % self.config.brokers.addresses.len() != 0 {
+        if begins {
+            self.first = self.next;
+        }
+        let len = self.config.brokers.addresses.len();
+        let tried = self.next - self.first;
+        if tried % len != 0 || begins && len > 1 {
             return Some(Duration::ZERO);
         }
         let backoff = &self.config.brokers.backoff;
-        self.round += 1;
-        let limit =
-            if self.ever_up { backoff.attempts } else { backoff.startup_attempts.or(backoff.attempts) };
-        if limit.is_some_and(|limit| self.round >= limit) {
-            return None;
+        if !begins {
+            self.round += 1;
+            let limit =
+                if self.ever_up { backoff.attempts } else { backoff.startup_attempts.or(backoff.attempts) };
+            if limit.is_some_and(|limit| self.round >= limit) {
+                return None;
+            }
         }
         // At random, so that a cluster's clients do not all come back at once.
         let delay = self.delay.max(SHORTEST);

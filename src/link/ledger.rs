@@ -42,6 +42,7 @@ pub(crate) struct Entry {
     pub(crate) acknowledged: bool,
     /// Messages of its reply that were sent before the last.
     pub(crate) blocks: u64,
+    pub(crate) delivered: Instant,
     /// When it was last heard of, where that is later than its beginning.
     heard: Instant,
     pub(crate) progress: Arc<Progress>,
@@ -53,6 +54,8 @@ pub(crate) enum State {
     Held,
     /// Its ACK was sent first; the RECEIPT of that is awaited.
     Acking,
+    /// It ended so many connections that it is to be dead-lettered, when its turn comes.
+    Condemned,
     /// A job has it.
     Running,
     /// A job has it, has taken too long, and whatever becomes of it, it has failed.
@@ -85,7 +88,7 @@ pub(crate) struct Ledger {
     /// Entries that wait for a RECEIPT, and those that wait to be tried again.
     waiting: usize,
     retrying: usize,
-    /// How often the broker ended the connection over what we sent, while this message's answer was under way.
+    /// How much speaks for each message that its answer ended connections, by its identity.
     suspects: HashMap<u64, u32>,
     hasher: RandomState,
 }
@@ -109,6 +112,7 @@ impl Ledger {
             busy: state == State::Running,
             acknowledged: false,
             blocks: 0,
+            delivered: now,
             heard: now,
             progress: Arc::new(Progress::new(now)),
         };
@@ -158,6 +162,7 @@ impl Ledger {
             entry.attempt += u32::from(entry.state.retries());
             entry.heard = now;
             entry.progress = Arc::new(Progress::new(now));
+            debug_assert!(!entry.busy, "one job at a time");
             entry.busy = true;
             self.busy += 1;
         }
@@ -208,8 +213,8 @@ impl Ledger {
         self.entries.values().filter_map(|entry| entry.deadline(timeout)).min()
     }
 
-    /// The broker complains, and does not say of what: it may be any answer that it has not confirmed.
-    pub(crate) fn suspect(&mut self) {
+    /// The connection ends, and nobody says over what: it may be any answer that is not confirmed.
+    pub(crate) fn suspect(&mut self, weight: u32) {
         if self.suspects.len() > SUSPECTS {
             self.suspects.clear();
         }
@@ -217,11 +222,11 @@ impl Ledger {
         // Once, however many there are that look the same.
         let identities: HashSet<u64> = under_way.map(|entry| self.identity(&entry.message)).collect();
         for identity in identities {
-            *self.suspects.entry(identity).or_default() += 1;
+            *self.suspects.entry(identity).or_default() += weight;
         }
     }
 
-    /// How often that happened while this message was being answered.
+    /// How much of that this message had.
     pub(crate) fn suspicion(&self, message: &Frame) -> u32 {
         if self.suspects.is_empty() {
             return 0;
@@ -261,9 +266,9 @@ impl Ledger {
         self.entries.len()
     }
 
-    /// Messages of this connection that are being answered, or are about to be.
-    pub(crate) fn under_way(&self) -> usize {
-        self.entries.values().filter(|entry| entry.state.is_under_way()).count()
+    /// Whether answers are on their way.
+    pub(crate) fn is_answering(&self) -> bool {
+        self.entries.values().any(|entry| matches!(entry.state, State::Replied | State::Committing))
     }
 
     /// Jobs that have not ended.
@@ -298,8 +303,12 @@ impl Ledger {
 
     /// Gives back what waits to be run again: unacknowledged, the broker keeps it.
     pub(crate) fn abandon_retries(&mut self) {
-        self.entries.retain(|_, entry| !entry.state.retries());
-        self.retrying = 0;
+        let retrying = self.entries.iter().filter(|(_, entry)| entry.state.retries());
+        for job in retrying.map(|(job, _)| *job).collect::<Vec<_>>() {
+            if let Some(entry) = self.remove(job) {
+                self.outlive(job, entry);
+            }
+        }
     }
 }
 
@@ -308,9 +317,9 @@ impl State {
         matches!(self, Self::Acking | Self::Replied | Self::Committing)
     }
 
-    /// Served, or its answer not confirmed.
+    /// It may be answered, or its answer is not confirmed.
     pub(crate) fn is_under_way(self) -> bool {
-        matches!(self, Self::Running | Self::Late | Self::Replied | Self::Committing)
+        matches!(self, Self::Running | Self::Replied | Self::Committing)
     }
 
     fn retries(self) -> bool {

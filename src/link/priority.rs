@@ -53,6 +53,8 @@ impl Probe {
     pub(crate) fn new(mut config: ConnectionConfig, now: Instant) -> Option<Self> {
         let priority = config.priority.take()?;
         config.brokers.addresses.retain(|address| address.priority);
+        // Under the worker's name it would not be let in beside it.
+        config.client_id = None;
         config.brokers.backoff.attempts = Some(1);
         config.brokers.backoff.startup_attempts = Some(1);
         Some(Self { config, priority, connection: None, next: now + CHECK, over: false })

@@ -70,11 +70,11 @@ pub(crate) struct Worker {
     ledger: Ledger,
     /// Messages whose jobs are still to be handed out, in order.
     ready: VecDeque<u64>,
-    /// Those under suspicion: each is served, or dead-lettered, when nothing else is in hand, so that what it
-    /// does to the connection is held against nobody else.
+    /// Those under suspicion: each is served, or dead-lettered, while no other answer is on its way, so that what
+    /// it does to the connection is held against nobody else.
     suspects: VecDeque<u64>,
-    /// The one of them that is in hand.
-    alone: Option<u64>,
+    /// The one of them that is in hand, and until when the others wait for it.
+    alone: Option<(u64, Instant)>,
     /// At most once: messages that are not acknowledged yet, in order.
     held: VecDeque<u64>,
     phase: Phase,
@@ -83,7 +83,8 @@ pub(crate) struct Worker {
     fatal: Fatal,
     span: tracing::Span,
     was_up: bool,
-    was_subscribed: bool,
+    /// The sources that a broker once let us subscribe to.
+    was_subscribed: Vec<bool>,
     /// The earliest retry.
     retry: Option<Instant>,
     /// When to look next for requests that take too long.
@@ -107,10 +108,16 @@ enum Phase {
 /// How long DISCONNECT waits for its RECEIPT.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 const GOODBYE: &str = "goodbye";
-/// A message is dead-lettered when the connection ended over its reply so often, and given up when even that
-/// ends it.
-const SUSPICIOUS: u32 = 3;
-const HOPELESS: u32 = 6;
+/// What speaks against a message whose answer is not confirmed when the connection ends: an ERROR, and the end.
+const BY_ERROR: u32 = 3;
+const BY_END: u32 = 1;
+/// With so much against it a message is served alone; with so much it is dead-lettered (three ERRORs, or nine ends
+/// without a word); and when that goes on over its dead letter, it is given up.
+const SUSPECT: u32 = 3;
+const CONDEMNED: u32 = 9;
+const HOPELESS: u32 = 21;
+/// How long others wait for one that is served alone.
+const ALONE: Duration = Duration::from_secs(10);
 /// Messages that are not settled, where more than four times the prefetch: from a broker that ignores that we take
 /// no more. Those that run are fewer: while they are too many, nothing is read.
 const MOST: usize = 10_000;
@@ -123,7 +130,6 @@ impl Worker {
         let span = tracing::info_span!("link", broker = %config.connection.brokers, number = config.number);
         Self {
             connection: Connection::new(config.connection.clone()),
-            config,
             service,
             ledger: Ledger::default(),
             ready: VecDeque::new(),
@@ -135,9 +141,10 @@ impl Worker {
             fatal,
             span,
             was_up: false,
-            was_subscribed: false,
+            was_subscribed: vec![false; config.sources.len()],
             retry: None,
             look: None,
+            config,
         }
     }
 
@@ -148,7 +155,7 @@ impl Worker {
             Event::Receipt(id) => self.receipt(now, &id),
             Event::Error(frame) => self.error(now, &frame),
             Event::Return => self.go_back(now),
-            Event::Down(down) => self.down(&down),
+            Event::Down(down) => self.down(now, &down),
         }
     }
 
@@ -213,15 +220,15 @@ impl Worker {
         if self.phase == Phase::Serving {
             let suspicion = self.ledger.suspicion(&message);
             let first = match suspicion {
-                SUSPICIOUS.. => State::Replied,
-                0 if self.config.delivery == DeliveryMode::AtMostOnce => State::Held,
+                CONDEMNED.. => State::Condemned,
+                ..SUSPECT if self.config.delivery == DeliveryMode::AtMostOnce => State::Held,
                 _ => State::Running,
             };
             let job = self.ledger.deliver(now, message, self.connection.epoch(), first);
             match suspicion {
-                0 if first == State::Held => self.held.push_back(job),
-                0 => self.ready(now, job),
-                1..HOPELESS => self.suspects.push_back(job),
+                ..SUSPECT if first == State::Held => self.held.push_back(job),
+                ..SUSPECT => self.ready.push_back(job),
+                SUSPECT..HOPELESS => self.suspects.push_back(job),
                 _ => {
                     tracing::error!(
                         "dropped a message: its reply, and its dead letter, ended the connection each time"
@@ -229,12 +236,12 @@ impl Worker {
                     self.settle(job);
                 }
             }
+            self.keep_an_eye(now);
         }
     }
 
-    /// Has a job handed out, and an eye kept on it.
-    fn ready(&mut self, now: Instant, job: u64) {
-        self.ready.push_back(job);
+    /// On requests that may take too long.
+    fn keep_an_eye(&mut self, now: Instant) {
         if self.look.is_none() {
             self.look = self.config.request_timeout.and_then(|timeout| now.checked_add(timeout));
         }
@@ -261,6 +268,7 @@ impl Worker {
             broker: Arc::clone(self.connection.peer()),
             receipt: Receipt(job),
             progress: Arc::clone(&entry.progress),
+            since: entry.delivered,
             relative_expiry: self.connection.dialect().expires_relatively(),
             // One that is acknowledged can be left to nobody.
             stopping: if entry.acknowledged { Arc::default() } else { Arc::clone(&self.stopping) },
@@ -291,7 +299,7 @@ impl Worker {
             }
             (State::Running, Some(End::Done)) if bytes.is_empty() => self.settle(job),
             (State::Running, Some(End::Done)) => {
-                let buried = entry.progress.is_buried();
+                let buried = entry.progress.buried().is_some();
                 self.answer(job, bytes, buried);
             }
             (State::Running | State::Late, Some(_)) => self.failed(now, job),
@@ -402,6 +410,7 @@ impl Worker {
     fn bury(&mut self, job: u64, reason: &str) {
         let Some(entry) = self.ledger.get(job) else { return };
         let version = self.connection.version();
+        entry.progress.bury(reason);
         let frame = self.service.dead_letter(version, &entry.message, reason, Receipt(job));
         self.connection.push(frame);
         self.ledger.set(job, State::Replied);
@@ -438,29 +447,36 @@ impl Worker {
                     self.settle(job);
                 }
                 (Some(State::Acking), Part::Ack) => {
-                    self.ledger.run(now, job);
-                    self.ready(now, job);
+                    self.run(now, job);
                 }
                 _ => {}
             }
-        } else if let Some(id) = std::str::from_utf8(id).ok().and_then(|id| id.strip_prefix("subscribe-")) {
-            self.was_subscribed = true;
-            let destination = self.source(id).map(|source| &*source.destination);
-            tracing::info!(destination, prefetch = self.config.prefetch, "subscribed");
+        } else if let Some(id) = self.subscription(id) {
+            self.was_subscribed[id] = true;
+            let destination = &self.config.sources[id].destination;
+            tracing::info!(%destination, prefetch = self.config.prefetch, "subscribed");
         }
     }
 
-    /// The source whose subscription has this id.
-    fn source(&self, id: &str) -> Option<&Source> {
-        id.parse().ok().and_then(|id: usize| self.config.sources.get(id))
+    /// Has a job handed out that waited for something.
+    fn run(&mut self, now: Instant, job: u64) {
+        self.ledger.run(now, job);
+        self.ready.push_back(job);
+        self.keep_an_eye(now);
+    }
+
+    /// Which of our SUBSCRIBEs this receipt is for.
+    fn subscription(&self, receipt: &[u8]) -> Option<usize> {
+        let id = std::str::from_utf8(receipt).ok()?.strip_prefix("subscribe-")?.parse().ok()?;
+        (id < self.config.sources.len()).then_some(id)
     }
 
     /// The source that this ERROR refuses, where it will do so each time: its options are to blame.
     fn refused(&self, frame: &Frame) -> Option<&Source> {
-        let id = frame.headers.text("receipt-id")?.strip_prefix("subscribe-")?;
-        let source = self.source(id)?;
+        let id = self.subscription(frame.headers.get("receipt-id")?)?;
+        let source = &self.config.sources[id];
         let optional = source.selector.is_some() || source.durable.is_some();
-        (optional && !self.was_subscribed).then_some(source)
+        (optional && !self.was_subscribed[id]).then_some(source)
     }
 
     fn error(&mut self, now: Instant, frame: &Frame) {
@@ -477,7 +493,7 @@ impl Worker {
             let Some(entry) = self.ledger.get(job) else { return };
             entry.progress.cancel();
             if part == Part::DeadLetter {
-                tracing::error!(error = %said, "the broker refused a dead letter; the message will be tried again");
+                tracing::error!(error = %said, "the broker refused a dead letter; it will be sent again");
                 self.retry_at(job, now + MAX_RETRY_DELAY);
             } else {
                 tracing::warn!(job, error = %said, "a reply could not be delivered: the requester has gone");
@@ -487,28 +503,37 @@ impl Worker {
             }
             return;
         }
-        self.ledger.suspect();
+        self.ledger.suspect(BY_ERROR);
         self.connection.fail(format!("the broker reported an error: {said}"));
     }
 
-    fn down(&mut self, down: &Down) {
+    fn down(&mut self, now: Instant, down: &Down) {
+        if self.phase == Phase::Serving {
+            self.ledger.suspect(BY_END);
+        }
         self.give_back();
         let running = self.ledger.running();
         self.ledger.lost();
         (self.retry, self.look) = (None, None);
-        let fatal = down.refused && !self.was_up || down.retry_in.is_none();
+        // Where there is another broker at once, that one may have us.
+        let refused = down.refused && !self.was_up && down.retry_in != Some(Duration::ZERO);
+        let fatal = refused || down.retry_in.is_none();
         if self.returns() {
             self.phase = Phase::Serving;
         }
         if self.phase != Phase::Serving {
             tracing::warn!(why = %down.why, "lost the broker while draining");
-            self.leave_at_once();
+            self.connection.end();
+            if !matches!(self.phase, Phase::Draining(_)) {
+                self.leave_at_once();
+            }
         } else if fatal {
             if running > 0 {
                 tracing::error!(why = %down.why, running, "not trying again; waiting for what runs");
             }
             self.fatal.set(down.why.clone());
-            self.leave_at_once();
+            self.connection.end();
+            self.phase = Phase::Draining(now + self.config.drain_timeout);
         } else {
             let retry_in = down.retry_in.unwrap_or_default();
             let retry_in_ms = retry_in.as_millis();
@@ -609,8 +634,11 @@ impl Worker {
     fn retry_due(&mut self, now: Instant) {
         if self.retry.is_some_and(|at| at <= now) {
             for job in self.ledger.due(now) {
-                self.ledger.run(now, job);
-                self.ready(now, job);
+                let progress = self.ledger.get(job).map(|entry| Arc::clone(&entry.progress));
+                match progress.as_ref().and_then(|progress| progress.buried()) {
+                    Some(reason) => self.bury(job, reason),
+                    None => self.run(now, job),
+                }
             }
             self.retry = self.ledger.next_retry();
         }
@@ -634,27 +662,32 @@ impl Worker {
         self.config.prefetch as usize * self.config.sources.len().max(1)
     }
 
-    /// The next to be served: suspects first, each alone.
+    /// Lets the next suspect go, when nobody can be blamed with it.
+    fn isolate(&mut self, now: Instant) {
+        if let Some((job, until)) = self.alone {
+            if now < until && self.ledger.get(job).is_some_and(|entry| entry.state.is_under_way()) {
+                return;
+            }
+            self.alone = None;
+        }
+        if self.suspects.is_empty() || self.ledger.is_answering() {
+            return;
+        }
+        let Some(job) = self.suspects.pop_front() else { return };
+        self.alone = Some((job, now + ALONE));
+        match self.ledger.get(job).map(|entry| entry.state) {
+            Some(State::Condemned) => self.bury(job, "its reply ended the connection each time"),
+            _ => self.ready.push_front(job),
+        }
+    }
+
+    /// The next to be served; while one is to be alone, only that.
     fn next_job(&mut self) -> Option<u64> {
-        let busy = |job| self.ledger.get(job).is_some_and(|entry| entry.state.is_under_way());
-        if self.alone.is_some_and(busy) {
-            return None;
-        }
-        self.alone = None;
-        if self.suspects.is_empty() {
-            return self.ready.pop_front();
-        }
-        if self.ledger.under_way() > self.ready.len() + self.suspects.len() {
-            return None;
-        }
-        let job = self.suspects.pop_front()?;
-        self.alone = Some(job);
-        let message = &self.ledger.get(job)?.message;
-        if self.ledger.suspicion(message) < SUSPICIOUS {
-            return Some(job);
-        }
-        self.bury(job, "its reply ended the connection each time");
-        None
+        let free = match self.alone {
+            Some((job, _)) => self.ready.front() == Some(&job),
+            None => self.suspects.is_empty(),
+        };
+        if free { self.ready.pop_front() } else { None }
     }
 
     /// What to do next.
@@ -674,7 +707,9 @@ impl Worker {
             Phase::Draining(at) | Phase::Leaving(at) | Phase::Returning(at) | Phase::Parting(at) => Some(at),
             _ => None,
         };
-        let until = [self.connection.deadline(), phase, self.retry, self.look].into_iter().flatten().min();
+        let alone = self.alone.map(|(_, until)| until);
+        let timers = [self.connection.deadline(), phase, self.retry, self.look, alone];
+        let until = timers.into_iter().flatten().min();
         Action::Wait { until, read: self.reads() }
     }
 }
@@ -696,6 +731,7 @@ impl Link for Worker {
         self.retry_due(now);
         self.overdue(now);
         self.acknowledge_first();
+        self.isolate(now);
         self.connection.pause(now, !self.reads());
         self.drain(now);
     }

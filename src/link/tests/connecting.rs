@@ -97,6 +97,44 @@ fn gives_up_after_the_configured_attempts() {
 }
 
 #[test]
+fn every_broker_is_tried_as_often_after_a_loss() {
+    for (uri, rounds) in [
+        ("failover:(stomp://a,stomp://b)?randomize=false&maxReconnectAttempts=1", vec!["b", "a"]),
+        ("failover:(stomp://a,stomp://b)?randomize=false&maxReconnectAttempts=2", vec!["b", "a", "b", "a"]),
+        ("failover:(stomp://a)?maxReconnectAttempts=1", vec!["a"]),
+    ] {
+        let mut bench = Bench::up(uri);
+        bench.pass(5 * SECOND);
+        bench.bytes(b"\n");
+        bench.pass(5 * SECOND);
+        bench.lose();
+        let mut tried = Vec::new();
+        while !bench.finished {
+            if bench.connects.len() == 1 + tried.len() {
+                bench.pass(bench.until.unwrap() - bench.now);
+            }
+            tried.push(bench.connects.last().unwrap().split(':').next().unwrap().to_owned());
+            bench.give(Input::Closed(Err(io::ErrorKind::ConnectionRefused.into())));
+        }
+        assert_eq!(tried, rounds, "{uri}");
+    }
+}
+
+#[test]
+fn a_first_broker_that_refuses_does_not_keep_it_from_the_next() {
+    let refusal = b"ERROR\nmessage:User name [x] or password is invalid.\n\n\0";
+    let mut bench = Bench::new("failover:(stomp://a,stomp://b)?randomize=false");
+    for broker in ["a:61613", "b:61613"] {
+        assert!(!bench.finished);
+        assert_eq!(bench.connects.last().unwrap(), broker);
+        bench.socket = true;
+        bench.give(Input::Connected);
+        bench.bytes(refusal);
+    }
+    assert!(bench.finished, "none will have us");
+}
+
+#[test]
 fn what_failed_to_connect_is_said_with_what_to_do() {
     let mut bench = Bench::new("failover:(stomp://u:secret@h)?startupMaxReconnectAttempts=1");
     bench.give(Input::Closed(Err(io::ErrorKind::ConnectionRefused.into())));

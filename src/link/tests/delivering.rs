@@ -80,6 +80,27 @@ fn at_most_once_serves_what_is_acknowledged_even_if_the_connection_is_lost() {
 }
 
 #[test]
+fn at_most_once_serves_what_is_acknowledged_even_if_the_broker_is_gone_for_good() {
+    for attempts in ["", "?maxReconnectAttempts=1"] {
+        let mut bench = Bench::with(&format!("failover:(stomp://h){attempts}"), |config| {
+            config.delivery = DeliveryMode::AtMostOnce;
+        });
+        bench.come_up();
+        bench.notify("m1");
+        acknowledged(&mut bench);
+        bench.lose();
+        if attempts.is_empty() {
+            bench.give(Input::Stop);
+        }
+        bench.pass(SECOND);
+        bench.give(Input::Closed(Err(io::ErrorKind::ConnectionRefused.into())));
+        assert!(!bench.finished, "{attempts}");
+        bench.work();
+        assert_eq!((bench.finished, bench.calls.load(Ordering::SeqCst)), (true, 1), "{attempts}");
+    }
+}
+
+#[test]
 fn at_most_once_tries_once() {
     let mut bench = bench(DeliveryMode::AtMostOnce);
     bench.notify("m1");

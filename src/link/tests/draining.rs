@@ -80,7 +80,9 @@ fn an_attempt_that_nobody_was_asked_for_is_not_closed() {
     bench.socket = false;
     bench.link.handle(bench.now, Input::Closed(Err(io::ErrorKind::ConnectionReset.into())));
     let action = bench.link.poll();
-    assert!(matches!(action, Action::Finished), "neither Connect nor Close: {action:?}");
+    assert!(matches!(action, Action::Wait { .. }), "neither Connect nor Close: {action:?}");
+    bench.end(End::Failed);
+    assert!(bench.finished, "when nothing runs any more");
 }
 
 #[test]

@@ -80,23 +80,55 @@ fn malformed_frames_cost_the_connection_and_nothing_else() {
     }
 }
 
+/// What is sent next: the dead letter of the one message there is.
+fn dead_letter(bench: &mut Bench) -> (String, String) {
+    let dead = bench.sent().remove(0);
+    assert_eq!(dead.headers.text("destination"), Some("/queue/DLQ.a"));
+    let text = |name| dead.headers.text(name).expect("it has one").to_owned();
+    (text("receipt"), text("message-failed"))
+}
+
 #[test]
-fn a_refused_dead_letter_is_never_acknowledged() {
+fn a_refused_dead_letter_is_sent_again_and_its_message_not_served_again() {
     let mut bench = Bench::up("stomp://h");
-    bench.message("m1");
-    let job = bench.jobs[0].id();
-    bench.reply();
-    bench.sent();
-    bench.bytes(format!("ERROR\nreceipt-id:job-{job}/dead\nmessage:no\n\n\0").as_bytes());
-    bench.receipt(&format!("job-{job}/dead"));
-    assert!(bench.sent().is_empty());
-    // It is not forgotten: unacknowledged for ever, it would use up the broker's window.
-    for _ in 0..7 {
-        bench.pass(9 * SECOND);
-        bench.bytes(b"\n");
-        bench.sent();
+    bench.message_with("m1", &[("http_requestMethod", "G E T"), ("http_requestUrl", "/")]);
+    bench.work();
+    let (receipt, reason) = dead_letter(&mut bench);
+    for _ in 0..3 {
+        bench.bytes(format!("ERROR\nreceipt-id:{receipt}\nmessage:no\n\n\0").as_bytes());
+        bench.receipt(&receipt);
+        assert!(bench.sent().is_empty(), "what was refused is not acknowledged");
+        bench.idle(59);
+        assert!(bench.sent().is_empty());
+        bench.idle(1);
+        assert_eq!(dead_letter(&mut bench), (receipt.clone(), reason.clone()));
+        assert!(bench.jobs.is_empty());
     }
-    assert_eq!(bench.jobs.len(), 1);
+    bench.receipt(&receipt);
+    assert_eq!(bench.texts("id"), [(Command::Ack, "ack:m1".to_owned())]);
+}
+
+#[test]
+fn a_dead_letter_refused_while_its_message_still_runs_is_no_second_run() {
+    let mut bench = Bench::with("stomp://h", |config| config.request_timeout = Some(10 * SECOND));
+    bench.come_up();
+    bench.notify("m1");
+    for _ in 1..5 {
+        bench.end(End::Failed);
+        bench.idle(20);
+    }
+    bench.begin();
+    bench.idle(10);
+    let (receipt, _) = dead_letter(&mut bench);
+    bench.bytes(format!("ERROR\nreceipt-id:{receipt}\nmessage:no\n\n\0").as_bytes());
+    bench.idle(60);
+    assert_eq!(bench.jobs.len(), 1, "it still runs, once");
+    let (receipt, _) = dead_letter(&mut bench);
+    bench.bytes(format!("ERROR\nreceipt-id:{receipt}\nmessage:no\n\n\0").as_bytes());
+    bench.give(Input::Stop);
+    assert!(bench.sent().is_empty(), "a drain waits for it");
+    bench.end(End::Done);
+    assert_eq!(bench.commands(), [Command::Disconnect], "and then for nothing");
 }
 
 #[test]
@@ -207,6 +239,119 @@ fn a_poison_is_known_again_without_an_id_that_stays() {
     bench.message("T_0@@session-3@@1");
     assert!(bench.jobs.is_empty());
     assert_eq!(bench.sent()[0].headers.text("destination"), Some("/queue/DLQ.a"));
+}
+
+const REFUSAL: &[u8] = b"ERROR\nmessage:access_refused\n\n\0";
+
+/// The connection ends, and comes up again.
+fn again(bench: &mut Bench, end: impl FnOnce(&mut Bench)) {
+    end(bench);
+    while !bench.jobs.is_empty() {
+        bench.end(End::Failed);
+    }
+    bench.pass(60 * SECOND);
+    bench.come_up();
+}
+
+#[test]
+fn poisons_that_look_the_same_are_each_buried() {
+    let mut bench = Bench::up("stomp://h");
+    bench.message("twins");
+    bench.message("twins");
+    for _ in 0..3 {
+        bench.reply();
+        bench.sent();
+        again(&mut bench, |bench| bench.bytes(REFUSAL));
+        bench.message("twins");
+        bench.message("twins");
+    }
+    assert!(bench.jobs.is_empty());
+    let (receipt, _) = dead_letter(&mut bench);
+    bench.receipt(&receipt);
+    let (ack, dead) = (0, 1);
+    let frames = bench.sent();
+    assert_eq!(frames[ack].headers.text("id"), Some("ack:twins"));
+    assert_eq!(frames[dead].headers.text("destination"), Some("/queue/DLQ.a"));
+    bench.receipt(frames[dead].headers.text("receipt").unwrap());
+    assert_eq!(bench.texts("id"), [(Command::Ack, "ack:twins".to_owned())]);
+    bench.message("good");
+    assert_eq!(bench.jobs.len(), 1, "the service goes on");
+}
+
+#[test]
+fn who_waits_for_his_turn_is_not_blamed_for_others() {
+    let mut bench = Bench::up("stomp://h");
+    for round in 0..6 {
+        bench.message("forbidden");
+        bench.message("harmless");
+        // At first both are served; then the first alone; and then it is to become a dead letter.
+        assert_eq!(bench.jobs.len(), [2, 1, 1, 0, 0, 0][round]);
+        while !bench.jobs.is_empty() {
+            bench.reply();
+        }
+        assert_eq!(bench.commands().len(), if round == 0 { 2 } else { 1 });
+        again(&mut bench, |bench| bench.bytes(REFUSAL));
+    }
+    bench.message("forbidden");
+    bench.message("harmless");
+    assert_eq!(bench.texts("id"), [(Command::Ack, "ack:forbidden".to_owned())], "given up");
+    assert_eq!(bench.jobs.len(), 1, "served, not buried");
+    let job = bench.reply();
+    bench.sent();
+    bench.receipt(&format!("job-{job}"));
+    assert_eq!(bench.texts("id"), [(Command::Ack, "ack:harmless".to_owned())]);
+}
+
+#[test]
+fn a_reply_that_ends_the_connection_without_a_word_is_buried_in_the_end() {
+    let mut bench = Bench::up("stomp://h");
+    let mut served = 0;
+    loop {
+        bench.message("too large for it");
+        if bench.jobs.is_empty() {
+            break;
+        }
+        served += 1;
+        bench.reply();
+        bench.sent();
+        again(&mut bench, Bench::lose);
+    }
+    assert_eq!(served, 9);
+    let (receipt, _) = dead_letter(&mut bench);
+    bench.receipt(&receipt);
+    assert_eq!(bench.sent()[0].headers.text("id"), Some("ack:too large for it"));
+}
+
+#[test]
+fn one_that_hangs_keeps_a_suspect_waiting_for_nothing() {
+    let mut bench = Bench::up("stomp://h");
+    bench.message("suspect");
+    bench.reply();
+    bench.sent();
+    again(&mut bench, |bench| bench.bytes(REFUSAL));
+    bench.message("hangs");
+    bench.begin();
+    bench.message("suspect");
+    bench.message("good");
+    assert_eq!(bench.jobs.len(), 2, "the suspect is served beside it");
+    bench.idle(9);
+    assert_eq!(bench.jobs.len(), 2, "the others wait for that");
+    bench.idle(1);
+    assert_eq!(bench.jobs.len(), 3, "but not for ever");
+}
+
+#[test]
+fn a_suspect_has_no_more_time_than_others() {
+    let mut bench = Bench::with("stomp://h", |config| config.request_timeout = Some(5 * SECOND));
+    bench.come_up();
+    bench.message("suspect");
+    bench.reply();
+    bench.sent();
+    again(&mut bench, |bench| bench.bytes(REFUSAL));
+    bench.message("suspect");
+    bench.begin();
+    bench.idle(5);
+    assert_eq!(bench.texts("http_statusCode"), [(Command::Send, "504".to_owned())]);
 }
 
 #[test]

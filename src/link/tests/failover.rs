@@ -25,7 +25,9 @@ fn acts(probe: &mut Probe, now: Instant) -> Vec<String> {
 /// The probe logs in at the broker of choice.
 fn finds_it(probe: &mut Probe, now: Instant) {
     probe.handle(now, Input::Connected);
-    assert!(probe.outbox().starts_with(b"CONNECT\n"));
+    let connect = String::from_utf8_lossy(probe.outbox());
+    assert!(connect.starts_with("CONNECT\n"));
+    assert!(!connect.contains("client-id"), "of a name there is one, and a worker may have it");
     probe.handle(now, Input::Sent(probe.outbox().len()));
     probe.handle(now, Input::Received(b"CONNECTED\nversion:1.2\n\n\0"));
     assert_eq!(acts(probe, now), ["close"]);
@@ -36,6 +38,7 @@ fn on_backup() -> (Bench, Probe) {
     let mut probe = None;
     let mut bench = Bench::with(PREFERRED, |config| {
         config.connection.priority = Some(Arc::default());
+        config.connection.client_id = Some("shop".to_owned());
         probe = Probe::new(config.connection.clone(), Instant::now());
     });
     bench.give(Input::Closed(Err(REFUSED.into())));

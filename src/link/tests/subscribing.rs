@@ -65,6 +65,12 @@ fn options_that_are_refused_end_it_unless_they_once_were_not() {
     let why = first.fatal.why().unwrap();
     assert!(why.contains("/topic/p") && why.contains("no durable subscriptions here"), "{why}");
 
+    let mut second = bench("ActiveMQ/5.17.2", &["/queue/a", DURABLE]);
+    subscribed(&mut second);
+    second.receipt("subscribe-0");
+    second.bytes(b"ERROR\nreceipt-id:subscribe-1\nmessage:no durable subscriptions here\n\n\0");
+    assert!(second.finished && second.fatal.why().is_some(), "each is judged by itself");
+
     // The consumer that a crash left behind may still be there when we come back.
     let mut later = bench("ActiveMQ/5.17.2", &[DURABLE]);
     subscribed(&mut later);

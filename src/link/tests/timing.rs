@@ -225,6 +225,22 @@ fn what_has_expired_is_acknowledged_and_never_served() {
 }
 
 #[test]
+fn a_life_counts_from_the_delivery_and_not_from_the_next_try() {
+    let mut bench = Bench::new("stomp://h");
+    bench.server = "RabbitMQ/3.10.8";
+    bench.come_up();
+    let one_way = [("http_requestMethod", "NOTIFY"), ("http_requestUrl", "/")];
+    bench.message_with("m1", &[&one_way[..], &[("expiration", "20")]].concat());
+    // Of whoever serves, the clock is real.
+    std::thread::sleep(Duration::from_millis(30));
+    bench.end(End::Failed);
+    bench.pass(SECOND);
+    bench.work();
+    assert_eq!(bench.calls.load(Ordering::SeqCst), 0);
+    assert_eq!(bench.texts("id"), [(Command::Ack, "ack:m1".to_owned())]);
+}
+
+#[test]
 fn a_reply_expires_in_the_words_of_its_broker() {
     let number = |frame: &Frame, name: &str| frame.headers.text(name).map(|ms| ms.parse::<u64>().unwrap());
     let replies = |server: &'static str, headers: &[(&str, &str)]| {
