@@ -189,6 +189,11 @@ impl Service {
         self.mapping.trust_user_header.as_deref()
     }
 
+    /// Whether somebody waits for an answer to this message, and may be sent one, be it a request or not.
+    pub(crate) fn can_answer(&self, message: &Frame) -> bool {
+        self.mapping.can_answer(message)
+    }
+
     pub(crate) fn may_retry(&self, attempt: u32) -> bool {
         attempt < self.policy.max_attempts
     }

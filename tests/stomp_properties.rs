@@ -131,7 +131,7 @@ fn frame(version: Version) -> impl Strategy<Value = Frame> {
         let carried = |name: &[u8], value: &[u8]| version.carries(name, value);
         let headers = headers.into_iter().filter(|(name, value)| carried(name, value)).collect();
         let body = if command.allows_body() { Bytes::from(body) } else { Bytes::new() };
-        Frame { command, headers, body }
+        Frame { command, headers, body, cut: None }
     })
 }
 

@@ -211,6 +211,9 @@ impl<W: Workload> Caller<W> {
         let Some(call) = message.headers.get("correlation-id").and_then(|id| self.number(id)) else {
             return;
         };
+        if let Some(octets) = message.cut {
+            return self.done(call, Err(CallError::TooLarge { octets, limit: Limits::default().body }));
+        }
         let Some(waiting) = self.waiting.get_mut(&call) else { return };
         waiting.deadline = now + self.config.timeout;
         self.deadlines.push_back((waiting.deadline, call));

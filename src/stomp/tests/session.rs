@@ -97,7 +97,7 @@ fn n1_connect_comes_first_with_versions_and_host() {
         ("client-id", "id"),
     ];
     let headers = headers.into_iter().collect();
-    assert_eq!(frame, Frame { command: Command::Connect, headers, body: "".into() });
+    assert_eq!(frame, Frame { command: Command::Connect, headers, body: "".into(), cut: None });
     assert_eq!((parser.next_frame(), parser.buffered()), (Ok(None), 0));
     assert!(!client.session.is_connected());
     assert!(client.receive(b"\n\n").unwrap().is_empty());
