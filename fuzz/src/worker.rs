@@ -277,7 +277,8 @@ impl Seat {
             self.outbox.clear();
             self.receipts.clear();
             (self.delivered, self.acknowledged) = (0, 0);
-            let config = SessionConfig { limits: LIMITS, ..SessionConfig::default() };
+            let config =
+                SessionConfig { limits: LIMITS, cut_long_messages: true, ..SessionConfig::default() };
             self.session = Some(Session::connect(&config, self.now, &mut Vec::new()));
             self.give(Input::Connected);
         }
@@ -385,9 +386,9 @@ impl Seat {
         let count = |name: &str| frame.headers.iter().filter(|(known, _)| *known == name.as_bytes()).count();
         match frame.command {
             Command::Subscribe | Command::Disconnect => {}
-            Command::Ack => {
+            Command::Ack | Command::Nack => {
                 self.acknowledged += 1;
-                assert!(self.acknowledged <= self.delivered, "an ACK for each message, and no more");
+                assert!(self.acknowledged <= self.delivered, "an ACK or NACK for each message, and no more");
             }
             Command::Send => {
                 assert_eq!((count("destination"), count("receipt")), (1, 1));

@@ -400,12 +400,20 @@ impl Worker {
         if let Some(octets) = entry.message.cut {
             // We have no body for a dead letter; the broker does.
             if let (Some(headers), false) = (self.connection.dialect().nack(version), entry.acknowledged) {
-                tracing::error!(octets, reason, "refused a message (NACK): the broker's dead letters have it, if it keeps any");
+                tracing::error!(
+                    octets,
+                    reason,
+                    "refused a message (NACK): the broker's dead letters have it, if it keeps any"
+                );
                 entry.nack(version, headers, self.connection.out());
                 let entry = self.ledger.remove(job);
                 return entry.into_iter().for_each(|entry| self.ledger.outlive(job, entry));
             }
-            tracing::error!(octets, reason, "a dead letter without its body: this broker cannot be told to keep it");
+            tracing::error!(
+                octets,
+                reason,
+                "a dead letter without its body: this broker cannot be told to keep it"
+            );
         }
         let frame = self.service.dead_letter(version, &entry.message, reason, Receipt(job));
         self.connection.push(frame);
