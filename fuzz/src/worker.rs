@@ -40,10 +40,12 @@ pub fn check(data: &[u8]) {
     let topic = (options & 4 != 0).then_some("/topic/news");
     config = config.destinations([CONSUMED].into_iter().chain(topic)).expect("good destinations");
     config.prefetch = PREFETCH.try_into().ok();
-    config.limits = LIMITS;
+    // Small enough for the messages of a step to be too large.
+    config.limits = Limits { body: if options & 16 == 0 { LIMITS.body } else { 20 }, ..LIMITS };
     config.policy.max_attempts = 3;
     config.mapping.max_reply = 2048;
-    let reactor = Script { octets: RefCell::new(octets), inline: options & 8 != 0 };
+    let limits = config.limits;
+    let reactor = Script { octets: RefCell::new(octets), inline: options & 8 != 0, limits };
     // Refused, or tried as often as was asked: both are ends that it may come to.
     let _ = Dispatcher::new(config, Arc::new(app), reactor).run(&Stop::new());
 }
@@ -68,6 +70,7 @@ fn app(request: &Request, reply: &mut dyn Reply) -> Result<(), AppError> {
 struct Script<'a> {
     octets: RefCell<Octets<'a>>,
     inline: bool,
+    limits: Limits,
 }
 
 impl Reactor for Script<'_> {
@@ -86,7 +89,7 @@ impl Reactor for Script<'_> {
     fn run(&self, links: Vec<Box<dyn Link>>, _: &Stop) -> io::Result<()> {
         let mut octets = self.octets.borrow_mut();
         for link in links {
-            let mut seat = Seat::new(link);
+            let mut seat = Seat::new(link, self.limits);
             while !octets.is_empty() && !seat.finished {
                 seat.step(&mut octets);
             }
@@ -99,6 +102,7 @@ impl Reactor for Script<'_> {
 /// A link between its reactor and its broker.
 struct Seat {
     link: Box<dyn Link>,
+    limits: Limits,
     now: Instant,
     socket: Socket,
     until: Option<Instant>,
@@ -130,9 +134,10 @@ enum Socket {
 }
 
 impl Seat {
-    fn new(link: Box<dyn Link>) -> Self {
+    fn new(link: Box<dyn Link>, limits: Limits) -> Self {
         let mut seat = Self {
             link,
+            limits,
             now: Instant::now(),
             socket: Socket::None,
             until: None,
@@ -278,7 +283,7 @@ impl Seat {
             self.receipts.clear();
             (self.delivered, self.acknowledged) = (0, 0);
             let config =
-                SessionConfig { limits: LIMITS, cut_long_messages: true, ..SessionConfig::default() };
+                SessionConfig { limits: self.limits, cut_long_messages: true, ..SessionConfig::default() };
             self.session = Some(Session::connect(&config, self.now, &mut Vec::new()));
             self.give(Input::Connected);
         }
@@ -389,6 +394,10 @@ impl Seat {
             Command::Ack | Command::Nack => {
                 self.acknowledged += 1;
                 assert!(self.acknowledged <= self.delivered, "an ACK or NACK for each message, and no more");
+                assert!(
+                    frame.command == Command::Ack || self.version() != Version::V1_0,
+                    "STOMP 1.0 has no NACK"
+                );
             }
             Command::Send => {
                 assert_eq!((count("destination"), count("receipt")), (1, 1));
