@@ -313,6 +313,12 @@ impl Service {
         reason: &str,
         receipt: Receipt,
     ) -> Vec<u8> {
+        if let Some(octets) = message.cut {
+            tracing::error!(
+                octets,
+                "a dead letter without its body, which was too large: the broker cannot be told to keep it"
+            );
+        }
         let from = message.headers.text("destination").unwrap_or_default();
         let queue = from.strip_prefix("/queue/").or(from.strip_prefix("/topic/")).unwrap_or(from);
         // RabbitMQ takes no slash within a name.

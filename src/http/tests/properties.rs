@@ -88,6 +88,7 @@ proptest! {
             command: Command::Message,
             headers: headers.into_iter().collect(),
             body: body.into(),
+            cut: None,
         };
         let mapping = Mapping { strict_headers: strict, default_path: "/{destination}/{type}".into(), ..Mapping::default() };
         match map(&mapping, &frame) {

@@ -118,10 +118,12 @@ fn a_broker_that_cannot_keep_it_is_given_a_letter_of_what_there_is() {
         (bench.server, bench.version) = (server, version);
         bench.come_up();
         bench.large("m1", &[("X-Tenant", "acme")]);
+        assert!(bench.sent().is_empty(), "no ACK goes first");
+        bench.work();
         let letter = bench.sent().remove(0);
         for (name, value) in [
             ("destination", "/queue/DLQ.a"),
-            ("message-failed", "its body is too large"),
+            ("message-failed", "message rejected: a body of 11 octets is more than this server takes"),
             ("X-Tenant", "acme"),
             ("content-length", "0"),
         ] {
@@ -130,6 +132,24 @@ fn a_broker_that_cannot_keep_it_is_given_a_letter_of_what_there_is() {
         bench.receipt(letter.headers.text("receipt").unwrap());
         assert_eq!(bench.commands(), [Command::Ack]);
     }
+}
+
+/// Where even that letter ends the connection.
+#[test]
+fn a_letter_that_the_broker_forbids_is_not_tried_for_ever() {
+    let mut bench = small("ActiveMQ-Artemis/2.31.0", |_| {});
+    for _ in 0..6 {
+        bench.large("poison", &[]);
+        if !bench.jobs.is_empty() {
+            bench.work();
+        }
+        assert_eq!(bench.texts("destination"), [(Command::Send, "/queue/DLQ.a".to_owned())]);
+        bench.bytes(b"ERROR\nmessage:access_refused\n\n\0");
+        bench.pass(60 * SECOND);
+        bench.come_up();
+    }
+    bench.large("poison", &[]);
+    assert_eq!(bench.texts("id"), [(Command::Ack, "ack:poison".to_owned())]);
 }
 
 /// Its dead letter would have no body, and the broker has one.
