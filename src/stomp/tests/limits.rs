@@ -229,7 +229,7 @@ fn f11_a_long_message_is_cut_where_that_is_asked_for() {
         ("MESSAGE\n\n123456789012\0\n\r\nMESSAGE\n\nx\0", &[long(12), whole(1)]),
         ("MESSAGE\na:b\n\n12345678901\0\0MESSAGE\n\n12345678901\0", &[long(11), long(11)]),
         ("MESSAGE\ncontent-length:10\n\n1234567890\0", &[whole(10)]),
-        ("MESSAGE\ncontent-length:11\n\n12345\078901\0", &[long(11)]),
+        ("MESSAGE\ncontent-length:12\n\n12345\0x78901\0", &[long(12)]),
         // Its length is what counts, not a beat, nor a NUL, nor what looks like a frame.
         ("MESSAGE\ncontent-length:12\n\n\n\0SEND\n\n\0 99\0\nMESSAGE\n\n\0", &[long(12), whole(0)]),
         ("MESSAGE\ncontent-length:11\n\n1234567890", &[]),
