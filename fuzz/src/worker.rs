@@ -16,7 +16,8 @@ use stomp_wsgi::stomp::{Command, Encoder, Event, Frame, Limits, Parser, Session,
 
 use super::Octets;
 
-const LIMITS: Limits = Limits { header_line: 1024, headers: 32, head: 4096, body: 4096 };
+/// The largest bodies of `message` are too large.
+const LIMITS: Limits = Limits { header_line: 1024, headers: 32, head: 4096, body: 200 };
 const PREFETCH: u32 = 4;
 /// The most octets that are received at once.
 const READ: usize = 4096;
@@ -40,12 +41,10 @@ pub fn check(data: &[u8]) {
     let topic = (options & 4 != 0).then_some("/topic/news");
     config = config.destinations([CONSUMED].into_iter().chain(topic)).expect("good destinations");
     config.prefetch = PREFETCH.try_into().ok();
-    // Small enough for the messages of a step to be too large.
-    config.limits = Limits { body: if options & 16 == 0 { LIMITS.body } else { 20 }, ..LIMITS };
+    config.limits = LIMITS;
     config.policy.max_attempts = 3;
     config.mapping.max_reply = 2048;
-    let limits = config.limits;
-    let reactor = Script { octets: RefCell::new(octets), inline: options & 8 != 0, limits };
+    let reactor = Script { octets: RefCell::new(octets), inline: options & 8 != 0 };
     // Refused, or tried as often as was asked: both are ends that it may come to.
     let _ = Dispatcher::new(config, Arc::new(app), reactor).run(&Stop::new());
 }
@@ -70,7 +69,6 @@ fn app(request: &Request, reply: &mut dyn Reply) -> Result<(), AppError> {
 struct Script<'a> {
     octets: RefCell<Octets<'a>>,
     inline: bool,
-    limits: Limits,
 }
 
 impl Reactor for Script<'_> {
@@ -89,7 +87,7 @@ impl Reactor for Script<'_> {
     fn run(&self, links: Vec<Box<dyn Link>>, _: &Stop) -> io::Result<()> {
         let mut octets = self.octets.borrow_mut();
         for link in links {
-            let mut seat = Seat::new(link, self.limits);
+            let mut seat = Seat::new(link);
             while !octets.is_empty() && !seat.finished {
                 seat.step(&mut octets);
             }
@@ -102,7 +100,6 @@ impl Reactor for Script<'_> {
 /// A link between its reactor and its broker.
 struct Seat {
     link: Box<dyn Link>,
-    limits: Limits,
     now: Instant,
     socket: Socket,
     until: Option<Instant>,
@@ -134,10 +131,9 @@ enum Socket {
 }
 
 impl Seat {
-    fn new(link: Box<dyn Link>, limits: Limits) -> Self {
+    fn new(link: Box<dyn Link>) -> Self {
         let mut seat = Self {
             link,
-            limits,
             now: Instant::now(),
             socket: Socket::None,
             until: None,
@@ -283,7 +279,7 @@ impl Seat {
             self.receipts.clear();
             (self.delivered, self.acknowledged) = (0, 0);
             let config =
-                SessionConfig { limits: self.limits, cut_long_messages: true, ..SessionConfig::default() };
+                SessionConfig { limits: LIMITS, cut_long_messages: true, ..SessionConfig::default() };
             self.session = Some(Session::connect(&config, self.now, &mut Vec::new()));
             self.give(Input::Connected);
         }
