@@ -50,7 +50,8 @@ pub struct Config {
     /// Then it is answered 503, or 504: for as long as it takes. The application cannot be interrupted.
     pub request_timeout: Option<Duration>,
     /// Bounds on what the broker may send: a header of 1 MiB, 10,000 headers, 16 MiB of headers, 128 MiB of body.
-    /// Wider than what brokers take, for a message beyond them ends the connection each time it is delivered.
+    /// A request with a larger body is answered 413, and refused (NACK) where nobody waits for an answer. Those of
+    /// the head are wider than what brokers take, for more ends the connection each time it is delivered.
     pub limits: Limits,
     /// How messages become requests, and replies messages.
     pub mapping: Mapping,

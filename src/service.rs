@@ -196,6 +196,11 @@ impl Service {
         self.mapping.trust_user_header.as_deref()
     }
 
+    /// Whether somebody waits for an answer to this message, and may be sent one, be it a request or not.
+    pub(crate) fn can_answer(&self, message: &Frame) -> bool {
+        self.mapping.can_answer(message)
+    }
+
     pub(crate) fn may_retry(&self, attempt: u32) -> bool {
         attempt < self.policy.max_attempts
     }
@@ -315,6 +320,12 @@ impl Service {
         reason: &str,
         receipt: Receipt,
     ) -> Vec<u8> {
+        if let Some(octets) = message.cut {
+            tracing::error!(
+                octets,
+                "a dead letter without its body, which was too large: the broker cannot be told to keep it"
+            );
+        }
         let from = message.headers.text("destination").unwrap_or_default();
         let queue = from.strip_prefix("/queue/").or(from.strip_prefix("/topic/")).unwrap_or(from);
         // RabbitMQ takes no slash within a name.

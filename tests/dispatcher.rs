@@ -277,6 +277,31 @@ fn whole_requests_get_whole_responses(reactor: &'static str) {
     server.end().unwrap();
 }
 
+fn what_is_too_large_costs_nobody_else_anything(reactor: &'static str) {
+    let broker = broker();
+    let port = broker.local_addr().port();
+    let mount = |dispatcher| dispatcher;
+    let server = Server::with(reactor, port, app, mount, |config| config.limits.body = 100_000);
+    let large = |call: Call| Call { body: vec![b'x'; 1_000_000].into(), ..call };
+    let (echo, structured) =
+        (call("POST", "/echo", "body"), Call { structured: true, ..call("POST", "/echo", "body") });
+    let calls = [
+        large(echo.clone()),
+        echo.clone(),
+        large(notify("/echo")),
+        large(structured.clone()),
+        structured,
+        echo,
+    ];
+    let outcome = carry(reactor, port, 6, calls.to_vec());
+    let status = |n: u64| outcome.parts[&n][0].status.clone().unwrap();
+    assert_eq!([0, 1, 3, 4, 5].map(|n| status(n).0), [413, 200, 413, 200, 200]);
+    assert_eq!(status(0).1, "Content Too Large");
+    wait_until("the broker has the notification", || broker.depth("/queue/DLQ.wsgi").waiting == 1);
+    wait_until("everything acknowledged", || is_empty(&broker, QUEUE));
+    server.end().unwrap();
+}
+
 fn the_status_decides_a_notifications_fate(reactor: &'static str) {
     let broker = broker();
     let port = broker.local_addr().port();
@@ -417,7 +442,7 @@ macro_rules! on_each_reactor {
         mod $module {
             on_each_reactor!(@tests $name: every_request_is_answered_once large_bodies_come_back_whole
                 streams_come_in_blocks_before_the_application_ends failures_are_answered_and_cost_nobody_else
-                whole_requests_get_whole_responses the_status_decides_a_notifications_fate a_stop_answers_what_runs_and_leaves_the_rest
+                whole_requests_get_whole_responses what_is_too_large_costs_nobody_else_anything the_status_decides_a_notifications_fate a_stop_answers_what_runs_and_leaves_the_rest
                 reconnects_when_the_broker_comes_back stops_while_there_is_no_broker each_mount_has_its_application
                 one_connection_that_is_refused_ends_all what_cannot_be_served_is_said);
         }

@@ -64,7 +64,14 @@ fn parse<'a>(
     limits: Limits,
     pieces: impl IntoIterator<Item = &'a [u8]>,
 ) -> (Vec<Frame>, Option<ParseError>) {
-    let mut parser = parser(version, limits);
+    parse_with(parser(version, limits), limits, pieces)
+}
+
+fn parse_with<'a>(
+    mut parser: Parser,
+    limits: Limits,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> (Vec<Frame>, Option<ParseError>) {
     let mut frames = Vec::new();
     for piece in pieces {
         parser.feed(piece);
@@ -131,7 +138,7 @@ fn frame(version: Version) -> impl Strategy<Value = Frame> {
         let carried = |name: &[u8], value: &[u8]| version.carries(name, value);
         let headers = headers.into_iter().filter(|(name, value)| carried(name, value)).collect();
         let body = if command.allows_body() { Bytes::from(body) } else { Bytes::new() };
-        Frame { command, headers, body }
+        Frame { command, headers, body, cut: None }
     })
 }
 
@@ -159,6 +166,37 @@ proptest! {
             let whole = parse(version, limits, [&bytes[..]]);
             prop_assert_eq!(&parse(version, limits, cut(&bytes, &lengths)), &whole);
             prop_assert_eq!(&parse(version, limits, bytes.chunks(1)), &whole);
+        }
+    }
+
+    /// What is cut is a message that would be whole under wider limits; and nothing else changes.
+    #[test]
+    fn long_messages_are_cut_alike(
+        version in proptest::option::of(version()),
+        bytes in stream(),
+        lengths in lengths(),
+    ) {
+        let limits = Limits { body: 20, ..LIMITS };
+        let read = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+            let mut parser = parser(version, limits);
+            parser.cut_long_messages(true);
+            parse_with(parser, limits, pieces)
+        };
+        let (frames, error) = read(&mut [&bytes[..]].into_iter());
+        prop_assert_eq!(&read(&mut cut(&bytes, &lengths)), &(frames.clone(), error.clone()));
+        prop_assert_eq!(&read(&mut bytes.chunks(1)), &(frames.clone(), error.clone()));
+
+        let (mut wide, wide_error) = parse(version, Limits { body: 1 << 20, ..LIMITS }, [&bytes[..]]);
+        for frame in &mut wide {
+            if frame.command == Command::Message && frame.body.len() > limits.body {
+                (frame.cut, frame.body) = (Some(frame.body.len()), Bytes::new());
+            }
+        }
+        if let Some(ParseError::BodyTooLong { command, .. }) = error {
+            prop_assert_ne!(command, Command::Message);
+            prop_assert_eq!(&frames[..], &wide[..frames.len()]);
+        } else {
+            prop_assert_eq!((frames, error), (wide, wide_error));
         }
     }
 
@@ -206,11 +244,13 @@ proptest! {
     fn arbitrary_octets_do_no_harm(
         version in proptest::option::of(version()),
         lenient in any::<bool>(),
+        cuts in any::<bool>(),
         pieces in vec(vec(any::<u8>(), 0..100), 0..20),
     ) {
         parse(version, LIMITS, pieces.iter().map(Vec::as_slice));
         let mut parser = parser(version, LIMITS);
         parser.lenient_escapes(lenient);
+        parser.cut_long_messages(cuts);
         pieces.iter().for_each(|piece| parser.feed(piece));
         while let Ok(Some(_)) = parser.next_frame() {}
     }

@@ -37,7 +37,12 @@ impl Sent {
 fn serve(app: &Wsgi, headers: &[Pair<'_>], body: &str) -> Sent {
     let delivered = [("destination", "/queue/in"), ("subscription", "s1"), ("message-id", "m-1")];
     let headers = delivered.iter().chain(headers).copied();
-    let frame = Frame { command: Command::Message, headers: headers.collect(), body: body.to_owned().into() };
+    let frame = Frame {
+        command: Command::Message,
+        headers: headers.collect(),
+        body: body.to_owned().into(),
+        cut: None,
+    };
     let mapping = Mapping::default();
     let request = mapping.request(&frame, &Arc::from("broker:61613"), 1).expect("a request");
     let mut bytes = Vec::new();

@@ -28,5 +28,6 @@ pub(crate) fn message() -> Frame {
         command: Command::Message,
         headers: headers.into_iter().collect(),
         body: b"hello, world".to_vec().into(),
+        cut: None,
     }
 }

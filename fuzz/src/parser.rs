@@ -19,6 +19,7 @@ pub fn check(data: &[u8]) {
     let parser = || {
         let mut parser = Parser::new(limits);
         parser.lenient_escapes(options & 8 != 0);
+        parser.cut_long_messages(options & 16 != 0);
         version.into_iter().for_each(|version| parser.set_version(version));
         parser
     };
@@ -30,6 +31,7 @@ pub fn check(data: &[u8]) {
     assert_eq!(whole, in_pieces);
     assert_eq!(end, same_end);
     for frame in &whole {
+        assert!(frame.cut.is_none_or(|length| length > limits.body && frame.body.is_empty()));
         survives(frame, version.unwrap_or(Version::V1_2));
     }
 }

@@ -25,6 +25,7 @@ pub fn check(data: &[u8]) {
         heart_beat: HeartBeatOffer { send: interval, receive: interval },
         limits: LIMITS,
         lenient_escapes: options & 16 == 0,
+        cut_long_messages: options & 32 != 0,
         passcode: Some("a secret".to_owned()),
         ..SessionConfig::default()
     };

@@ -23,7 +23,7 @@ pub fn check(data: &[u8]) {
     let headers =
         [("content-type", media_type), ("destination", "/queue/in"), ("reply-to", "/temp-queue/me")];
     let body = Bytes::copy_from_slice(octets.rest());
-    let frame = Frame { command: Command::Message, headers: headers.into_iter().collect(), body };
+    let frame = Frame { command: Command::Message, headers: headers.into_iter().collect(), body, cut: None };
     let mut mapping = Mapping::default();
     mapping.strict_headers = options & 4 != 0;
     let request = match mapping.request(&frame, &Arc::from("broker:61613"), 1) {

@@ -16,7 +16,8 @@ use stomp_wsgi::stomp::{Command, Encoder, Event, Frame, Limits, Parser, Session,
 
 use super::Octets;
 
-const LIMITS: Limits = Limits { header_line: 1024, headers: 32, head: 4096, body: 4096 };
+/// The largest bodies of `message` are too large.
+const LIMITS: Limits = Limits { header_line: 1024, headers: 32, head: 4096, body: 200 };
 const PREFETCH: u32 = 4;
 /// The most octets that are received at once.
 const READ: usize = 4096;
@@ -287,6 +288,7 @@ impl Seat {
             self.receipts.clear();
             (self.delivered, self.acknowledged, self.within) = (0, 0, false);
             let config = SessionConfig { limits: LIMITS, ..SessionConfig::default() };
+            let config = SessionConfig { cut_long_messages: true, ..config };
             self.session = Some(Session::connect(&config, self.now, &mut Vec::new()));
             self.give(Input::Connected);
         }
@@ -408,6 +410,11 @@ impl Seat {
                 assert_eq!(count("transaction"), usize::from(self.within));
                 let injected = ["redelivered", "ack", "subscription"].map(count);
                 assert_eq!(injected, [0; 3], "no header but ours");
+            }
+            Command::Nack => {
+                self.acknowledged += 1;
+                assert!(self.acknowledged <= self.delivered, "a NACK is in place of an ACK");
+                assert_ne!(self.version(), Version::V1_0, "which has none");
             }
             other => panic!("a worker sends no {other}"),
         }

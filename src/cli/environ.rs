@@ -41,9 +41,8 @@ mod with_python {
     use crate::{
         app::wsgi::{Setup, Wsgi},
         cli::call,
-        config::Config,
         http::Mapping,
-        stomp::{Command, Encoder, Frame, Parser, Version},
+        stomp::{Command, Encoder, Frame, Limits, Parser, Version},
     };
 
     /// Where a reply would go: a message without such a header is one-way.
@@ -52,7 +51,7 @@ mod with_python {
     impl Environ {
         pub(in crate::cli) fn run(&self) -> anyhow::Result<()> {
             let frame = match &self.frame {
-                Some(file) => captured(call::read(file)?)?,
+                Some(file) => captured(call::read(file)?, self.environ.limits())?,
                 None => self.message()?,
             };
             let mut mapping = Mapping::default();
@@ -97,18 +96,18 @@ mod with_python {
                 }
             }
             frame.body(&self.content.body()?);
-            parsed(&bytes)
+            parsed(&bytes, self.environ.limits())
         }
     }
 
     /// A frame from a log or from a network capture: its last octet, a NUL, may be missing or be written `^@`.
-    fn captured(mut bytes: Vec<u8>) -> anyhow::Result<Frame> {
+    fn captured(mut bytes: Vec<u8>, limits: Limits) -> anyhow::Result<Frame> {
         let trimmed = bytes.trim_ascii_end();
         if let Some(shown) = trimmed.strip_suffix(b"^@") {
             bytes.truncate(shown.len());
         }
         bytes.push(0);
-        let frame = parsed(&bytes).context("--frame holds no frame")?;
+        let frame = parsed(&bytes, limits).context("--frame holds no frame")?;
         ensure!(
             matches!(frame.command, Command::Send | Command::Message),
             "--frame holds {}; only SEND and MESSAGE carry requests",
@@ -117,8 +116,9 @@ mod with_python {
         Ok(frame)
     }
 
-    fn parsed(bytes: &[u8]) -> anyhow::Result<Frame> {
-        let mut parser = Parser::new(Config::limits());
+    fn parsed(bytes: &[u8], limits: Limits) -> anyhow::Result<Frame> {
+        let mut parser = Parser::new(limits);
+        parser.cut_long_messages(true);
         parser.feed(bytes);
         parser.next_frame()?.context("it ends before its content-length")
     }

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use bytesize::ByteSize;
 use clap::{Args, builder::FalseyValueParser};
 
 use super::{BrokerArgs, broker::Listen, call::parse_seconds};
@@ -105,6 +106,10 @@ pub(super) struct Serve {
 /// How a message becomes an environ.
 #[derive(Debug, Args)]
 pub(super) struct EnvironArgs {
+    /// The largest body of a message, such as 8MiB, 100MB or 5000; a request with a larger one is answered 413
+    /// [default: 128MiB]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, env = "STOMP_WSGI_MAX_BODY")]
+    max_body: Option<usize>,
     /// The path of messages that are no HTTP requests; {destination} and {type} are filled in
     #[arg(long, value_name = "PATH", default_value = "/", env = "STOMP_WSGI_DEFAULT_PATH")]
     default_path: String,
@@ -156,6 +161,7 @@ mod with_python {
         dispatcher::Dispatcher,
         http::{Mapping, same_destination},
         select,
+        stomp::Limits,
         uri::Brokers,
     };
 
@@ -173,6 +179,12 @@ mod with_python {
                 Some(port) => config.server_port(port),
                 None => config,
             }
+        }
+
+        /// How large a message may be.
+        pub(in crate::cli) fn limits(&self) -> Limits {
+            let limits = Config::limits();
+            Limits { body: self.max_body.unwrap_or(limits.body), ..limits }
         }
 
         pub(in crate::cli) fn mapping(&self, mapping: &mut Mapping) {
@@ -304,6 +316,7 @@ mod with_python {
             config.request_timeout = self.request_timeout;
             config.policy.max_attempts = self.max_attempts.get();
             config.policy.dead_letter.clone_from(&self.dead_letter);
+            config.limits = self.environ.limits();
             self.environ.mapping(&mut config.mapping);
             config.mapping.reply_ttl = self.reply_ttl;
             config.mapping.reply_header_names = self.reply_header_names;
@@ -373,6 +386,11 @@ fn parse_mount(text: &str) -> Result<(Source, String), String> {
 fn parse_heart_beat(text: &str) -> Result<HeartBeatOffer, &'static str> {
     HeartBeatOffer::parse(text.as_bytes())
         .map_err(|_| "a heart-beat is X,Y in milliseconds, as in 10000,10000")
+}
+
+fn parse_size(text: &str) -> Result<usize, &'static str> {
+    let size = text.parse().ok().and_then(|ByteSize(octets)| usize::try_from(octets).ok());
+    size.filter(|size| *size > 0).ok_or("a size is a number of octets above 0, as in 8MiB, 100MB or 5000")
 }
 
 fn parse_delivery(text: &str) -> Result<DeliveryMode, &'static str> {

@@ -211,6 +211,9 @@ impl<W: Workload> Caller<W> {
         let Some(call) = message.headers.get("correlation-id").and_then(|id| self.number(id)) else {
             return;
         };
+        if let Some(octets) = message.cut {
+            return self.done(call, Err(CallError::TooLarge { octets, limit: Limits::default().body }));
+        }
         let Some(waiting) = self.waiting.get_mut(&call) else { return };
         waiting.deadline = now + self.config.timeout;
         self.deadlines.push_back((waiting.deadline, call));
@@ -337,5 +340,51 @@ impl Part {
             headers,
             body: message.body.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    type Done = Arc<Mutex<Vec<(u64, Result<(), CallError>)>>>;
+
+    struct Two(usize, Done);
+
+    impl Workload for Two {
+        fn next(&mut self) -> Option<Call> {
+            self.0 = self.0.checked_sub(1)?;
+            Some(Call { method: "GET".to_owned(), target: "/".to_owned(), ..Call::default() })
+        }
+        fn part(&mut self, call: u64, part: Part) {
+            assert_eq!((call, &part.body[..]), (1, &b"pong"[..]));
+        }
+        fn done(&mut self, call: u64, result: Result<(), CallError>) {
+            self.1.lock().unwrap().push((call, result));
+        }
+    }
+
+    #[test]
+    fn a_reply_that_is_too_large_costs_only_its_call() {
+        let (now, done) = (Instant::now(), Done::default());
+        let mut config = CallerConfig::new("stomp://h".parse().unwrap(), "/queue/a");
+        config.in_flight = 2;
+        let mut caller = Caller::new(config, Two(2, Arc::clone(&done)), (now, SystemTime::now()));
+        let _ = caller.poll();
+        caller.handle(now, Input::Connected);
+        caller.handle(now, Input::Received(b"CONNECTED\nversion:1.2\n\n\0"));
+        let limit = Limits::default().body;
+        let head = format!("MESSAGE\ncorrelation-id:{}-0\ncontent-length:{}\n\n", caller.name, limit + 1);
+        caller.handle(now, Input::Received(head.as_bytes()));
+        let piece = vec![b'x'; limit / 100];
+        for _ in 0..100 {
+            caller.handle(now, Input::Received(&piece));
+        }
+        let rest = format!("x\0MESSAGE\ncorrelation-id:{}-1\n\npong\0", caller.name);
+        caller.handle(now, Input::Received(rest.as_bytes()));
+        let too_large = CallError::TooLarge { octets: limit + 1, limit };
+        assert_eq!(*done.lock().unwrap(), [(0, Err(too_large)), (1, Ok(()))]);
     }
 }

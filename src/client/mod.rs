@@ -59,6 +59,14 @@ pub enum CallError {
     /// No reply, or no further part of one, came in time.
     #[error("no reply within {0:?}: does anything serve that destination?")]
     Timeout(Duration),
+    /// A reply, or a part of one, is larger than is taken.
+    #[error("a message of the reply has {octets} octets, and no more than {limit} are taken")]
+    TooLarge {
+        /// Of its body.
+        octets: usize,
+        /// The most that are taken.
+        limit: usize,
+    },
     /// The broker refused us, cannot be reached, or went away.
     #[error("{0}")]
     Broker(String),

@@ -93,30 +93,17 @@ impl Mapping {
     ///
     /// [`Rejected`], where the message can be no request, or where its reply-to is not allowed.
     pub fn request(&self, frame: &Frame, broker: &Arc<str>, attempt: u32) -> Result<Request, Rejected> {
-        let mut delivery = Delivery::new(&frame.headers, broker, attempt);
-        // The first of that name is the broker's: what a sender adds comes after it.
-        let user = self.trust_user_header.as_deref().and_then(|name| frame.headers.bytes(name));
-        delivery.user = user.filter(|user| !user.is_empty());
         let metadata = Metadata::read(&frame.headers);
         let http = structured::media_type(&frame.headers);
-        delivery.structured = http.is_some();
-        let method = if http.is_some() { structured::method(&frame.body) } else { metadata.method() };
-        delivery.one_way = method == Some(b"NOTIFY")
-            || metadata.one_way.is_some_and(is_true)
-            || delivery.is_published()
-            || delivery.reply_to.is_none();
-        if http.is_some() {
-            delivery.head_only = method == Some(b"HEAD");
-        } else {
-            delivery.accept_stream = !delivery.one_way && metadata.accept_stream.is_some_and(is_true);
-        }
+        let delivery = self.delivery(frame, &metadata, http.is_some(), broker, attempt);
 
         // The reply-to first: whatever else is wrong, it decides whether the sender can be told.
         let allowed = self.check_reply_to(&delivery);
         let answerable = allowed.is_ok() && !delivery.one_way;
-        let parts = allowed.and_then(|()| match &http {
-            Some(media_type) => self.whole(frame, media_type, &delivery),
-            None => self.parts(frame, &metadata, &delivery),
+        let parts = allowed.and_then(|()| match (frame.cut, &http) {
+            (Some(length), _) => Err(Reason::TooLarge(length)),
+            (None, Some(media_type)) => self.whole(frame, media_type, &delivery),
+            (None, None) => self.parts(frame, &metadata, &delivery),
         });
         match parts {
             Ok(Parts { method, target, fields, host, raw_headers, body }) => Ok(Request {
@@ -136,6 +123,39 @@ impl Mapping {
                 Err(Rejected { reason, delivery: Box::new(delivery), answerable })
             }
         }
+    }
+
+    /// Whether somebody waits for an answer to this message, and may be sent one, be it a request or not.
+    pub(crate) fn can_answer(&self, frame: &Frame) -> bool {
+        let is_http = structured::media_type(&frame.headers).is_some();
+        let delivery = self.delivery(frame, &Metadata::read(&frame.headers), is_http, &Arc::from(""), 1);
+        !delivery.one_way && self.check_reply_to(&delivery).is_ok()
+    }
+
+    fn delivery(
+        &self,
+        frame: &Frame,
+        metadata: &Metadata<'_>,
+        is_http: bool,
+        broker: &Arc<str>,
+        attempt: u32,
+    ) -> Delivery {
+        let mut delivery = Delivery::new(&frame.headers, broker, attempt);
+        // The first of that name is the broker's: what a sender adds comes after it.
+        let user = self.trust_user_header.as_deref().and_then(|name| frame.headers.bytes(name));
+        delivery.user = user.filter(|user| !user.is_empty());
+        delivery.structured = is_http;
+        let method = if is_http { structured::method(&frame.body) } else { metadata.method() };
+        delivery.one_way = method == Some(b"NOTIFY")
+            || metadata.one_way.is_some_and(is_true)
+            || delivery.is_published()
+            || delivery.reply_to.is_none();
+        if is_http {
+            delivery.head_only = method == Some(b"HEAD");
+        } else {
+            delivery.accept_stream = !delivery.one_way && metadata.accept_stream.is_some_and(is_true);
+        }
+        delivery
     }
 
     /// Whether brokers take a header of that length, escaped as STOMP 1.2 does.

@@ -28,6 +28,7 @@
 //!     .into_iter()
 //!     .collect(),
 //!     body: Default::default(),
+//!     cut: None,
 //! };
 //! let request = mapping.request(&frame, &Arc::from("broker:61613"), 1)?;
 //! assert_eq!((&request.method[..], &request.path[..], &request.query[..]), ("GET", &b"/greet"[..], &b"name=Ann"[..]));

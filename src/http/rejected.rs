@@ -24,10 +24,11 @@ impl Rejected {
         self.answerable
     }
 
-    /// The status of the answer: 400, or 431, 501 or 505 where RFC 9110 and 6585 have a better one for a
-    /// whole request.
+    /// The status of the answer: 400, or 413 where the body is too large, or 431, 501 or 505 where RFC 9110 and
+    /// 6585 have a better one for a whole request.
     pub fn status(&self) -> u16 {
         match &self.reason {
+            Reason::TooLarge(_) => 413,
             Reason::Message(invalid) => invalid.status(),
             _ => 400,
         }
@@ -53,6 +54,9 @@ pub enum Reason {
     /// The reply-to or the correlation-id is longer than [`Mapping::max_header_line`](super::Mapping).
     #[error("reply-to or correlation-id are too long to be sent back")]
     Unanswerable,
+    /// The body is so long, beyond what is taken, and is not here ([`Frame::cut`](crate::stomp::Frame::cut)).
+    #[error("a body of {0} octets is more than this server takes")]
+    TooLarge(usize),
     /// The message is `application/http`, and its body is no request.
     #[error("the HTTP message is malformed: {0}")]
     Message(#[from] InvalidMessage),

@@ -375,6 +375,8 @@ impl Connection {
             connect_timeout: self.config.timeout,
             // A message with a bad escape must not cut the connection each time it is delivered.
             lenient_escapes: true,
+            // Nor one that is too large.
+            cut_long_messages: true,
         }
     }
 

@@ -7,7 +7,10 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use bytes::Bytes;
 
-use crate::{config::Source, stomp::Headers};
+use crate::{
+    config::Source,
+    stomp::{Headers, Version},
+};
 
 /// What kind of broker is at the other end: by CONNECTED's `server` header, or because somebody says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,7 +39,8 @@ pub(crate) struct Row {
     /// The header of SUBSCRIBE that bounds what is unacknowledged. Where it is missing ActiveMQ hands out 1000, RabbitMQ
     /// everything: the next server to come would find the queue empty.
     pub(crate) prefetch: Prefetch,
-    /// What NACK does to a message: three brokers, three meanings, so that it can never say "later" or "dead".
+    /// What NACK does to a message: three brokers, three meanings, so that it never says "later", and "dead" only where
+    /// there is no other way ([`Dialect::nack`]).
     pub(crate) nack: Nack,
     /// How a SEND says for how long it is good. The other one's header is carried along without a word.
     pub(crate) expiry: Expiry,
@@ -84,7 +88,8 @@ pub(crate) struct Prefetch {
 pub(crate) enum Nack {
     /// It goes to the dead letters at once, and is never tried again.
     DeadLetter,
-    /// It is delivered again at once, as often as it is refused: a hot loop.
+    /// It is delivered again at once, as often as it is refused: a hot loop. With `requeue:false` it goes to the
+    /// queue's dead-letter exchange, or is gone where there is none.
     Requeue,
     /// It is gone, as by ACK.
     Acknowledge,
@@ -289,6 +294,17 @@ impl Dialect {
         match self.row().expiry {
             Expiry::Expires => ("expires", now.saturating_add(life).min(LATEST)),
             Expiry::Expiration => ("expiration", life),
+        }
+    }
+
+    /// The headers of a NACK that has the broker keep a message whole among its dead letters, as far as it keeps any.
+    /// `None`: it cannot be told.
+    pub(crate) fn nack(self, version: Version) -> Option<&'static [(&'static str, &'static str)]> {
+        match self.row().nack {
+            _ if version == Version::V1_0 => None,
+            Nack::DeadLetter => Some(&[]),
+            Nack::Requeue => Some(&[("requeue", "false")]),
+            Nack::Acknowledge => None,
         }
     }
 

@@ -346,8 +346,17 @@ impl Entry {
     /// Appends the ACK (STOMP 1.2 by `id`, 1.1 by `message-id` and `subscription`, 1.0 by `message-id`), with
     /// one more header.
     pub(crate) fn ack(&self, version: Version, with: Option<(&str, &str)>, out: &mut Vec<u8>) {
-        let mut frame = Encoder::new(out, version, Command::Ack);
-        if let Some((name, value)) = with {
+        self.settle(Command::Ack, version, with.as_slice(), out);
+    }
+
+    /// The same for a NACK.
+    pub(crate) fn nack(&self, version: Version, with: &[(&str, &str)], out: &mut Vec<u8>) {
+        self.settle(Command::Nack, version, with, out);
+    }
+
+    fn settle(&self, command: Command, version: Version, with: &[(&str, &str)], out: &mut Vec<u8>) {
+        let mut frame = Encoder::new(out, version, command);
+        for (name, value) in with {
             frame = frame.header(name, value);
         }
         if let (Version::V1_2, Some(id)) = (version, &self.ack.id) {

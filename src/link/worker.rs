@@ -218,10 +218,17 @@ impl Worker {
         }
         // Draining: unacknowledged, it goes back to the broker when we leave.
         if self.phase == Phase::Serving {
+            // Nobody is told, and we have no body for a dead letter.
+            let lost = message.cut.is_some() && !self.service.can_answer(&message);
+            if lost && self.connection.dialect().nack(self.connection.version()).is_some() {
+                let job = self.ledger.deliver(now, message, self.connection.epoch(), State::Replied);
+                return self.bury(job, "its body is too large");
+            }
             let suspicion = self.ledger.suspicion(&message);
             let first = match suspicion {
                 CONDEMNED.. => State::Condemned,
-                ..SUSPECT if self.config.delivery == DeliveryMode::AtMostOnce => State::Held,
+                // Whatever the mode, the ACK of one that would be lost must not go first.
+                ..SUSPECT if self.config.delivery == DeliveryMode::AtMostOnce && !lost => State::Held,
                 _ => State::Running,
             };
             let job = self.ledger.deliver(now, message, self.connection.epoch(), first);
@@ -410,6 +417,20 @@ impl Worker {
     fn bury(&mut self, job: u64, reason: &str) {
         let Some(entry) = self.ledger.get(job) else { return };
         let version = self.connection.version();
+        let nack = self.connection.dialect().nack(version).filter(|_| !entry.acknowledged);
+        if let (Some(octets), Some(headers)) = (entry.message.cut, nack) {
+            // Only the broker has it whole.
+            let destination = entry.message.headers.text("destination");
+            tracing::error!(
+                destination,
+                octets,
+                reason,
+                "refused a message (NACK): the broker's dead letters have it, if it keeps any"
+            );
+            entry.nack(version, headers, self.connection.out());
+            let entry = self.ledger.remove(job);
+            return entry.into_iter().for_each(|entry| self.ledger.outlive(job, entry));
+        }
         entry.progress.bury(reason);
         let frame = self.service.dead_letter(version, &entry.message, reason, Receipt(job));
         self.connection.push(frame);

@@ -17,6 +17,9 @@ pub struct Frame {
     pub headers: Headers,
     /// The body's octets, without the NUL that ends the frame.
     pub body: Bytes,
+    /// How long the body was where it was beyond the limit, and is not here: `body` is empty then. Only where
+    /// [`Parser::cut_long_messages`](super::Parser::cut_long_messages) asks for it.
+    pub cut: Option<usize>,
 }
 
 impl Frame {
@@ -32,6 +35,7 @@ impl fmt::Debug for Frame {
             .field("command", &self.command)
             .field("headers", &self.headers)
             .field("body", &format_args!("{} octets, \"{}\"", self.body.len(), excerpt(&self.body, 64)))
+            .field("cut", &self.cut)
             .finish()
     }
 }

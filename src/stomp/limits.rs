@@ -2,7 +2,7 @@
 use super::ParseError;
 
 /// How large a frame may be. Larger ones end the connection as soon as that is certain, not when they are
-/// complete.
+/// complete; but see [`Parser::cut_long_messages`](super::Parser::cut_long_messages).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Octets of one header line: name, colon, value. 64 KiB by default; ActiveMQ takes 10 KiB.

@@ -36,6 +36,7 @@ pub struct Parser {
     limits: Limits,
     version: Option<Version>,
     lenient: bool,
+    cuts: bool,
     /// What was fed and is not consumed yet begins at `start`.
     buffer: Vec<u8>,
     start: usize,
@@ -56,6 +57,8 @@ pub struct Parser {
 /// | Head | an empty line | SizedBody with `content-length`, OpenBody without |
 /// | SizedBody | that many octets and NUL | Idle, with a frame |
 /// | OpenBody | NUL | Idle, with a frame |
+/// | Head, OpenBody | a body beyond the limit that is to be cut | CutBody |
+/// | CutBody | what SizedBody, OpenBody would end with | Idle, with a frame that has no body |
 /// | any | what is wrong | Failed |
 #[derive(Debug, Clone)]
 enum State {
@@ -72,6 +75,11 @@ enum State {
     },
     /// Up to the first NUL.
     OpenBody,
+    /// Either of them, where nothing is kept: `arrived` octets so far.
+    CutBody {
+        arrived: usize,
+        length: Option<usize>,
+    },
     Failed(ParseError),
 }
 
@@ -85,6 +93,7 @@ impl Parser {
             limits: Limits { head, ..limits },
             version: None,
             lenient: false,
+            cuts: false,
             buffer: Vec::new(),
             start: 0,
             state: State::Idle,
@@ -107,6 +116,14 @@ impl Parser {
     /// the message again to every new connection, and end each.
     pub fn lenient_escapes(&mut self, lenient: bool) {
         self.lenient = lenient;
+    }
+
+    /// Whether the body of a MESSAGE beyond [`Limits::body`] is dropped as it arrives, and the frame comes
+    /// without it ([`Frame::cut`]), rather than being an error. Off by default.
+    ///
+    /// A broker delivers such a message again to every new connection, and would end each.
+    pub fn cut_long_messages(&mut self, cut: bool) {
+        self.cuts = cut;
     }
 
     /// Takes what was read.
@@ -171,6 +188,7 @@ impl Parser {
                 State::Head { command, line, scanned } => self.head(command, line, scanned)?,
                 State::SizedBody { length } => self.sized_body(length)?,
                 State::OpenBody => self.open_body()?,
+                State::CutBody { arrived, length } => self.cut_body(arrived, length)?,
                 State::Failed(ref error) => return Err(error.clone()),
             };
             match done {
@@ -179,10 +197,10 @@ impl Parser {
                     self.state = state;
                     return Ok(None);
                 }
-                Step::Frame(body) => {
+                Step::Frame(body, cut) => {
                     self.state = State::Idle;
                     let (command, headers) = self.head.take().expect("a body comes after its head");
-                    return Ok(Some(Frame { command, headers, body }));
+                    return Ok(Some(Frame { command, headers, body, cut }));
                 }
             }
         }
@@ -264,13 +282,16 @@ impl Parser {
         if length.is_some_and(|length| length > 0) && !command.allows_body() {
             return Err(ParseError::UnexpectedBody { command });
         }
-        if length.is_some_and(|length| length > self.limits.body) {
+        let long = length.is_some_and(|length| length > self.limits.body);
+        // As many octets as cannot be counted never come.
+        if long && (!self.is_cut(command) || length == Some(usize::MAX)) {
             return Err(ParseError::BodyTooLong { command, limit: self.limits.body });
         }
         self.entries.clear();
         self.start += len;
         self.head = Some((command, headers));
         Ok(Step::Next(match length {
+            _ if long => State::CutBody { arrived: 0, length },
             Some(length) => State::SizedBody { length },
             None => State::OpenBody,
         }))
@@ -305,10 +326,7 @@ impl Parser {
                 self.body.extend_from_slice(&unread[..missing]);
                 std::mem::take(&mut self.body).into()
             }
-            Some(_) => {
-                let (command, _) = self.head.as_ref().expect("a body comes after its head");
-                return Err(ParseError::NoNul { command: *command, length });
-            }
+            Some(_) => return Err(ParseError::NoNul { command: self.command(), length }),
             None => {
                 let taken = std::mem::take(&mut self.buffer);
                 self.extend_body(&taken[self.start..], length);
@@ -318,7 +336,7 @@ impl Parser {
             }
         };
         self.start += missing + 1;
-        Ok(Step::Frame(body))
+        Ok(Step::Frame(body, None))
     }
 
     fn extend_body(&mut self, octets: &[u8], length: usize) {
@@ -333,14 +351,17 @@ impl Parser {
 
     fn open_body(&mut self) -> Result<Step, ParseError> {
         let unread = &self.buffer[self.start..];
-        let (command, _) = self.head.as_ref().expect("a body comes after its head");
-        let command = *command;
+        let command = self.command();
         if !command.allows_body() && unread.first().is_some_and(|octet| *octet != 0) {
             return Err(ParseError::UnexpectedBody { command });
         }
         let nul = memchr::memchr(0, unread);
         let arrived = &unread[..nul.unwrap_or(unread.len())];
         if self.body.len() + arrived.len() > self.limits.body {
+            if self.is_cut(command) {
+                let arrived = std::mem::take(&mut self.body).len();
+                return Ok(Step::Next(State::CutBody { arrived, length: None }));
+            }
             return Err(ParseError::BodyTooLong { command, limit: self.limits.body });
         }
         if nul.is_none() {
@@ -350,12 +371,40 @@ impl Parser {
         }
         self.start += arrived.len() + 1;
         if self.body.is_empty() {
-            return Ok(Step::Frame(Bytes::copy_from_slice(arrived)));
+            return Ok(Step::Frame(Bytes::copy_from_slice(arrived), None));
         }
         self.body.extend_from_slice(arrived);
         // It grew by doubling, and a frame may be kept for long.
         self.body.shrink_to_fit();
-        Ok(Step::Frame(std::mem::take(&mut self.body).into()))
+        Ok(Step::Frame(std::mem::take(&mut self.body).into(), None))
+    }
+
+    fn cut_body(&mut self, arrived: usize, length: Option<usize>) -> Result<Step, ParseError> {
+        let unread = &self.buffer[self.start..];
+        let end = match length {
+            Some(length) => Some(length - arrived).filter(|end| *end < unread.len()),
+            None => memchr::memchr(0, unread),
+        };
+        let arrived = arrived.saturating_add(end.unwrap_or(unread.len()));
+        let Some(end) = end else {
+            self.start = self.buffer.len();
+            return Ok(Step::More(State::CutBody { arrived, length }));
+        };
+        if unread[end] != 0 {
+            return Err(ParseError::NoNul { command: self.command(), length: arrived });
+        }
+        self.start += end + 1;
+        Ok(Step::Frame(Bytes::new(), Some(arrived)))
+    }
+
+    /// Whether a body beyond the limit is dropped.
+    fn is_cut(&self, command: Command) -> bool {
+        self.cuts && command == Command::Message
+    }
+
+    /// The frame that a body belongs to.
+    fn command(&self) -> Command {
+        self.head.as_ref().expect("a body comes after its head").0
     }
 
     fn unread(&self) -> &[u8] {
@@ -381,8 +430,8 @@ enum Step {
     Next(State),
     /// To another, which has nothing to do until more is fed.
     More(State),
-    /// To [`State::Idle`], with the body of a frame that is complete.
-    Frame(Bytes),
+    /// To [`State::Idle`], with the body of a frame that is complete, or how long it was where it was cut.
+    Frame(Bytes, Option<usize>),
 }
 
 fn no_colon(command: Command, text: &[u8]) -> ParseError {

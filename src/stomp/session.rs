@@ -34,6 +34,9 @@ pub struct SessionConfig {
     /// Whether undefined escapes in a MESSAGE are let through, which is the default; see
     /// [`Parser::lenient_escapes`].
     pub lenient_escapes: bool,
+    /// Whether a MESSAGE whose body is beyond the limits comes without it, rather than ending the session, which
+    /// is the default; see [`Parser::cut_long_messages`].
+    pub cut_long_messages: bool,
 }
 
 impl Default for SessionConfig {
@@ -49,6 +52,7 @@ impl Default for SessionConfig {
             limits: Limits::default(),
             connect_timeout: seconds,
             lenient_escapes: true,
+            cut_long_messages: false,
         }
     }
 }
@@ -66,6 +70,7 @@ impl fmt::Debug for SessionConfig {
             .field("limits", &self.limits)
             .field("connect_timeout", &self.connect_timeout)
             .field("lenient_escapes", &self.lenient_escapes)
+            .field("cut_long_messages", &self.cut_long_messages)
             .finish()
     }
 }
@@ -175,6 +180,7 @@ impl Session {
         versions.dedup();
         let mut parser = Parser::new(config.limits);
         parser.lenient_escapes(config.lenient_escapes);
+        parser.cut_long_messages(config.cut_long_messages);
 
         let offered: Vec<_> = versions.iter().map(|version| version.as_str()).collect();
         // CONNECT is the same in every version.

@@ -84,6 +84,13 @@ def test_bad_threads(threads):
     says(done, "threads")
 
 
+@pytest.mark.parametrize("size", ["", "0", "-1", "8 apples", "0MiB", "99999999999999999999"])
+def test_bad_max_body(size):
+    done = serve(f"--max-body={size}")
+    assert done.returncode == 2
+    says(done, "8MiB")
+
+
 def test_bad_destination():
     done = serve("--destination", "")
     assert done.returncode == 2
@@ -286,6 +293,8 @@ def test_environ_of_a_captured_frame(directory, end):
         (("--frame", "-"), "ACK\nid:1\n\n", "ACK"),
         (("--frame", "-"), "GET / HTTP/1.1\r\n\r\n", "frame"),
         (("--frame", "-"), "SEND\ndestination:/queue/a\ncontent-length:9\n\nshort", "content-length"),
+        (("POST", "/", "-d", "x" * 1025, "--max-body", "1KiB"), "", "a body of 1025 octets is more than"),
+        (("--frame", "-", "--max-body", "3"), "SEND\ndestination:/queue/a\n\nlong", "longer than 3 octets"),
         (("GET", "/", "-H", "X-A: 1", "-H", "X_A: 2", "--strict-headers"), "", "X_A"),
     ],
 )

@@ -140,3 +140,37 @@ fn names_that_a_version_cannot_carry_stay_behind() {
         one_frame(Version::V1_0, &dead_letter(Version::V1_0, &Mapping::default(), &frame, "d", "r", ""));
     assert_eq!(letter.headers.len(), 3, "{letter:?}");
 }
+
+#[test]
+fn who_sent_too_large_a_body_is_told_so_in_kind() {
+    let mapping = Mapping::default();
+    for (kind, structured) in [("text/plain", false), ("application/http", true)] {
+        let large = Frame { cut: Some(300), ..call(&[("content-type", kind), ("correlation-id", "c")], "") };
+        assert!(mapping.can_answer(&large));
+        let rejected = map(&mapping, &large).unwrap_err();
+        assert_eq!((rejected.status(), &rejected.reason), (413, &Reason::TooLarge(300)));
+        let reply = one_frame(Version::V1_2, &reject(Version::V1_2, &mapping, &rejected, "r"));
+        assert_eq!(reply.headers.text("http_statusCode"), Some("413"));
+        let body = std::str::from_utf8(&reply.body).unwrap();
+        assert!(body.ends_with("a body of 300 octets is more than this server takes\n"), "{body}");
+        assert_eq!(body.starts_with("HTTP/1.1 413 Content Too Large\r\n"), structured);
+    }
+}
+
+/// It is asked before anything else is looked at.
+#[test]
+fn who_can_be_answered_is_known_of_any_message() {
+    let mapping = Mapping::default();
+    for frame in [
+        message(&[], ""),
+        message(&[("reply-to", "/topic/x")], ""),
+        call(&[("http_requestMethod", "NOTIFY")], ""),
+        call(&[("destination", "/topic/x")], ""),
+        call(&[("content-type", "application/http")], "NOTIFY / HTTP/1.1\r\n\r\n"),
+    ] {
+        assert!(!mapping.can_answer(&frame), "{frame:?}");
+    }
+    for frame in [call(&[], ""), call(&[("http_requestUrl", "/a b")], "")] {
+        assert!(mapping.can_answer(&frame), "{frame:?}");
+    }
+}

@@ -22,6 +22,7 @@ fn message(headers: &[Pair<'_>], body: &str) -> Frame {
         command: Command::Message,
         headers: headers.copied().collect(),
         body: body.as_bytes().to_vec().into(),
+        cut: None,
     }
 }
 

@@ -88,6 +88,7 @@ proptest! {
             command: Command::Message,
             headers: headers.into_iter().collect(),
             body: body.into(),
+            cut: None,
         };
         let mapping = Mapping { strict_headers: strict, default_path: "/{destination}/{type}".into(), ..Mapping::default() };
         match map(&mapping, &frame) {
@@ -191,7 +192,7 @@ proptest! {
         reason in ".{0,40}",
         version in proptest::sample::select(Version::ALL.to_vec()),
     ) {
-        let frame = Frame { command: Command::Message, headers: headers.into_iter().collect(), body: body.clone().into() };
+        let frame = Frame { command: Command::Message, headers: headers.into_iter().collect(), body: body.clone().into(), cut: None };
         let letter = one_frame(version, &dead_letter(version, &Mapping::default(), &frame, "/queue/DLQ", &reason, "r"));
         prop_assert_eq!(letter.headers.text("destination"), Some("/queue/DLQ"));
         prop_assert_eq!(letter.headers.text("receipt"), Some("r"));

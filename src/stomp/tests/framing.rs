@@ -130,7 +130,7 @@ fn f9_content_length_of_a_whole_frame_is_the_true_one() {
     let frame = |headers: &[(&str, &str)], body: &'static str| {
         let headers = headers.iter().copied().collect();
         let mut out = Vec::new();
-        let frame = Frame { command: Command::Send, headers, body: body.into() };
+        let frame = Frame { command: Command::Send, headers, body: body.into(), cut: None };
         Encoder::frame(&mut out, Version::V1_2, &frame);
         String::from_utf8(out).unwrap()
     };

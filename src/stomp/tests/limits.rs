@@ -2,6 +2,9 @@
 use super::parser;
 use crate::stomp::{Command, Limits, ParseError, Parser, Version};
 
+/// What a read buffer may keep.
+const SPARE: usize = 256 << 10;
+
 const SMALL: Limits = Limits { header_line: 8, headers: 3, head: 40, body: 10 };
 
 /// The error of `bytes` under small limits, which must be the same when they come one by one.
@@ -190,5 +193,91 @@ fn a_frame_keeps_no_more_than_itself() {
         parser.feed(b"\0");
         let body = parser.next_frame().unwrap().unwrap().body;
         assert_eq!(body.try_into_mut().expect("the only owner").capacity(), 1_500_000);
+    }
+}
+
+/// What comes of `bytes` where bodies beyond 10 octets are cut: how long each body is, and was. It must be the same
+/// however they come.
+fn cut(bytes: &str) -> Result<Vec<(usize, Option<usize>)>, ParseError> {
+    let outcome = |piece: usize| {
+        let mut parser = parser(Some(Version::V1_2), Limits { header_line: 20, ..SMALL });
+        parser.cut_long_messages(true);
+        let mut frames = Vec::new();
+        for piece in bytes.as_bytes().chunks(piece) {
+            parser.feed(piece);
+            while let Some(frame) = parser.next_frame()? {
+                frames.push((frame.body.len(), frame.cut));
+            }
+            assert!(parser.buffered() <= SMALL.head, "{}", parser.buffered());
+        }
+        Ok(frames)
+    };
+    let whole = outcome(bytes.len());
+    for piece in 1..bytes.len() {
+        assert_eq!(outcome(piece), whole, "in pieces of {piece}");
+    }
+    whole
+}
+
+#[test]
+fn f11_a_long_message_is_cut_where_that_is_asked_for() {
+    let (whole, long) = (|length| (length, None), |length| (0, Some(length)));
+    for (bytes, frames) in [
+        ("MESSAGE\n\n1234567890\0", &[whole(10)][..]),
+        ("MESSAGE\n\n12345678901\0", &[long(11)]),
+        // Heart-beats, and the next frame, begin behind the NUL.
+        ("MESSAGE\n\n123456789012\0\n\r\nMESSAGE\n\nx\0", &[long(12), whole(1)]),
+        ("MESSAGE\na:b\n\n12345678901\0\0MESSAGE\n\n12345678901\0", &[long(11), long(11)]),
+        ("MESSAGE\ncontent-length:10\n\n1234567890\0", &[whole(10)]),
+        ("MESSAGE\ncontent-length:12\n\n12345\0x78901\0", &[long(12)]),
+        // Its length is what counts, not a beat, nor a NUL, nor what looks like a frame.
+        ("MESSAGE\ncontent-length:12\n\n\n\0SEND\n\n\0 99\0\nMESSAGE\n\n\0", &[long(12), whole(0)]),
+        ("MESSAGE\ncontent-length:11\n\n1234567890", &[]),
+        ("MESSAGE\ncontent-length:11\n\n12345678901", &[]),
+    ] {
+        assert_eq!(cut(bytes).as_deref(), Ok(frames), "{bytes:?}");
+    }
+    let no_nul = ParseError::NoNul { command: Command::Message, length: 11 };
+    assert_eq!(cut("MESSAGE\ncontent-length:11\n\n123456789012\0"), Err(no_nul));
+}
+
+#[test]
+fn f11_nothing_but_a_message_is_cut() {
+    for command in [Command::Send, Command::Error] {
+        let bytes = format!("{command}\n\n12345678901\0");
+        assert_eq!(cut(&bytes), Err(ParseError::BodyTooLong { command, limit: 10 }));
+    }
+    let uncountable = "MESSAGE\ncontent-length:99999999999999999999\n\n";
+    let mut parser = parser(None, Limits::default());
+    parser.cut_long_messages(true);
+    parser.feed(uncountable.as_bytes());
+    let limit = 100 << 20;
+    assert_eq!(parser.next_frame(), Err(ParseError::BodyTooLong { command: Command::Message, limit }));
+    assert_eq!(
+        error(b"MESSAGE\n\n12345678901\0"),
+        Some(ParseError::BodyTooLong { command: Command::Message, limit: 10 })
+    );
+}
+
+#[test]
+fn f11_what_is_cut_takes_no_memory() {
+    let limits = Limits { body: 1 << 20, ..Limits::default() };
+    for head in ["MESSAGE\ncontent-length:67108864\n\n", "MESSAGE\n\n"] {
+        let mut parser = parser(None, limits);
+        parser.cut_long_messages(true);
+        parser.feed(head.as_bytes());
+        assert_eq!(parser.next_frame(), Ok(None));
+        let (mut most, piece) = (0, [b'x'; 64 << 10]);
+        for _ in 0..1024 {
+            parser.feed(&piece);
+            assert_eq!(parser.next_frame(), Ok(None));
+            most = most.max(parser.capacity());
+        }
+        // One without a length is kept until it turns out to be too long, in a buffer that doubles.
+        let grown = if head.contains("length") { 0 } else { 2 << 20 };
+        assert!(most <= grown + SPARE, "{most}");
+        assert!(parser.capacity() <= SPARE && parser.buffered() == 0, "{}", parser.capacity());
+        parser.feed(b"\0");
+        assert_eq!(parser.next_frame().unwrap().unwrap().cut, Some(64 << 20));
     }
 }

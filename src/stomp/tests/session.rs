@@ -97,7 +97,7 @@ fn n1_connect_comes_first_with_versions_and_host() {
         ("client-id", "id"),
     ];
     let headers = headers.into_iter().collect();
-    assert_eq!(frame, Frame { command: Command::Connect, headers, body: "".into() });
+    assert_eq!(frame, Frame { command: Command::Connect, headers, body: "".into(), cut: None });
     assert_eq!((parser.next_frame(), parser.buffered()), (Ok(None), 0));
     assert!(!client.session.is_connected());
     assert!(client.receive(b"\n\n").unwrap().is_empty());
@@ -350,4 +350,42 @@ fn limits_are_those_of_the_configuration() {
     let small = SessionConfig { limits: Limits { body: 3, ..Limits::default() }, ..config() };
     let error = refusal(&small, b"ERROR\n\nlong\0");
     assert_eq!(error.to_string(), "the broker sent a bad frame: the body of ERROR is longer than 3 octets");
+}
+
+#[test]
+fn a_message_beyond_the_limits_ends_the_session_unless_it_is_to_be_cut() {
+    let small = SessionConfig { limits: Limits { body: 3, ..Limits::default() }, ..config() };
+    let stream = b"MESSAGE\na:b\n\nlong\0\nMESSAGE\n\nabc\0";
+    let connected = "CONNECTED\nversion:1.2\n\n\0";
+    let error = Client::connected(&small, connected).receive(stream).unwrap_err();
+    assert!(matches!(error, SessionError::Parse(ParseError::BodyTooLong { limit: 3, .. })));
+
+    let cutting = SessionConfig { cut_long_messages: true, ..small };
+    let mut client = Client::connected(&cutting, connected);
+    let events = client.receive(stream).unwrap();
+    let [Event::Message(cut), Event::Message(whole)] = &events[..] else { panic!("{events:?}") };
+    assert_eq!((cut.headers.text("a"), &cut.body[..], cut.cut), (Some("b"), &b""[..], Some(4)));
+    assert_eq!((&whole.body[..], whole.cut), (&b"abc"[..], None));
+    let error = client.receive(b"ERROR\n\nlong\0").unwrap_err();
+    assert!(matches!(error, SessionError::Parse(ParseError::BodyTooLong { limit: 3, .. })));
+}
+
+/// While a body is dropped octet by octet, its broker is not silent, and our beats go on.
+#[test]
+fn a_long_message_that_trickles_in_is_as_good_as_beats() {
+    let cutting = SessionConfig {
+        limits: Limits { body: 3, ..Limits::default() },
+        cut_long_messages: true,
+        ..config()
+    };
+    let mut client = Client::connected(&cutting, "CONNECTED\nversion:1.2\nheart-beat:1000,1000\n\n\0");
+    client.receive(b"MESSAGE\ncontent-length:60\n\n").unwrap();
+    let mut beats = 0;
+    for _ in 0..60 {
+        beats += client.pass(1500 * MS).unwrap().len();
+        assert_eq!(client.receive(b"\n").unwrap(), []);
+    }
+    assert!(beats >= 60, "{beats}");
+    let events = client.receive(b"\0").unwrap();
+    assert!(matches!(&events[..], [Event::Message(message)] if message.cut == Some(60)), "{events:?}");
 }
