@@ -1,4 +1,4 @@
-"""Messages whose bodies are larger than `--max-body`: whoever waits is told, and the broker keeps what nobody waits for."""
+"""Bodies larger than `--max-body`: whoever waits is told, and the broker keeps what nobody waits for."""
 
 from __future__ import annotations
 
