@@ -82,6 +82,23 @@ def test_what_fails_is_tried_again_and_then_dead(broker, serve, queue, url, trie
     broker.wait_empty(queue)
 
 
+def test_what_is_too_large_and_nobody_waits_for(broker, serve, queue):
+    """Kept whole by a broker that NACK tells to; Artemis cannot be told, and is given the headers."""
+    one = serve(broker, "thread-pool", options=("--max-body", "1KiB", "--delivery", "at-most-once"))
+    with dead_letters(broker, queue) as dead:
+        notify(broker, queue, "/note/large", b"x" * 2000)
+        letter = dead.receive(20)
+        assert letter.headers["http_requestUrl"] == "/note/large"
+        assert len(letter.body) == (0 if broker.dialect == "artemis" else 2000)
+        notify(broker, queue, "/note/small", b"x")
+        with pytest.raises(TimeoutError):
+            dead.receive(0.3)
+    assert one.stop() == 0
+    assert one.records("notes") == ["NOTIFY small x"]
+    assert "octets=2000" in plain(one)
+    broker.wait_empty(queue)
+
+
 def test_replies_to_a_queue(broker, serve):
     one = serve(broker, "thread-pool")
     with WithoutTemporary("127.0.0.1", broker.port, one.destination) as caller:
