@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{ArgMatches, Args, parser::ValueSource};
+use clap::{ArgMatches, Args, builder::NonEmptyStringValueParser, parser::ValueSource};
 
 use super::{Exit, Failed};
 use crate::uri::Brokers;
@@ -22,7 +22,7 @@ const LONGEST: u64 = 4096;
 #[derive(Debug, Args)]
 pub(super) struct Credentials {
     /// The user, where --broker names none. The passcode is best told by STOMP_WSGI_PASSCODE, or by a file
-    #[arg(long, value_name = "NAME", env = "STOMP_WSGI_LOGIN")]
+    #[arg(long, value_name = "NAME", env = "STOMP_WSGI_LOGIN", value_parser = NonEmptyStringValueParser::new())]
     login: Option<String>,
     /// The passcode is in this file [default: systemd's credential stomp-wsgi-passcode]
     #[arg(long, value_name = "FILE", env = "STOMP_WSGI_PASSCODE_FILE")]
@@ -30,6 +30,11 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
+    /// Whether somebody said so here; a passcode in the environment may be there for others.
+    pub(super) fn are_given(&self) -> bool {
+        self.login.is_some() || self.passcode_file.is_some()
+    }
+
     /// Completes what the URI leaves out.
     pub(super) fn apply(&self, brokers: &mut Brokers) -> anyhow::Result<()> {
         let passcode = self.passcode().map_err(|why| Failed::new(Exit::Usage, why))?;

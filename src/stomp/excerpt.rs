@@ -27,6 +27,19 @@ fn cut_at(line: &[u8], end: impl Fn(u8) -> bool) -> String {
     }
 }
 
+/// What an ERROR says by its `message` header and the first line of its body. RabbitMQ has a kind of error there, and here
+/// what was wrong; ActiveMQ has what was wrong there, and here the same with its kind.
+pub(super) fn complaint(message: &str, body: &str) -> String {
+    let first = body.lines().next().unwrap_or_default().trim();
+    if message.contains(first) {
+        message.to_owned()
+    } else if first.contains(message) {
+        first.to_owned()
+    } else {
+        format!("{message}: {first}")
+    }
+}
+
 /// The beginning of a text, about `max` octets, as it is but for control characters, which become spaces:
 /// they could play tricks on the terminal of whoever reads a log. Line ends and tabs stay.
 pub(super) fn printable(text: &[u8], max: usize) -> String {

@@ -246,7 +246,7 @@ fn our_own_certificate() {
     let error = |options: TlsOptions| options.load().unwrap_err().to_string();
     assert!(
         error(TlsOptions { certificate: Some(certificate.clone()), ..trusting.clone() })
-            .contains("holds none in PEM")
+            .contains("no private key in PEM: name its file with --tls-key")
     );
     let missing = TlsOptions { ca: Some("no-such-file".into()), ..TlsOptions::default() };
     assert!(error(missing).starts_with("cannot use no-such-file: "));
