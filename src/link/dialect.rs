@@ -239,7 +239,9 @@ impl Dialect {
     ) -> Result<Vec<(&'static str, String)>, String> {
         let slash = source.destination.strip_prefix("/queue/").is_some_and(|name| name.contains('/'));
         if self == Self::RabbitMq && slash {
-            return Err(format!("RabbitMQ knows no queue with a slash in its name: write it as %2F in {source}"));
+            return Err(format!(
+                "RabbitMQ knows no queue with a slash in its name: write it as %2F in {source}"
+            ));
         }
         let mut headers = Vec::new();
         if let Some(selector) = &source.selector {

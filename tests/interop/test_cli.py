@@ -330,7 +330,9 @@ def test_environ_of_a_bare_message():
 @pytest.mark.parametrize("end", ["", "\0", "\0\n", "^@\n"])
 def test_environ_of_a_captured_frame(directory, end):
     """From a file or standard input, with whatever became of the NUL."""
-    frame = "MESSAGE\ndestination:/queue/a\nmessage-id:7\nreply-to:/queue/b\nhttp_requestUrl:/x\nX-A:1\\c2\n\nbody" + end
+    frame = (
+        "MESSAGE\ndestination:/queue/a\nmessage-id:7\nreply-to:/queue/b\nhttp_requestUrl:/x\nX-A:1\\c2\n\nbody" + end
+    )
     (directory / "frame").write_text(frame)
     for done in (run("environ", "--frame", directory / "frame"), run("environ", "--frame", "-", stdin=frame.encode())):
         environ = shown(done)

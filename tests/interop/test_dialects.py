@@ -139,7 +139,9 @@ def test_virtual_hosts_of_rabbitmq(reactor, shared_brokers, directory, queue):
 def test_a_queue_with_a_slash(shared_brokers, serve, queue):
     """RabbitMQ refuses it unless it is written in another way."""
     broker = shared_brokers("rabbitmq")
-    done = server.run("serve", "probe:app", "--chdir", server.APPS, "--broker", broker.uri, "--destination", f"{queue}/b")
+    done = server.run(
+        "serve", "probe:app", "--chdir", server.APPS, "--broker", broker.uri, "--destination", f"{queue}/b"
+    )
     assert (done.returncode, b"%2F" in done.stderr) == (7, True), done.stderr
     serve(broker, "thread-pool", destination=f"{queue}%2Fb")
     assert broker.depth(f"{queue}/b") == 0

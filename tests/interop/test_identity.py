@@ -46,7 +46,11 @@ def test_nobody_is_believed_unless_asked_to(broker, serve):
     with one.requester() as caller:
         found = environ(caller, **CLAIMS)
     assert "REMOTE_USER" not in found
-    assert not {key for key, value in found.items() if value == "root"} - {"HTTP_REMOTE_USER", "HTTP_X_REMOTE_USER", "HTTP_HTTP_REMOTE_USER"}
+    assert not {key for key, value in found.items() if value == "root"} - {
+        "HTTP_REMOTE_USER",
+        "HTTP_X_REMOTE_USER",
+        "HTTP_HTTP_REMOTE_USER",
+    }
 
 
 @pytest.mark.activemq
@@ -122,7 +126,10 @@ def told(way: str, directory: Path, port: int) -> tuple[list[str], dict[str, str
         "systemd": (["--broker", bare, "--login", login], {"CREDENTIALS_DIRECTORY": str(directory)}),
         "uri in a variable": ([], {"STOMP_WSGI_BROKER": whole}),
         "uri": (["--broker", whole], {}),
-        "uri of several": ([f"--broker=failover:({bare.replace('://', '://' + login + ':' + quote(SECRET, safe='') + '@')})"], {}),
+        "uri of several": (
+            [f"--broker=failover:({bare.replace('://', '://' + login + ':' + quote(SECRET, safe='') + '@')})"],
+            {},
+        ),
         "uri before variable": (["--broker", whole], {"STOMP_WSGI_LOGIN": "x", "STOMP_WSGI_PASSCODE": "wrong"}),
     }[way]
 
@@ -209,7 +216,9 @@ def test_a_uri_that_cannot_be_hidden(activemq, directory, queue):
     assert not has_secret(log.encode())
 
 
-@pytest.mark.parametrize("more", [("--no-such-option",), ("--threads", "0"), ("--reactor", "none"), ("--tls-ca", "none")])
+@pytest.mark.parametrize(
+    "more", [("--no-such-option",), ("--threads", "0"), ("--reactor", "none"), ("--tls-ca", "none")]
+)
 def test_a_wrong_argument_beside_a_uri(more):
     uri = f"ssl://ann:{quote(SECRET, safe='')}@127.0.0.1:1"
     done = ours.run("serve", "probe:app", "--chdir", ours.APPS, "--broker", uri, *more)
@@ -238,7 +247,9 @@ def test_a_bad_file(content, word, directory):
         file.write_text(content)
     options = ("--broker", "stomp://ann@127.0.0.1:1", "--passcode-file", file)
     done = ours.run("call", *options, "GET", "/")
-    assert (done.returncode, str(file) in done.stderr.decode(), word in done.stderr.decode()) == (2, True, True), done.stderr
+    assert (done.returncode, str(file) in done.stderr.decode(), word in done.stderr.decode()) == (2, True, True), (
+        done.stderr
+    )
 
 
 def test_a_passcode_of_nobody(directory):

@@ -140,7 +140,9 @@ def test_no_way_down_to_plain_text(tls_brokers, certificates, queue, shared_brok
     done = ours.run("call", "--broker", plain, "--timeout", "3", *options)
     assert (done.returncode, b"is it a port with TLS?" in done.stderr) == (7, True), done.stderr.decode()
     assert b"my-secret" not in done.stderr + processes.tail(broker.log).encode()
-    done = ours.run("call", "--broker", f"stomp://localhost:{broker.tls_port}", "--timeout", "5", "--to", queue, "GET", "/")
+    done = ours.run(
+        "call", "--broker", f"stomp://localhost:{broker.tls_port}", "--timeout", "5", "--to", queue, "GET", "/"
+    )
     assert done.returncode == 7
     assert b"TLS" in done.stderr, done.stderr.decode()
 
