@@ -89,13 +89,38 @@ fn read(file: &Path) -> Result<String, String> {
 pub(super) fn hide(matches: &ArgMatches) -> Result<(), String> {
     let Some((_, matches)) = matches.subcommand() else { return Ok(()) };
     let Ok(Some(uri)) = matches.try_get_one::<String>("broker") else { return Ok(()) };
-    let secret = uri.contains('@') || uri.to_ascii_lowercase().contains("pass");
-    if !secret || matches.value_source("broker") != Some(ValueSource::CommandLine) {
+    if !may_have_passcode(uri) || matches.value_source("broker") != Some(ValueSource::CommandLine) {
         return Ok(());
     }
     let mut arguments = env::args_os();
     let name = arguments.next().unwrap_or_default();
     restart(&name, &without(arguments, uri), uri)
+}
+
+/// Ends the process as clap does, without showing a URI that stands where it does not belong.
+pub(super) fn exit(error: &clap::Error) -> ! {
+    let told = error.to_string();
+    let safe = censored(&told, env::args_os().filter_map(|argument| argument.into_string().ok()));
+    if safe != told {
+        eprint!("{safe}");
+        std::process::exit(error.exit_code());
+    }
+    error.exit()
+}
+
+fn censored(told: &str, arguments: impl Iterator<Item = String>) -> String {
+    arguments.filter(|argument| argument.contains("://") && may_have_passcode(argument)).fold(
+        told.to_owned(),
+        |told, argument| {
+            let value = argument.split_once('=').filter(|(name, _)| name.starts_with("--"));
+            told.replace(value.map_or(&*argument, |(_, value)| value), "(not shown, for the password in it)")
+        },
+    )
+}
+
+/// Whether a URI has one in it, as far as can be seen.
+fn may_have_passcode(uri: &str) -> bool {
+    uri.contains('@') || uri.to_ascii_lowercase().contains("pass")
 }
 
 /// The arguments without `--broker URI` or `--broker=URI`.
@@ -128,6 +153,20 @@ fn restart(_: &OsString, _: &[OsString], _: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_uri_in_the_wrong_place_is_not_shown() {
+        for argument in ["stomp://bob:secret@h", "--threads=failover:(tcp://bob:secret@h)?randomize=true"] {
+            let value = argument.trim_start_matches("--threads=");
+            let told = format!("error: invalid value '{value}' for '--threads <N>'");
+            let safe = censored(&told, ["serve".to_owned(), argument.to_owned()].into_iter());
+            assert_eq!(
+                safe,
+                "error: invalid value '(not shown, for the password in it)' for '--threads <N>'"
+            );
+        }
+        assert_eq!(censored("'stomp://h'", ["stomp://h".to_owned()].into_iter()), "'stomp://h'");
+    }
 
     #[test]
     fn only_the_uri_is_taken_off_the_command_line() {

@@ -96,9 +96,10 @@ impl From<Exit> for ExitCode {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let matches = without_empty_variables(Cli::command()).get_matches();
+    let matches = without_empty_variables(Cli::command()).try_get_matches();
+    let matches = matches.unwrap_or_else(|error| credentials::exit(&error));
     let hidden = credentials::hide(&matches);
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| credentials::exit(&error));
     cli.logging.init(match cli.command {
         Command::Serve(_) | Command::Broker(_) => "info",
         // What is wrong with the message is all that it has to say.

@@ -183,6 +183,13 @@ def test_an_application_that_cannot_be_loaded(app, word):
         assert "broken.py" in text
 
 
+@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:99999", "127.0.0.1"])
+def test_no_address(address):
+    for done in (run("broker", "--listen", address), serve("--listen", address)):
+        assert done.returncode == 2
+        says(done, "--listen", address, "HOST:PORT")
+
+
 def test_port_taken():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"

@@ -227,6 +227,14 @@ def test_a_wrong_argument_beside_a_uri(more):
     assert not has_secret(done.stdout + done.stderr)
 
 
+@pytest.mark.parametrize("before", [(), ("--threads",), ("--destination", "/queue/a", "--brokr")])
+def test_a_uri_in_the_wrong_place(before):
+    """Or after an option that is misspelt."""
+    done = ours.run("serve", "probe:app", *before, f"stomp://ann:{quote(SECRET, safe='')}@127.0.0.1:1")
+    assert (done.returncode, done.stderr[:6]) == (2, b"error:"), done.stderr.decode()
+    assert not has_secret(done.stdout + done.stderr)
+
+
 @pytest.mark.activemq
 def test_a_caller_has_the_same_ways(activemq, directory, queue, serve):
     serve(activemq, "thread-pool", options=("--trust-user-header", "JMSXUserID"))
