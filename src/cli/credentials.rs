@@ -16,8 +16,8 @@ use crate::uri::Brokers;
 const PASSCODE: &str = "STOMP_WSGI_PASSCODE";
 /// systemd's name for it: `LoadCredential=stomp-wsgi-passcode:/etc/...`.
 const CREDENTIAL: &str = "stomp-wsgi-passcode";
-/// Longer than any passcode.
-const LONGEST: u64 = 4096;
+/// No passcode is longer, not even a token in its place: a header that ActiveMQ takes has 10 KiB.
+const LONGEST: usize = 16 << 10;
 
 #[derive(Debug, Args)]
 pub(super) struct Credentials {
@@ -72,8 +72,11 @@ impl Credentials {
 /// The one line of a file.
 fn read(file: &Path) -> Result<String, String> {
     let mut text = String::new();
-    let read = File::open(file).and_then(|file| file.take(LONGEST).read_to_string(&mut text));
+    let read = File::open(file).and_then(|file| file.take(LONGEST as u64 + 1).read_to_string(&mut text));
     read.map_err(|error| error.to_string())?;
+    if text.len() > LONGEST {
+        return Err(format!("it is too long for a passcode, which has at most {LONGEST} octets"));
+    }
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     if line.is_empty() || line.contains(['\n', '\r', '\0']) {

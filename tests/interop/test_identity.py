@@ -247,7 +247,8 @@ def test_a_caller_has_the_same_ways(activemq, directory, queue, serve):
 
 
 @pytest.mark.parametrize(
-    ("content", "word"), [("", "one line"), ("\n", "one line"), ("a\nb\n", "one line"), (None, "No such file")]
+    ("content", "word"),
+    [("", "one line"), ("\n", "one line"), ("a\nb\n", "one line"), ("a" * 20_000, "too long"), (None, "No such file")],
 )
 def test_a_bad_file(content, word, directory):
     file = directory / "passcode"

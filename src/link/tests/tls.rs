@@ -179,7 +179,7 @@ fn nothing_leaves_in_plain_text() {
     assert!(!hello.windows(6).any(|window| window == b"secret" || window == b"CONNEC"));
     // A broker without TLS is not spoken to without it.
     bench.give(Input::Received(b"ERROR\nmessage:what is this?\n\n\0"));
-    assert_eq!(fatal(&bench), "the broker does not speak TLS on this port");
+    assert_eq!(fatal(&bench), "broker.example:61614: the broker does not speak TLS on this port");
 }
 
 #[test]
