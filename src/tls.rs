@@ -88,10 +88,18 @@ impl TlsOptions {
             (None, Some(_)) => return Err(TlsError::NoCertificate),
             (Some(certificate), key) => {
                 let file = key.as_ref().unwrap_or(certificate);
-                let key = PrivateKeyDer::from_pem_file(file).map_err(|error| unusable(file, error))?;
-                builder
-                    .with_client_auth_cert(certificates(certificate)?, key)
-                    .map_err(|error| TlsError::File { file: file.clone(), reason: error.to_string() })?
+                let chain = certificates(certificate)?;
+                let none = "it holds no private key in PEM: name its file with --tls-key (an encrypted one has to be decrypted first)";
+                let key = PrivateKeyDer::from_pem_file(file).map_err(|error| unusable(file, none, error))?;
+                builder.with_client_auth_cert(chain, key).map_err(|error| {
+                    let reason = match error {
+                        rustls::Error::InconsistentKeys(_) => {
+                            format!("its key is not that of the certificate in {}", certificate.display())
+                        }
+                        error => error.to_string(),
+                    };
+                    TlsError::File { file: file.clone(), reason }
+                })?
             }
         };
         let server_name = self.server_name.as_deref().map(server_name).transpose()?;
@@ -124,18 +132,17 @@ impl TlsOptions {
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let found = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
-    let found: Vec<_> = found.map_err(|error| unusable(file, error))?;
+    let none = "it holds no certificate in PEM (-----BEGIN CERTIFICATE-----)";
+    let found: Vec<_> = found.map_err(|error| unusable(file, none, error))?;
     if found.is_empty() {
-        return Err(unusable(file, pem::Error::NoItemsFound));
+        return Err(unusable(file, none, pem::Error::NoItemsFound));
     }
     Ok(found)
 }
 
-fn unusable(file: &Path, error: pem::Error) -> TlsError {
+fn unusable(file: &Path, none: &str, error: pem::Error) -> TlsError {
     let reason = match error {
-        pem::Error::NoItemsFound => {
-            "it holds none in PEM (-----BEGIN ...; an encrypted key has to be decrypted first)".to_owned()
-        }
+        pem::Error::NoItemsFound => none.to_owned(),
         pem::Error::Io(error) => error.to_string(),
         error => format!("it is no PEM file: {error}"),
     };

@@ -42,7 +42,7 @@ mod with_broker {
     use crate::{
         Dialect,
         broker::{BrokerConfig, BrokerServer},
-        cli::serve::stop_on_signals,
+        cli::{Exit, Failed, serve::stop_on_signals},
     };
 
     impl Broker {
@@ -66,8 +66,11 @@ mod with_broker {
         }
 
         fn address(&self) -> anyhow::Result<SocketAddr> {
-            let what = || format!("--listen {} is no address: HOST:PORT, as in 127.0.0.1:61613", self.listen);
-            self.listen.to_socket_addrs().with_context(what)?.next().with_context(what)
+            let found = self.listen.to_socket_addrs().map(|mut addresses| addresses.next());
+            found.ok().flatten().ok_or_else(|| {
+                let why = format!("--listen {} is no address: HOST:PORT, as in 127.0.0.1:61613", self.listen);
+                Failed::new(Exit::Usage, why).into()
+            })
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{ArgMatches, Args, parser::ValueSource};
+use clap::{ArgMatches, Args, builder::NonEmptyStringValueParser, parser::ValueSource};
 
 use super::{Exit, Failed};
 use crate::uri::Brokers;
@@ -16,13 +16,13 @@ use crate::uri::Brokers;
 const PASSCODE: &str = "STOMP_WSGI_PASSCODE";
 /// systemd's name for it: `LoadCredential=stomp-wsgi-passcode:/etc/...`.
 const CREDENTIAL: &str = "stomp-wsgi-passcode";
-/// Longer than any passcode.
-const LONGEST: u64 = 4096;
+/// No passcode is longer, not even a token in its place: a header that ActiveMQ takes has 10 KiB.
+const LONGEST: usize = 16 << 10;
 
 #[derive(Debug, Args)]
 pub(super) struct Credentials {
     /// The user, where --broker names none. The passcode is best told by STOMP_WSGI_PASSCODE, or by a file
-    #[arg(long, value_name = "NAME", env = "STOMP_WSGI_LOGIN")]
+    #[arg(long, value_name = "NAME", env = "STOMP_WSGI_LOGIN", value_parser = NonEmptyStringValueParser::new())]
     login: Option<String>,
     /// The passcode is in this file [default: systemd's credential stomp-wsgi-passcode]
     #[arg(long, value_name = "FILE", env = "STOMP_WSGI_PASSCODE_FILE")]
@@ -30,6 +30,11 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
+    /// Whether somebody said so here; a passcode in the environment may be there for others.
+    pub(super) fn are_given(&self) -> bool {
+        self.login.is_some() || self.passcode_file.is_some()
+    }
+
     /// Completes what the URI leaves out.
     pub(super) fn apply(&self, brokers: &mut Brokers) -> anyhow::Result<()> {
         let passcode = self.passcode().map_err(|why| Failed::new(Exit::Usage, why))?;
@@ -67,8 +72,11 @@ impl Credentials {
 /// The one line of a file.
 fn read(file: &Path) -> Result<String, String> {
     let mut text = String::new();
-    let read = File::open(file).and_then(|file| file.take(LONGEST).read_to_string(&mut text));
+    let read = File::open(file).and_then(|file| file.take(LONGEST as u64 + 1).read_to_string(&mut text));
     read.map_err(|error| error.to_string())?;
+    if text.len() > LONGEST {
+        return Err(format!("it is too long for a passcode, which has at most {LONGEST} octets"));
+    }
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     if line.is_empty() || line.contains(['\n', '\r', '\0']) {
@@ -84,13 +92,38 @@ fn read(file: &Path) -> Result<String, String> {
 pub(super) fn hide(matches: &ArgMatches) -> Result<(), String> {
     let Some((_, matches)) = matches.subcommand() else { return Ok(()) };
     let Ok(Some(uri)) = matches.try_get_one::<String>("broker") else { return Ok(()) };
-    let secret = uri.contains('@') || uri.to_ascii_lowercase().contains("pass");
-    if !secret || matches.value_source("broker") != Some(ValueSource::CommandLine) {
+    if !may_have_passcode(uri) || matches.value_source("broker") != Some(ValueSource::CommandLine) {
         return Ok(());
     }
     let mut arguments = env::args_os();
     let name = arguments.next().unwrap_or_default();
     restart(&name, &without(arguments, uri), uri)
+}
+
+/// Ends the process as clap does, without showing a URI that stands where it does not belong.
+pub(super) fn exit(error: &clap::Error) -> ! {
+    let told = error.to_string();
+    let safe = censored(&told, env::args_os().filter_map(|argument| argument.into_string().ok()));
+    if safe != told {
+        eprint!("{safe}");
+        std::process::exit(error.exit_code());
+    }
+    error.exit()
+}
+
+fn censored(told: &str, arguments: impl Iterator<Item = String>) -> String {
+    arguments.filter(|argument| argument.contains("://") && may_have_passcode(argument)).fold(
+        told.to_owned(),
+        |told, argument| {
+            let value = argument.split_once('=').filter(|(name, _)| name.starts_with("--"));
+            told.replace(value.map_or(&*argument, |(_, value)| value), "(not shown, for the password in it)")
+        },
+    )
+}
+
+/// Whether a URI has one in it, as far as can be seen.
+fn may_have_passcode(uri: &str) -> bool {
+    uri.contains('@') || uri.to_ascii_lowercase().contains("pass")
 }
 
 /// The arguments without `--broker URI` or `--broker=URI`.
@@ -123,6 +156,20 @@ fn restart(_: &OsString, _: &[OsString], _: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_uri_in_the_wrong_place_is_not_shown() {
+        for argument in ["stomp://bob:secret@h", "--threads=failover:(tcp://bob:secret@h)?randomize=true"] {
+            let value = argument.trim_start_matches("--threads=");
+            let told = format!("error: invalid value '{value}' for '--threads <N>'");
+            let safe = censored(&told, ["serve".to_owned(), argument.to_owned()].into_iter());
+            assert_eq!(
+                safe,
+                "error: invalid value '(not shown, for the password in it)' for '--threads <N>'"
+            );
+        }
+        assert_eq!(censored("'stomp://h'", ["stomp://h".to_owned()].into_iter()), "'stomp://h'");
+    }
 
     #[test]
     fn only_the_uri_is_taken_off_the_command_line() {

@@ -14,9 +14,10 @@ mod tls;
 use std::{
     io::{self, Write},
     process::ExitCode,
+    str::FromStr,
 };
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, builder::NonEmptyStringValueParser};
 
 use crate::{
     Dialect,
@@ -95,9 +96,10 @@ impl From<Exit> for ExitCode {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let matches = without_empty_variables(Cli::command()).get_matches();
+    let matches = without_empty_variables(Cli::command()).try_get_matches();
+    let matches = matches.unwrap_or_else(|error| credentials::exit(&error));
     let hidden = credentials::hide(&matches);
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| credentials::exit(&error));
     cli.logging.init(match cli.command {
         Command::Serve(_) | Command::Broker(_) => "info",
         // What is wrong with the message is all that it has to say.
@@ -162,7 +164,7 @@ struct BrokerArgs {
     #[arg(value_parser = ["auto", "activemq", "rabbitmq", "artemis"], hide_possible_values = true)]
     dialect: String,
     /// The virtual host of RabbitMQ [default: /]
-    #[arg(long, value_name = "NAME", env = "STOMP_WSGI_VHOST")]
+    #[arg(long, value_name = "NAME", env = "STOMP_WSGI_VHOST", value_parser = NonEmptyStringValueParser::new())]
     vhost: Option<String>,
     #[cfg(feature = "tls")]
     #[command(flatten)]
@@ -186,6 +188,15 @@ impl BrokerArgs {
         Ok(Some(brokers))
     }
 
+    /// Whether there are options that mean nothing without a broker of one's own.
+    fn expects_one(&self) -> bool {
+        #[cfg(feature = "tls")]
+        let tls = self.tls.are_given();
+        #[cfg(not(feature = "tls"))]
+        let tls = false;
+        tls || self.vhost.is_some() || self.credentials.are_given()
+    }
+
     /// What kind of broker somebody says it is; `auto` is no name of one.
     fn dialect(&self) -> Option<Dialect> {
         self.dialect.parse().ok()
@@ -201,6 +212,11 @@ impl BrokerArgs {
         self.credentials.apply(&mut local)?;
         Ok(local)
     }
+}
+
+/// A number that cannot be 0.
+fn parse_count<N: FromStr>(text: &str) -> Result<N, &'static str> {
+    text.parse().map_err(|_| "it takes a whole number from 1")
 }
 
 fn parse_destination(text: &str) -> Result<String, crate::config::DestinationError> {

@@ -9,9 +9,12 @@ use std::{
 };
 
 use bytesize::ByteSize;
-use clap::{Args, builder::FalseyValueParser};
+use clap::{
+    Args,
+    builder::{FalseyValueParser, NonEmptyStringValueParser},
+};
 
-use super::{BrokerArgs, broker::Listen, call::parse_seconds};
+use super::{BrokerArgs, broker::Listen, call::parse_seconds, parse_count};
 use crate::{
     config::{DeliveryMode, Source},
     http::HeaderNames,
@@ -38,19 +41,21 @@ pub(super) struct Serve {
     mounts: Vec<(Source, String)>,
     /// Connections to the broker, sharing the threads; topics are on the first alone
     #[arg(long, value_name = "N", default_value = "1", env = "STOMP_WSGI_CONNECTIONS")]
+    #[arg(value_parser = parse_count::<NonZeroUsize>)]
     connections: NonZeroUsize,
     /// Who we are to the broker: durable subscriptions belong to it
-    #[arg(long, value_name = "NAME", env = "STOMP_WSGI_CLIENT_ID")]
+    #[arg(long, value_name = "NAME", env = "STOMP_WSGI_CLIENT_ID", value_parser = NonEmptyStringValueParser::new())]
     client_id: Option<String>,
     /// The concurrency model: thread-pool, tokio, mio or async-std (see `stomp-wsgi reactors`)
     #[arg(long, value_name = "NAME", env = "STOMP_WSGI_REACTOR")]
     reactor: Option<String>,
     /// Requests that the application works on at once (mio: always 1)
     #[arg(long, value_name = "N", default_value = "4", env = "STOMP_WSGI_THREADS")]
+    #[arg(value_parser = parse_count::<NonZeroUsize>)]
     threads: NonZeroUsize,
     /// Messages that the broker may hand out before they are acknowledged, for each connection and destination
     /// [default: threads + 16]
-    #[arg(long, value_name = "N", env = "STOMP_WSGI_PREFETCH")]
+    #[arg(long, value_name = "N", env = "STOMP_WSGI_PREFETCH", value_parser = parse_count::<NonZeroU32>)]
     prefetch: Option<NonZeroU32>,
     /// Milliseconds between heart-beats to the broker and from it; 0,0 for none
     #[arg(long, value_name = "X,Y", default_value = "10000,10000", env = "STOMP_WSGI_HEART_BEAT")]
@@ -67,9 +72,11 @@ pub(super) struct Serve {
     venv: Option<PathBuf>,
     /// Where replies may go: a prefix of destinations, or *; may be repeated [default: any queue]
     #[arg(long, value_name = "PREFIX", env = "STOMP_WSGI_ALLOW_REPLY_TO", value_delimiter = ',')]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     allow_reply_to: Vec<String>,
     /// REMOTE_USER is what the broker says in this header: JMSXUserID (ActiveMQ, populateJMSXUserID) or user-id (RabbitMQ)
     #[arg(long, value_name = "NAME", env = "STOMP_WSGI_TRUST_USER_HEADER")]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     trust_user_header: Option<String>,
     /// Seconds that a reply lives in the broker, where the request does not say
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds, env = "STOMP_WSGI_REPLY_TTL")]
@@ -89,6 +96,7 @@ pub(super) struct Serve {
     request_timeout: Option<Duration>,
     /// How often a message is tried that nobody waits for and that fails
     #[arg(long, value_name = "N", default_value = "5", env = "STOMP_WSGI_MAX_ATTEMPTS")]
+    #[arg(value_parser = parse_count::<NonZeroU32>)]
     max_attempts: NonZeroU32,
     /// Where messages go that cannot be handled; {queue} is where they came from
     #[arg(long, value_name = "DEST", default_value = "/queue/DLQ.{queue}", env = "STOMP_WSGI_DEAD_LETTER")]
@@ -118,7 +126,7 @@ pub(super) struct EnvironArgs {
     strict_headers: bool,
     /// SERVER_NAME of requests without a Host header
     #[arg(long, value_name = "NAME", default_value = "localhost", env = "STOMP_WSGI_SERVER_NAME")]
-    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     server_name: String,
     /// SERVER_PORT of requests without a Host header [default: that of the scheme]
     #[arg(long, value_name = "PORT", env = "STOMP_WSGI_SERVER_PORT")]
@@ -130,9 +138,10 @@ pub(super) struct EnvironArgs {
     /// SCRIPT_NAME: where the application is mounted
     #[arg(long, value_name = "PATH", default_value = "", env = "STOMP_WSGI_SCRIPT_NAME")]
     script_name: String,
-    /// One more variable for every environ, such as shop.region=eu; may be repeated
+    /// One more variable for every environ, such as shop.region=eu; may be repeated (STOMP_WSGI_ENVIRON: one on each line)
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_variable, env = "STOMP_WSGI_ENVIRON")]
-    #[arg(value_delimiter = ',')]
+    // Values may hold commas.
+    #[arg(value_delimiter = '\n')]
     environ: Vec<(String, String)>,
 }
 
@@ -150,7 +159,6 @@ mod with_python {
         sync::Arc,
     };
 
-    use anyhow::Context;
     use reactors::{Reactor, Stop};
 
     use super::{EnvironArgs, GRACE, STOPPING, Serve, end_after, stop_on_signals};
@@ -203,6 +211,12 @@ mod with_python {
             // Everything that can be wrong is found before the application is imported, and the
             // broker is started only once there is something to serve.
             let brokers = self.broker.named()?;
+            if brokers.is_none() && self.broker.expects_one() {
+                tracing::warn!(
+                    "no broker is named, so the development broker is started; what is said of a user, TLS or a virtual \
+                     host has no effect: name your broker with --broker"
+                );
+            }
             self.check_destinations()?;
             let reactor =
                 select::reactor(name, self.threads).map_err(|error| Failed::new(Exit::Usage, error))?;
@@ -275,14 +289,18 @@ mod with_python {
 
         fn interpreter(&self) -> anyhow::Result<Interpreter> {
             if let Some(dir) = &self.chdir {
-                std::env::set_current_dir(dir)
-                    .with_context(|| format!("cannot work in --chdir {}", dir.display()))?;
+                std::env::set_current_dir(dir).map_err(|error| {
+                    Failed::new(Exit::Usage, format!("cannot work in --chdir {}: {error}", dir.display()))
+                })?;
             }
             let mut setup = wsgi::Setup::new().python_path(&self.pythonpath);
             if let Some(venv) = &self.venv {
                 setup = setup.venv(venv);
             }
-            Ok(setup.start()?)
+            setup.start().map_err(|error| match error {
+                wsgi::StartError::NoVenv { .. } => Failed::new(Exit::Usage, error).into(),
+                error => error.into(),
+            })
         }
 
         /// Each application, by its name: once, however many destinations it has.
@@ -320,9 +338,8 @@ mod with_python {
             self.environ.mapping(&mut config.mapping);
             config.mapping.reply_ttl = self.reply_ttl;
             config.mapping.reply_header_names = self.reply_header_names;
-            let allowed = self.allow_reply_to.iter().filter(|prefix| !prefix.is_empty());
-            if allowed.clone().next().is_some() {
-                config.mapping.allow_reply_to = allowed.cloned().collect();
+            if !self.allow_reply_to.is_empty() {
+                config.mapping.allow_reply_to.clone_from(&self.allow_reply_to);
             }
             config
         }
@@ -417,7 +434,7 @@ fn parse_header_names(text: &str) -> Result<HeaderNames, &'static str> {
 fn parse_variable(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').unwrap_or_default();
     if name.is_empty() || name.chars().any(|char| char.is_whitespace() || char.is_control()) {
-        return Err("a variable is NAME=VALUE; commas separate several".to_owned());
+        return Err("a variable is NAME=VALUE; in STOMP_WSGI_ENVIRON each has a line of its own".to_owned());
     }
     match name {
         "SCRIPT_NAME" => return Err("use --script-name".to_owned()),

@@ -28,17 +28,23 @@ pub(super) struct TlsArgs {
 }
 
 impl TlsArgs {
-    pub(super) fn apply(&self, brokers: &mut Brokers) -> anyhow::Result<()> {
-        let options = TlsOptions {
+    fn options(&self) -> TlsOptions {
+        TlsOptions {
             ca: self.tls_ca.clone(),
             certificate: self.tls_cert.clone(),
             key: self.tls_key.clone(),
             server_name: self.tls_server_name.clone(),
             insecure: self.tls_insecure,
-        };
-        let wanted = options != TlsOptions::default();
+        }
+    }
+
+    pub(super) fn are_given(&self) -> bool {
+        self.options() != TlsOptions::default()
+    }
+
+    pub(super) fn apply(&self, brokers: &mut Brokers) -> anyhow::Result<()> {
         if !brokers.addresses.iter().any(|address| address.tls) {
-            if wanted {
+            if self.are_given() {
                 tracing::warn!("--tls-... has no effect: no broker is named by ssl://");
             }
             return Ok(());
@@ -48,7 +54,7 @@ impl TlsArgs {
                 "--tls-insecure: NOBODY CHECKS WHO THE BROKER IS; whoever is in between can read and change everything"
             );
         }
-        let tls = options.load().map_err(|error| Failed::new(Exit::Usage, format!("TLS: {error}")))?;
+        let tls = self.options().load().map_err(|error| Failed::new(Exit::Usage, format!("TLS: {error}")))?;
         brokers.tls = Some(tls);
         Ok(())
     }

@@ -404,7 +404,9 @@ impl Connection {
                 Ok(Some(stomp::Event::Error(frame))) => self.events.push_back(Event::Error(frame)),
                 Err(error) => {
                     let refused = matches!(error, SessionError::Refused { .. });
-                    return self.close(error.to_string(), refused);
+                    let strange = self.up_since.is_none() && matches!(error, SessionError::Parse(_));
+                    let hint = if strange { ": is it a STOMP port?" } else { "" };
+                    return self.close(format!("{error}{hint}"), refused);
                 }
             }
         }
@@ -451,8 +453,11 @@ impl Connection {
                     session.received(now, &[]);
                 }
                 if let Err(error) = session.timer(now, self.outbox.tail()) {
-                    let silent = self.tls.as_ref().is_some_and(tls::Stream::is_handshaking);
-                    let hint = if silent { ", nor with TLS: is it a port with TLS?" } else { "" };
+                    let hint = match &self.tls {
+                        Some(tls) if tls.is_handshaking() => ", nor with TLS: is it a port with TLS?",
+                        None if self.up_since.is_none() => ": is it a STOMP port without TLS?",
+                        _ => "",
+                    };
                     self.close(format!("{error}{hint}"), false);
                 }
             }
@@ -467,7 +472,9 @@ impl Connection {
         let peer = Arc::clone(&self.peer);
         let (why, refused) = match std::mem::replace(&mut self.state, State::Over) {
             State::Over => return,
-            State::Closing(why, refused) => (why, refused),
+            // By then it is said in the log who the peer is.
+            State::Closing(why, refused) if self.up_since.is_some() => (why, refused),
+            State::Closing(why, refused) => (format!("{peer}: {why}"), refused),
             State::Connecting => match result {
                 Err(error) => (format!("cannot connect to {peer}: {}", explain(&error)), false),
                 Ok(()) => (format!("the connection to {peer} was not made"), false),

@@ -236,12 +236,18 @@ impl Dialect {
     /// The headers of SUBSCRIBE that choose messages, or have them kept while we are away.
     ///
     /// # Errors
-    /// Says what this broker cannot do, and would leave out without a word.
+    /// Says what this broker cannot do, and would leave out without a word, or refuse each time.
     pub(crate) fn options(
         self,
         source: &Source,
         client: &str,
     ) -> Result<Vec<(&'static str, String)>, String> {
+        let slash = source.destination.strip_prefix("/queue/").is_some_and(|name| name.contains('/'));
+        if self == Self::RabbitMq && slash {
+            return Err(format!(
+                "RabbitMQ knows no queue with a slash in its name: write it as %2F in {source}"
+            ));
+        }
         let mut headers = Vec::new();
         if let Some(selector) = &source.selector {
             if self == Self::RabbitMq {

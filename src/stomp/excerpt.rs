@@ -27,6 +27,19 @@ fn cut_at(line: &[u8], end: impl Fn(u8) -> bool) -> String {
     }
 }
 
+/// What an ERROR says by its `message` header and the first line of its body. RabbitMQ has a kind of error there, and
+/// here what was wrong; ActiveMQ has what was wrong there, and here the same with its kind.
+pub(super) fn complaint(message: &str, body: &str) -> String {
+    let first = body.lines().next().unwrap_or_default().trim();
+    if message.contains(first) {
+        message.to_owned()
+    } else if first.contains(message) {
+        first.to_owned()
+    } else {
+        format!("{message}: {first}")
+    }
+}
+
 /// The beginning of a text, about `max` octets, as it is but for control characters, which become spaces:
 /// they could play tricks on the terminal of whoever reads a log. Line ends and tabs stay.
 pub(super) fn printable(text: &[u8], max: usize) -> String {
@@ -37,4 +50,22 @@ pub(super) fn printable(text: &[u8], max: usize) -> String {
         shown.push_str("...");
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::complaint;
+
+    #[test]
+    fn an_error_is_told_by_header_and_body() {
+        for (message, body, told) in [
+            ("Bad CONNECT", "Access refused for user 'a'\n", "Bad CONNECT: Access refused for user 'a'"),
+            ("n >", "InvalidSelectorException: n >\n\tat a.B(B.java:1)\n", "InvalidSelectorException: n >"),
+            ("wrong password", "wrong password", "wrong password"),
+            ("alone", "", "alone"),
+            ("", "alone", "alone"),
+        ] {
+            assert_eq!(complaint(message, body), told);
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::Headers;
-use super::excerpt::{excerpt, printable};
+use super::excerpt::{complaint, excerpt, printable};
 
 /// One frame: a command, its headers, and a body that is empty on all but SEND, MESSAGE and ERROR.
 ///
@@ -23,9 +23,11 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// What an ERROR complains of: its `message` header, bounded, printable and on one line.
+    /// What an ERROR complains of: its `message` header, and its body's first line where that says more. Bounded,
+    /// printable and on one line.
     pub fn complaint(&self) -> String {
-        printable(self.headers.get("message").unwrap_or(b"no reason given"), 300).replace(['\n', '\t'], " ")
+        let message = printable(self.headers.get("message").unwrap_or(b"no reason given"), 300);
+        complaint(&message, &printable(&self.body, 300)).replace(['\n', '\t'], " ")
     }
 }
 

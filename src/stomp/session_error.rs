@@ -1,7 +1,7 @@
 //! What can go wrong between a client and a broker.
 use std::time::Duration;
 
-use super::{Command, ParseError};
+use super::{Command, ParseError, excerpt::complaint};
 
 /// Why a session ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -11,7 +11,7 @@ pub enum SessionError {
     #[error("the broker sent a bad frame: {0}")]
     Parse(#[from] ParseError),
     /// The broker answered CONNECT with ERROR.
-    #[error("the broker refused the connection: {message}")]
+    #[error("the broker refused the connection: {}", complaint(message, body))]
     Refused {
         /// The `message` header of the ERROR, or the first line of the body where there is none.
         message: String,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 
 import processes
@@ -77,11 +78,62 @@ def test_bad_uri(uri, word):
         assert "my-secret" not in says(done, word)
 
 
-@pytest.mark.parametrize("threads", ["0", "-1", "many"])
-def test_bad_threads(threads):
-    done = serve(f"--threads={threads}")
+@pytest.mark.parametrize("option", ["threads", "connections", "prefetch", "max-attempts"])
+@pytest.mark.parametrize("count", ["0", "-1", "many"])
+def test_bad_counts(option, count):
+    done = serve(f"--{option}={count}")
     assert done.returncode == 2
-    says(done, "threads")
+    says(done, option, "a whole number from 1")
+
+
+@pytest.mark.parametrize("option", ["vhost", "client-id", "login", "trust-user-header", "allow-reply-to"])
+def test_nothing_is_no_value(option):
+    """Least of all a list of where replies may go, which would be everywhere."""
+    done = serve(f"--{option}=")
+    assert done.returncode == 2
+    says(done, option, "a value is required")
+
+
+@pytest.mark.parametrize("option", ["chdir", "venv"])
+def test_bad_directories(option):
+    done = run("serve", "probe:app", f"--{option}", "no-such-directory")
+    assert done.returncode == 2
+    says(done, "no-such-directory")
+
+
+def test_no_broker_for_what_is_said_of_one():
+    """Somebody has forgotten --broker; the port is taken, so that the server ends."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = ("--listen", f"127.0.0.1:{taken.getsockname()[1]}")
+        for options in (("--login", "ann"), ("--vhost", "shop"), ("--tls-ca", "ca.pem")):
+            says(serve(*listen, *options), "no broker is named", "--broker")
+        assert "no broker is named" not in says(serve(*listen))
+
+
+@pytest.mark.parametrize(
+    ("answer", "word"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "is it a STOMP port?"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "is it a STOMP port?"),
+        (b"", "is it a STOMP port without TLS?"),
+    ],
+)
+def test_a_port_of_another_protocol(answer, word):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve_once() -> None:
+            client, _ = server.accept()
+            with client:
+                client.recv(4096)
+                client.sendall(answer)
+
+        thread = threading.Thread(target=serve_once)
+        thread.start()
+        place = f"127.0.0.1:{server.getsockname()[1]}"
+        done = run("call", "--broker", f"stomp://{place}", "GET", "/")
+        thread.join()
+    assert done.returncode == 7
+    says(done, place, word)
 
 
 @pytest.mark.parametrize("size", ["", "0", "-1", "8 apples", "0MiB", "99999999999999999999"])
@@ -104,7 +156,7 @@ def test_bad_destination():
         ("no-equals", "NAME=VALUE"),
         ("=x", "NAME=VALUE"),
         ("a b=x", "NAME=VALUE"),
-        ("A=1,2", "commas"),
+        ("A=1\n2", "a line of its own"),
         ("PATH_INFO=/", "PATH_INFO"),
         ("HTTP_HOST=h", "HTTP_HOST"),
         ("CONTENT_LENGTH=1", "CONTENT_LENGTH"),
@@ -136,6 +188,13 @@ def test_an_application_that_cannot_be_loaded(app, word):
     if app.startswith("broken"):
         assert "Traceback" in text
         assert "broken.py" in text
+
+
+@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:99999", "127.0.0.1"])
+def test_no_address(address):
+    for done in (run("broker", "--listen", address), serve("--listen", address)):
+        assert done.returncode == 2
+        says(done, "--listen", address, "HOST:PORT")
 
 
 def test_port_taken():
@@ -171,17 +230,20 @@ def test_login_refused(real_kind, shared_brokers, queue):
     assert "wrong-secret" not in says(done)
 
 
-def test_secrets_are_not_logged(real_kind, shared_brokers, queue, directory):
-    """A server whose login is refused says so, and goes on trying or gives up; never with the password."""
-    broker = shared_brokers(real_kind)
-    one = Server(directory, broker.port, "tokio", queue)
-    one.command = [part.replace("guest:guest@", "guest:wrong-secret@") for part in one.command]
-    one.start()
-    time.sleep(1.5)
-    one.stop(timeout=5)
-    log = processes.tail(one.log)
+def test_a_server_that_is_refused_ends(reactor, real_kind, shared_brokers, queue, directory):
+    """It says where, and the broker's reason; never the password."""
+    port = shared_brokers(real_kind).port
+    uri = f"stomp://guest:wrong-secret@127.0.0.1:{port}"
+    one = Server(directory, port, reactor, queue, uri=uri, env={"RUST_LOG": "trace"}).start()
+    try:
+        assert one.process.wait(30) == 7
+    finally:
+        one.kill()
+    log = processes.tail(one.log, 1000)
     assert "wrong-secret" not in log
-    assert log, "it said nothing"
+    reason = {"activemq": "or password is invalid", "rabbitmq": "Access refused for user"}[real_kind]
+    last = log.splitlines()[-1]
+    assert f"127.0.0.1:{port}: the broker refused the connection" in last and reason in last, last
 
 
 def test_failover_to_the_broker_that_is_there(reactor, shared_brokers, serve, queue):
@@ -267,6 +329,12 @@ def test_environ_of_a_request():
     assert {name: environ.get(name) for name in expected} == expected
 
 
+def test_environ_of_the_deployer():
+    """Values may hold commas."""
+    environ = shown(run("environ", "GET", "/", "--environ", "shop.name=Fish, Chips", "--environ", "shop.tax=0,2"))
+    assert (environ["shop.name"], environ["shop.tax"]) == ("'Fish, Chips'", "'0,2'")
+
+
 def test_environ_of_a_bare_message():
     environ = shown(run("environ", "-H", "JMSType: order", "--default-path", "/{type}", "-d", "x"))
     expected = {"REQUEST_METHOD": "'NOTIFY'", "PATH_INFO": "'/order'", "stomp.one_way": "True"}
@@ -276,7 +344,9 @@ def test_environ_of_a_bare_message():
 @pytest.mark.parametrize("end", ["", "\0", "\0\n", "^@\n"])
 def test_environ_of_a_captured_frame(directory, end):
     """From a file or standard input, with whatever became of the NUL."""
-    frame = "MESSAGE\ndestination:/queue/a\nmessage-id:7\nreply-to:/queue/b\nhttp_requestUrl:/x\nX-A:1\\c2\n\nbody" + end
+    frame = (
+        "MESSAGE\ndestination:/queue/a\nmessage-id:7\nreply-to:/queue/b\nhttp_requestUrl:/x\nX-A:1\\c2\n\nbody" + end
+    )
     (directory / "frame").write_text(frame)
     for done in (run("environ", "--frame", directory / "frame"), run("environ", "--frame", "-", stdin=frame.encode())):
         environ = shown(done)

@@ -1,6 +1,6 @@
 """The development broker plays each of the brokers whose ways we know.
 
-ActiveMQ and RabbitMQ are there themselves, in the other tests; Artemis is not, and this is all that was run of it.
+ActiveMQ and RabbitMQ are there themselves, in the other tests, and below for what is RabbitMQ's alone; Artemis is not, and this is all that was run of it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import processes
 import pytest
 import server
 from stomp_client import Connection, Frame, Request, Requester
+from test_delivery import wait_for
 from test_notify import dead_letters, notify
 
 DIALECTS = ("activemq", "rabbitmq", "artemis")
@@ -125,6 +126,58 @@ def test_a_virtual_host(broker, queue):
         assert done.returncode == 7 and b"Bad CONNECT" in done.stderr, done.stderr
     else:
         assert done.returncode == 28 and b"--vhost has no effect" in done.stderr, done.stderr
+
+
+@pytest.mark.rabbitmq
+def test_virtual_hosts_of_rabbitmq(reactor, shared_brokers, directory, queue):
+    """Each has queues of its own. One that is not there, or is closed to us, ends the server."""
+    broker = shared_brokers("rabbitmq")
+    open_one, closed = (f"{queue.rpartition('/')[2]}.{name}" for name in ("open", "closed"))
+    for name in (open_one, closed):
+        broker.control("add_vhost", name)
+    broker.control("set_permissions", "-p", open_one, brokers.LOGIN, ".*", ".*", ".*")
+    one = server.Server(directory, broker.port, reactor, queue, options=("--vhost", open_one)).start()
+    at = ("--broker", broker.uri, "--to", queue)
+    try:
+        done = server.run("call", "GET", "/ping", *at, "--vhost", open_one, "--timeout", "20")
+        assert (done.returncode, done.stdout) == (0, b"pong"), done.stderr
+        assert server.run("call", "GET", "/ping", *at, "--timeout", "0.5").returncode == 28
+        assert one.stop() == 0
+    finally:
+        one.kill()
+    for name in (closed, "nowhere"):
+        options = ("--broker", broker.uri, "--reactor", reactor, "--vhost", name)
+        done = server.run("serve", "probe:app", "--chdir", server.APPS, *options)
+        assert done.returncode == 7, done.stderr
+        assert f"Virtual host '{name}' access denied" in done.stderr.decode(), done.stderr
+
+
+@pytest.mark.rabbitmq
+def test_a_queue_with_a_slash(shared_brokers, serve, queue):
+    """RabbitMQ refuses it unless it is written in another way."""
+    broker = shared_brokers("rabbitmq")
+    done = server.run(
+        "serve", "probe:app", "--chdir", server.APPS, "--broker", broker.uri, "--destination", f"{queue}/b"
+    )
+    assert (done.returncode, b"%2F" in done.stderr) == (7, True), done.stderr
+    serve(broker, "thread-pool", destination=f"{queue}%2Fb")
+    assert broker.depth(f"{queue}/b") == 0
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.parametrize(
+    ("destination", "why"),
+    [("/exchange/none/x", "no exchange 'none'"), ("/amq/queue/none", "no queue 'none'")],
+)
+def test_what_rabbitmq_does_not_have_is_named(destination, why, shared_brokers, directory):
+    """Somebody may make it yet, so the server goes on trying."""
+    one = server.Server(directory, shared_brokers("rabbitmq").port, "thread-pool", destination).start()
+    try:
+        wait_for(lambda: "trying again" in plain(one))
+        assert why in plain(one)
+        assert one.stop() == 0
+    finally:
+        one.kill()
 
 
 def plain(one: server.Server) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 from pathlib import Path
 from urllib.parse import quote
 
 import brokers
+import processes
 import pytest
 import server as ours
 from stomp_client import Request, Requester
@@ -43,7 +46,11 @@ def test_nobody_is_believed_unless_asked_to(broker, serve):
     with one.requester() as caller:
         found = environ(caller, **CLAIMS)
     assert "REMOTE_USER" not in found
-    assert not {key for key, value in found.items() if value == "root"} - {"HTTP_REMOTE_USER", "HTTP_X_REMOTE_USER", "HTTP_HTTP_REMOTE_USER"}
+    assert not {key for key, value in found.items() if value == "root"} - {
+        "HTTP_REMOTE_USER",
+        "HTTP_X_REMOTE_USER",
+        "HTTP_HTTP_REMOTE_USER",
+    }
 
 
 @pytest.mark.activemq
@@ -119,36 +126,113 @@ def told(way: str, directory: Path, port: int) -> tuple[list[str], dict[str, str
         "systemd": (["--broker", bare, "--login", login], {"CREDENTIALS_DIRECTORY": str(directory)}),
         "uri in a variable": ([], {"STOMP_WSGI_BROKER": whole}),
         "uri": (["--broker", whole], {}),
-        "uri of several": ([f"--broker=failover:({bare.replace('://', '://' + login + ':' + quote(SECRET, safe='') + '@')})"], {}),
+        "uri of several": (
+            [f"--broker=failover:({bare.replace('://', '://' + login + ':' + quote(SECRET, safe='') + '@')})"],
+            {},
+        ),
         "uri before variable": (["--broker", whole], {"STOMP_WSGI_LOGIN": "x", "STOMP_WSGI_PASSCODE": "wrong"}),
     }[way]
 
 
+#: Ways to tell a passcode, and whether our environment has it then.
+WAYS = {
+    "variables": True,
+    "file": False,
+    "file before variable": False,
+    "systemd": False,
+    "uri in a variable": True,
+    "uri": True,
+    "uri of several": True,
+    "uri before variable": True,
+}
+SECRETS = [text.encode() for text in (SECRET, quote(SECRET, safe=""))]
+
+
+def has_secret(text: bytes) -> bool:
+    return any(secret in text for secret in SECRETS)
+
+
+def arguments_of_all() -> list[bytes]:
+    """Of every process on this machine, as everybody may read them."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found.append(file.read_bytes())
+        except OSError:
+            pass  # it has gone
+    return found
+
+
 @pytest.mark.activemq
-@pytest.mark.parametrize(
-    "way",
-    ["variables", "file", "file before variable", "systemd", "uri in a variable", "uri", "uri of several", "uri before variable"],
-)
-def test_a_passcode_is_told_and_not_shown(way, activemq, directory, queue):
-    """Neither in the argument list, where everybody may read it, nor in the log."""
+@pytest.mark.parametrize("way", WAYS)
+def test_a_passcode_is_told_and_not_shown(way, reactor, activemq, directory, queue):
+    """Neither in an argument list, where everybody may read it, nor in the log; where it can be, nor in the environment."""
     options, more = told(way, directory, activemq.port)
-    one = ours.Server(directory, activemq.port, "thread-pool", queue, env=more, options=("--trust-user-header", "JMSXUserID"))
+    trust = ("--trust-user-header", "JMSXUserID")
+    one = ours.Server(directory, activemq.port, reactor, queue, env=more, options=trust)
     at = one.command.index("--broker")
     one.command[at : at + 2] = options
     one.env["RUST_LOG"] = "trace"
-    secrets = [text.encode() for text in (SECRET, quote(SECRET, safe=""))]
     try:
         one.start().wait_ready()
-        shown = Path(f"/proc/{one.process.pid}/cmdline").read_bytes()
+        process = Path(f"/proc/{one.process.pid}")
+        shown = (process / "cmdline").read_bytes()
         assert shown.startswith(one.command[0].encode() + b"\0serve\0probe:app\0"), shown
         assert b"--destination\0" + queue.encode() in shown
-        assert not [secret for secret in secrets if secret in shown]
+        assert not [arguments for arguments in arguments_of_all() if has_secret(arguments)]
+        assert has_secret((process / "environ").read_bytes()) == WAYS[way]
+        with one.requester() as caller:
+            child = json.loads(caller.request("GET", "/child").body)
+        assert has_secret(child["environ"].encode()) == WAYS[way]
+        assert not has_secret(child["cmdline"].encode())
         assert one.stop() == 0
     finally:
         one.kill()
     log = one.log.read_bytes()
-    assert not [secret for secret in secrets if secret in log]
+    assert not has_secret(log)
     assert b" connected" in log
+
+
+@pytest.mark.activemq
+def test_a_uri_that_cannot_be_hidden(activemq, directory, queue):
+    """The program has no file any more, so that it cannot begin anew: it serves, and says what shows."""
+    uri = f"stomp://{activemq.LOGIN}:{quote(SECRET, safe='')}@127.0.0.1:{activemq.port}"
+    one = ours.Server(directory, activemq.port, "thread-pool", queue, uri=uri)
+    program = directory / "stomp-wsgi"
+    shutil.copy(one.command[0], program)
+    fd = os.open(program, os.O_RDONLY)
+    program.unlink()
+    # The child has the descriptor until the kernel has loaded it.
+    one.command[0] = f"/proc/{os.getpid()}/fd/{fd}"
+    try:
+        one.start().wait_ready()
+        assert has_secret(Path(f"/proc/{one.process.pid}/cmdline").read_bytes())
+        assert one.stop() == 0
+    finally:
+        os.close(fd)
+        one.kill()
+    log = processes.tail(one.log, 1000)
+    assert "THE PASSWORD IN --broker SHOWS IN PROCESS LISTS" in log and "--passcode-file" in log
+    assert not has_secret(log.encode())
+
+
+@pytest.mark.parametrize(
+    "more", [("--no-such-option",), ("--threads", "0"), ("--reactor", "none"), ("--tls-ca", "none")]
+)
+def test_a_wrong_argument_beside_a_uri(more):
+    uri = f"ssl://ann:{quote(SECRET, safe='')}@127.0.0.1:1"
+    done = ours.run("serve", "probe:app", "--chdir", ours.APPS, "--broker", uri, *more)
+    assert done.returncode == 2
+    assert more[0].lstrip("-").encode() in done.stderr.lower() or b"none" in done.stderr
+    assert not has_secret(done.stdout + done.stderr)
+
+
+@pytest.mark.parametrize("before", [(), ("--threads",), ("--destination", "/queue/a", "--brokr")])
+def test_a_uri_in_the_wrong_place(before):
+    """Or after an option that is misspelt."""
+    done = ours.run("serve", "probe:app", *before, f"stomp://ann:{quote(SECRET, safe='')}@127.0.0.1:1")
+    assert (done.returncode, done.stderr[:6]) == (2, b"error:"), done.stderr.decode()
+    assert not has_secret(done.stdout + done.stderr)
 
 
 @pytest.mark.activemq
@@ -163,7 +247,8 @@ def test_a_caller_has_the_same_ways(activemq, directory, queue, serve):
 
 
 @pytest.mark.parametrize(
-    ("content", "word"), [("", "one line"), ("\n", "one line"), ("a\nb\n", "one line"), (None, "No such file")]
+    ("content", "word"),
+    [("", "one line"), ("\n", "one line"), ("a\nb\n", "one line"), ("a" * 20_000, "too long"), (None, "No such file")],
 )
 def test_a_bad_file(content, word, directory):
     file = directory / "passcode"
@@ -171,7 +256,9 @@ def test_a_bad_file(content, word, directory):
         file.write_text(content)
     options = ("--broker", "stomp://ann@127.0.0.1:1", "--passcode-file", file)
     done = ours.run("call", *options, "GET", "/")
-    assert (done.returncode, str(file) in done.stderr.decode(), word in done.stderr.decode()) == (2, True, True), done.stderr
+    assert (done.returncode, str(file) in done.stderr.decode(), word in done.stderr.decode()) == (2, True, True), (
+        done.stderr
+    )
 
 
 def test_a_passcode_of_nobody(directory):

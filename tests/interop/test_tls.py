@@ -32,6 +32,9 @@ class Certificates:
         ]:
             identity = authority.issue_cert("client.example", **more)
             self._files[name] = identity.private_key_and_cert_chain_pem.bytes()
+            if name == "client":
+                self._files["key"] = identity.private_key_pem.bytes()
+                self._files["chain"] = b"".join(pem.bytes() for pem in identity.cert_chain_pems)
         for name, content in self._files.items():
             (directory / f"{name}.pem").write_bytes(content)
         self.directory = directory
@@ -137,9 +140,29 @@ def test_no_way_down_to_plain_text(tls_brokers, certificates, queue, shared_brok
     done = ours.run("call", "--broker", plain, "--timeout", "3", *options)
     assert (done.returncode, b"is it a port with TLS?" in done.stderr) == (7, True), done.stderr.decode()
     assert b"my-secret" not in done.stderr + processes.tail(broker.log).encode()
-    done = ours.run("call", "--broker", f"stomp://localhost:{broker.tls_port}", "--timeout", "5", "--to", queue, "GET", "/")
+    done = ours.run(
+        "call", "--broker", f"stomp://localhost:{broker.tls_port}", "--timeout", "5", "--to", queue, "GET", "/"
+    )
     assert done.returncode == 7
     assert b"TLS" in done.stderr, done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"ca": "key"}, ("key.pem", "holds no certificate")),
+        ({"cert": "key"}, ("key.pem", "holds no certificate")),
+        ({"cert": "chain"}, ("chain.pem", "holds no private key", "--tls-key")),
+        ({"cert": "chain", "key": "chain"}, ("chain.pem", "holds no private key", "--tls-key")),
+        ({"cert": "chain", "key": "stranger"}, ("stranger.pem", "is not that of the certificate in", "chain.pem")),
+    ],
+)
+def test_files_that_do_not_belong_there(options, words, certificates):
+    arguments = [word for name, file in options.items() for word in (f"--tls-{name}", certificates[file])]
+    done = ours.run("call", "--broker", "ssl://localhost:1", *arguments, "GET", "/")
+    assert done.returncode == 2
+    for word in words:
+        assert word in done.stderr.decode()
 
 
 @pytest.mark.parametrize(
@@ -148,6 +171,7 @@ def test_no_way_down_to_plain_text(tls_brokers, certificates, queue, shared_brok
         (("--tls-ca", "no-such-file"), "no-such-file"),
         (("--tls-ca", ours.APPS / "probe.py"), "PEM"),
         (("--tls-key", "no-such-file"), "--tls-cert"),
+        (("--tls-cert", "no-such-file"), "no-such-file"),
         (("--tls-server-name", "no name"), "no name"),
     ],
 )

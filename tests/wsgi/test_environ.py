@@ -443,8 +443,8 @@ def test_e14_the_deployer_s_variables(serve):
 
 
 def test_e14_from_a_variable_of_the_server(serve):
-    environ = serve(variables=("STOMP_WSGI_ENVIRON=shop.region=eu,SHOP_NAME=a b",))(variables).json
-    assert (environ["shop.region"], environ["SHOP_NAME"]) == ("eu", "a b")
+    environ = serve(variables=("STOMP_WSGI_ENVIRON=shop.region=eu,us\nSHOP_NAME=a b",))(variables).json
+    assert (environ["shop.region"], environ["SHOP_NAME"]) == ("eu,us", "a b")
 
 
 def leaks(environ, start_response):

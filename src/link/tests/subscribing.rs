@@ -47,12 +47,14 @@ fn each_broker_has_its_own_words_for_what_is_to_be_kept() {
 }
 
 #[test]
-fn a_selector_that_a_broker_would_ignore_ends_it() {
-    let mut bench = bench("RabbitMQ/3.10.8", &["/queue/a?selector=n > 3"]);
-    bench.sent();
-    let frames = subscribed(&mut bench);
-    assert!(frames.is_empty() && bench.finished, "{frames:?}");
-    assert!(bench.fatal.why().unwrap().contains("RabbitMQ has no selectors"));
+fn what_a_broker_would_ignore_or_refuse_each_time_ends_it() {
+    for (source, why) in [("/queue/a?selector=n > 3", "RabbitMQ has no selectors"), ("/queue/a/b", "%2F")] {
+        let mut bench = bench("RabbitMQ/3.10.8", &[source]);
+        bench.sent();
+        let frames = subscribed(&mut bench);
+        assert!(frames.is_empty() && bench.finished, "{frames:?}");
+        assert!(bench.fatal.why().unwrap().contains(why));
+    }
 }
 
 #[test]

@@ -179,7 +179,7 @@ fn nothing_leaves_in_plain_text() {
     assert!(!hello.windows(6).any(|window| window == b"secret" || window == b"CONNEC"));
     // A broker without TLS is not spoken to without it.
     bench.give(Input::Received(b"ERROR\nmessage:what is this?\n\n\0"));
-    assert_eq!(fatal(&bench), "the broker does not speak TLS on this port");
+    assert_eq!(fatal(&bench), "broker.example:61614: the broker does not speak TLS on this port");
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn our_own_certificate() {
     let error = |options: TlsOptions| options.load().unwrap_err().to_string();
     assert!(
         error(TlsOptions { certificate: Some(certificate.clone()), ..trusting.clone() })
-            .contains("holds none in PEM")
+            .contains("no private key in PEM: name its file with --tls-key")
     );
     let missing = TlsOptions { ca: Some("no-such-file".into()), ..TlsOptions::default() };
     assert!(error(missing).starts_with("cannot use no-such-file: "));

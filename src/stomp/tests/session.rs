@@ -177,7 +177,7 @@ fn n6_an_error_before_connected_is_a_refusal() {
     let error = refusal(&config(), b"ERROR\nmessage:Bad CONNECT\\c no\nversion:1.2\n\nAccess refused\n\0");
     let (message, body) = ("Bad CONNECT: no".into(), "Access refused\n".into());
     assert_eq!(error, SessionError::Refused { message, body });
-    assert_eq!(error.to_string(), "the broker refused the connection: Bad CONNECT: no");
+    assert_eq!(error.to_string(), "the broker refused the connection: Bad CONNECT: no: Access refused");
 
     let error = refusal(&config(), b"ERROR\n\nno such user\nat line 1\0");
     assert_eq!(error.to_string(), "the broker refused the connection: no such user");

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import subprocess
 import time
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -109,6 +110,15 @@ def show(environ, start_response, rest, query):
     return [json.dumps(simple).encode()]
 
 
+def child(environ, start_response, rest, query):
+    """What the system tells of a process that the application starts."""
+    with subprocess.Popen(["sleep", "60"]) as process:
+        told = {name: Path(f"/proc/{process.pid}/{name}").read_bytes() for name in ("cmdline", "environ")}
+        process.kill()
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps({name: value.decode("latin-1") for name, value in told.items()}).encode()]
+
+
 def cookies(environ, start_response, rest, query):
     start_response("200 OK", [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("Expires", "Thu, 01 Jan 1970 00:00:00 GMT")])
     return [b"two cookies"]
@@ -125,5 +135,6 @@ VIEWS = {
     "status": status,
     "boom": boom,
     "show": show,
+    "child": child,
     "cookies": cookies,
 }
