@@ -31,6 +31,7 @@ pub(super) struct Credentials {
 
 impl Credentials {
     /// Whether somebody said so here; a passcode in the environment may be there for others.
+    #[cfg(feature = "python")]
     pub(super) fn are_given(&self) -> bool {
         self.login.is_some() || self.passcode_file.is_some()
     }

@@ -189,6 +189,7 @@ impl BrokerArgs {
     }
 
     /// Whether there are options that mean nothing without a broker of one's own.
+    #[cfg(feature = "python")]
     fn expects_one(&self) -> bool {
         #[cfg(feature = "tls")]
         let tls = self.tls.are_given();
