@@ -94,9 +94,7 @@ impl Mapping {
     /// [`Rejected`], where the message can be no request, or where its reply-to is not allowed.
     pub fn request(&self, frame: &Frame, broker: &Arc<str>, attempt: u32) -> Result<Request, Rejected> {
         let mut delivery = Delivery::new(&frame.headers, broker, attempt);
-        // The first of that name is the broker's: what a sender adds comes after it.
-        let user = self.trust_user_header.as_deref().and_then(|name| frame.headers.bytes(name));
-        delivery.user = user.filter(|user| !user.is_empty());
+        delivery.user = self.trust_user_header.as_deref().and_then(|name| vouched(&frame.headers, name));
         let metadata = Metadata::read(&frame.headers);
         let http = structured::media_type(&frame.headers);
         delivery.structured = http.is_some();
@@ -212,6 +210,15 @@ impl Mapping {
             Parsed::Destination { .. } => Err(InvalidTarget::Scheme),
         }
     }
+}
+
+/// Who the broker says it was. Where there are two of that header one is the sender's, and no order of them is certain.
+fn vouched(headers: &Headers, name: &str) -> Option<Bytes> {
+    if headers.iter().filter(|(known, _)| *known == name.as_bytes()).count() > 1 {
+        tracing::warn!(header = name, "a message names its user more than once; nobody is believed");
+        return None;
+    }
+    headers.bytes(name).filter(|user| !user.is_empty())
 }
 
 struct Parts {
