@@ -1,16 +1,18 @@
 //! What can be configured of a server, with safe defaults.
 
 use std::{
-    fmt,
+    borrow::Cow,
+    fmt, iter,
     num::{NonZeroU32, NonZeroUsize},
     str::FromStr,
     time::Duration,
 };
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::{
-    http::{Mapping, same_destination},
+    http::{Mapping, overlap, same_destination},
+    link::{is_topic, kept_in},
     service::Policy,
     stomp::{HeartBeatOffer, Limits},
     uri::Brokers,
@@ -135,8 +137,18 @@ impl Source {
 
     /// Whether each subscriber gets a copy of each message, rather than one of them the message.
     pub(crate) fn is_copied(&self) -> bool {
-        let kinds = ["/topic/", "topic://", "/temp-topic/", "/remote-temp-topic/", "/exchange/"];
-        kinds.iter().any(|kind| self.destination.starts_with(kind))
+        // A subscription to an exchange is a queue of its own, though what came through one need not be published.
+        is_topic(self.destination.as_bytes()) || self.destination.starts_with("/exchange/")
+    }
+
+    /// What a message may be sent to that is to come by it: the destination, and on RabbitMQ the queue of a durable
+    /// subscription, too.
+    pub(crate) fn consumed(&self, client_id: Option<&str>) -> impl Iterator<Item = String> {
+        let kept = self.durable.as_ref().map(|name| {
+            let queue = kept_in(client_id.unwrap_or_default(), name);
+            format!("/queue/{}", utf8_percent_encode(&queue, NON_ALPHANUMERIC))
+        });
+        iter::once(self.destination.clone()).chain(kept)
     }
 }
 
@@ -146,7 +158,8 @@ impl FromStr for Source {
     fn from_str(text: &str) -> Result<Self, DestinationError> {
         let (name, options) = text.split_once('?').unwrap_or((text, ""));
         let mut source = Self::queue(name);
-        let wrong = |why| Err(DestinationError { destination: text.to_owned(), why });
+        let wrong =
+            |why: &'static str| Err(DestinationError { destination: text.to_owned(), why: why.into() });
         let mut others = Vec::new();
         for option in options.split('&').filter(|option| !option.is_empty()) {
             let (name, value) = option.split_once('=').unwrap_or((option, ""));
@@ -190,7 +203,7 @@ pub struct DestinationError {
     /// What was given.
     pub destination: String,
     /// What is wrong with it.
-    pub why: &'static str,
+    pub why: Cow<'static, str>,
 }
 
 /// Checks a destination before a broker does, which may make a queue of a typing error without a word.
@@ -226,7 +239,7 @@ pub fn check_destination(destination: &str) -> Result<(), DestinationError> {
     } else {
         return Ok(());
     };
-    Err(DestinationError { destination: destination.to_owned(), why })
+    Err(DestinationError { destination: destination.to_owned(), why: why.into() })
 }
 
 /// Checks what cannot be seen of one source alone.
@@ -247,7 +260,33 @@ pub(crate) fn check_sources(sources: &[Source], client_id: Option<&str>) -> Resu
         } else {
             continue;
         };
-        return Err(DestinationError { destination: source.destination.clone(), why });
+        return Err(DestinationError { destination: source.destination.clone(), why: why.into() });
+    }
+    Ok(())
+}
+
+/// Checks where dead letters go: somewhere, and nowhere that we take them from again.
+///
+/// # Errors
+/// Says what is wrong.
+pub(crate) fn check_dead_letters(
+    sources: &[Source],
+    client_id: Option<&str>,
+    policy: &Policy,
+) -> Result<(), DestinationError> {
+    for source in sources {
+        // A broker takes its options off, and so does the message's destination.
+        let from = source.destination.split('?').next().unwrap_or_default();
+        let letters = policy.dead_letter_of(from);
+        check_destination(&letters)?;
+        let mut consumed = sources.iter().flat_map(|source| source.consumed(client_id));
+        if let Some(again) = consumed.find(|consumed| overlap(consumed, &letters)) {
+            let why = format!(
+                "what fails would go to {letters}, and come back by {again}; have it go elsewhere (--dead-letter), or \
+                 serve less than all of that"
+            );
+            return Err(DestinationError { destination: source.destination.clone(), why: why.into() });
+        }
     }
     Ok(())
 }
@@ -291,7 +330,7 @@ mod tests {
     fn sources_are_checked_together() {
         let check = |sources: &[&str], client| {
             let sources: Vec<Source> = sources.iter().map(|source| source.parse().unwrap()).collect();
-            check_sources(&sources, client).err().map_or("", |error| error.why)
+            check_sources(&sources, client).err().map_or("".into(), |error| error.why)
         };
         assert_eq!(check(&["/queue/a", "/topic/a", "/queue/b", "/topic/b?durable=x"], Some("c")), "");
         for (sources, client, why) in [
@@ -302,6 +341,63 @@ mod tests {
         ] {
             assert!(check(sources, client).contains(why), "{sources:?}: {}", check(sources, client));
         }
+    }
+
+    #[test]
+    fn a_durable_subscription_may_be_a_queue_that_others_can_name() {
+        let consumed = |source: &str, client| -> Vec<String> {
+            source.parse::<Source>().unwrap().consumed(client).collect()
+        };
+        assert_eq!(consumed("/queue/a", Some("shop")), ["/queue/a"]);
+        // As the names of queues are read elsewhere: no comma or percent sign of it divides or changes anything.
+        for (client, name) in [("shop", "desk"), ("a,b", "%2C?x=1")] {
+            let consumed = consumed(&format!("/topic/p?durable={}", name.replace('%', "%25")), Some(client));
+            assert_eq!(consumed[0], "/topic/p");
+            let spelt =
+                format!("/amq/queue/{}", utf8_percent_encode(&kept_in(client, name), NON_ALPHANUMERIC));
+            assert!(
+                same_destination(&consumed[1], &spelt) && !consumed[1].contains([',', '?']),
+                "{consumed:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn dead_letters_do_not_come_back() {
+        let check = |sources: &[&str], dead_letter: &str| {
+            let sources: Vec<Source> = sources.iter().map(|source| source.parse().unwrap()).collect();
+            let policy = Policy { dead_letter: dead_letter.to_owned(), ..Policy::default() };
+            check_dead_letters(&sources, Some("shop"), &policy).map_err(|error| error.to_string())
+        };
+        let Policy { dead_letter, .. } = Policy::default();
+        let default = &*dead_letter;
+        for fine in [
+            &["/queue/a", "/topic/a", "/queue/b?x=1"][..],
+            &["/queue/*"],
+            &["/queue/orders.>"],
+            &["/queue/orders.*", "/topic/>"],
+            &["/exchange/e/key", "/topic/a?durable=desk"],
+        ] {
+            assert_eq!(check(fine, default), Ok(()), "{fine:?}");
+        }
+        assert_eq!(check(&["/queue/>"], "/topic/dead"), Ok(()), "no queue");
+        for (sources, dead_letter, letters, again) in [
+            (&["/queue/>"][..], default, "/queue/DLQ.>", "/queue/>"),
+            (&["/queue/>"], "/queue/dead", "/queue/dead", "/queue/>"),
+            (&["/queue/a", "/queue/DLQ.*"], default, "/queue/DLQ.a", "/queue/DLQ.*"),
+            (&["/queue/*", "/queue/DLQ.a"], default, "/queue/DLQ.*", "/queue/DLQ.a"),
+            (&["/queue/*", "/queue/*.b"], default, "/queue/DLQ.*", "/queue/*.b"),
+            (&["/queue/a/b", "/queue/DLQ.a.b"], default, "/queue/DLQ.a.b", "/queue/DLQ.a.b"),
+            (&["/exchange/e/k", "DLQ.exchange.e.k"], default, "/queue/DLQ.exchange.e.k", "DLQ.exchange.e.k"),
+            (&["/amq/queue/a", "/queue/DLQ.a"], default, "/queue/DLQ.a", "/queue/DLQ.a"),
+            (&["/queue/a?x=1", "/queue/DLQ.a?x=1"], default, "/queue/DLQ.a", "/queue/DLQ.a?x=1"),
+            (&["/topic/a?durable=desk"], "/queue/shop.desk", "/queue/shop.desk", "/queue/shop%2Edesk"),
+        ] {
+            let error = check(sources, dead_letter).unwrap_err();
+            let said = format!("would go to {letters}, and come back by {again};");
+            assert!(error.contains(&said) && error.contains("--dead-letter"), "{sources:?}: {error}");
+        }
+        assert!(check(&["/queue/a"], "").unwrap_err().contains("it is empty"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use reactors::{Link, Reactor, Stop};
 
 use crate::{
     app::Application,
-    config::{Config, DeliveryMode, DestinationError, Source, check_sources},
+    config::{Config, DeliveryMode, DestinationError, Source, check_dead_letters, check_sources},
     link::{ConnectionConfig, Fatal, Probe, Worker, WorkerConfig},
     service::Service,
 };
@@ -79,7 +79,9 @@ impl<R: Reactor> Dispatcher<R> {
     /// configured number of attempts to connect is used up.
     pub fn run(&self, stop: &Stop) -> Result<(), RunError> {
         let (sources, apps) = self.served();
-        check_sources(&sources, self.config.client_id.as_deref())?;
+        let client_id = self.config.client_id.as_deref();
+        check_sources(&sources, client_id)?;
+        check_dead_letters(&sources, client_id, &self.config.policy)?;
         let Config { mut mapping, mut policy, .. } = self.config.clone();
         if self.config.delivery == DeliveryMode::AtMostOnce {
             policy.max_attempts = 1;
@@ -91,7 +93,7 @@ impl<R: Reactor> Dispatcher<R> {
                  concerns only those that wait"
             );
         }
-        mapping.consumed.extend(sources.iter().map(|source| source.destination.clone()));
+        mapping.consumed.extend(sources.iter().flat_map(|source| source.consumed(client_id)));
         let apps = if self.mounts.is_empty() { vec![Arc::clone(&self.app)] } else { apps };
         let service = Arc::new(Service::routed(apps, mapping, policy));
         let fatal = Fatal::new(stop.clone());

@@ -16,6 +16,7 @@ use std::{
 use crate::{
     app::{AppError, Application, Flow, Reply},
     http::{self, Head, Mapping, Rejected, Request, Responder, Status},
+    link::Dialect,
     stomp::{Frame, Version},
 };
 
@@ -44,6 +45,17 @@ impl Default for Policy {
     }
 }
 
+impl Policy {
+    /// Where a message goes that came `from` there and cannot be handled.
+    pub(crate) fn dead_letter_of(&self, from: &str) -> String {
+        let kinds = ["/queue/", "/topic/", "/amq/queue/"];
+        let queue = kinds.iter().find_map(|kind| from.strip_prefix(kind)).unwrap_or(from);
+        // RabbitMQ takes no slash within a name.
+        let queue = queue.trim_start_matches('/').replace('/', ".");
+        self.dead_letter.replace("{queue}", &queue)
+    }
+}
+
 /// A message as its job gets it.
 #[derive(Debug)]
 pub(crate) struct Delivered {
@@ -55,8 +67,7 @@ pub(crate) struct Delivered {
     pub(crate) progress: Arc<Progress>,
     /// When it came; it may have been tried before.
     pub(crate) since: Instant,
-    /// The broker counts expiry from when it got a message, and not by the clock (RabbitMQ).
-    pub(crate) relative_expiry: bool,
+    pub(crate) dialect: Dialect,
     /// The server stops: what has not begun is left to the broker.
     pub(crate) stopping: Arc<AtomicBool>,
 }
@@ -278,13 +289,15 @@ impl Service {
     fn request(&self, delivered: &Delivered, now: Instant) -> Result<Request, Rejected> {
         let Delivered { message, broker, .. } = delivered;
         let mut request = self.mapping.request(message, broker, delivered.attempt);
-        if delivered.relative_expiry {
-            let delivery = match &mut request {
-                Ok(request) => &mut request.delivery,
-                Err(rejected) => &mut rejected.delivery,
-            };
-            delivery.expire_relatively(now.saturating_duration_since(delivered.since), SystemTime::now());
-        }
+        let delivery = match &mut request {
+            Ok(request) => &mut request.delivery,
+            Err(rejected) => &mut rejected.delivery,
+        };
+        delivery.came_from(
+            delivered.dialect,
+            now.saturating_duration_since(delivered.since),
+            SystemTime::now(),
+        );
         request
     }
 
@@ -309,13 +322,15 @@ impl Service {
 
     fn bury(&self, delivered: &Delivered, reason: &str) -> Vec<u8> {
         delivered.progress.bury(reason);
-        self.dead_letter(delivered.version, &delivered.message, reason, delivered.receipt)
+        let Delivered { version, dialect, message, receipt, .. } = delivered;
+        self.dead_letter(*version, *dialect, message, reason, *receipt)
     }
 
     /// The frame that moves a message to the dead letters.
     pub(crate) fn dead_letter(
         &self,
         version: Version,
+        dialect: Dialect,
         message: &Frame,
         reason: &str,
         receipt: Receipt,
@@ -327,12 +342,10 @@ impl Service {
             );
         }
         let from = message.headers.text("destination").unwrap_or_default();
-        let queue = from.strip_prefix("/queue/").or(from.strip_prefix("/topic/")).unwrap_or(from);
-        // RabbitMQ takes no slash within a name.
-        let queue = queue.trim_start_matches('/').replace('/', ".");
-        let destination = self.policy.dead_letter.replace("{queue}", &queue);
+        let destination = self.policy.dead_letter_of(from);
         tracing::warn!(%destination, %reason, "dead letter");
-        http::dead_letter(version, &self.mapping, message, &destination, reason, &format!("{receipt}/dead"))
+        let receipt = format!("{receipt}/dead");
+        http::dead_letter(version, dialect, &self.mapping, message, &destination, reason, &receipt)
     }
 }
 

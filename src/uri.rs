@@ -170,21 +170,32 @@ impl Brokers {
         }
         // ActiveMQ's default is to shuffle.
         let mut backoff = Backoff { randomize: true, ..Backoff::default() };
-        let (mut priority, mut chosen) = (false, Vec::new());
-        for option in listed(options) {
+        let (mut priority, mut chosen, mut exponential) = (false, Vec::new(), true);
+        for (option, behind_a_comma) in listed(options) {
             match option.split_once('=') {
+                Some(("useExponentialBackOff", value)) => {
+                    exponential = value
+                        .parse()
+                        .map_err(|_| UriFault::Option("useExponentialBackOff", "true or false"))?;
+                }
                 Some(("priorityBackup", value)) => {
                     priority =
                         value.parse().map_err(|_| UriFault::Option("priorityBackup", "true or false"))?;
                 }
                 Some(("priorityURIs", uri)) => chosen.push(Address::parse(uri, &mut ignored)?),
                 // Its list has commas, as good as ampersands.
-                _ if name(option).contains("://") && !chosen.is_empty() => {
+                _ if is_uri(option) && !chosen.is_empty() => {
                     chosen.push(Address::parse(option, &mut ignored)?);
                 }
-                _ if !backoff.set(option)? => ignored.push(name(option)),
-                _ => {}
+                _ if backoff.set(option)? => {}
+                // The rest of a value, perhaps: `jms.password=ab,cd=ef`.
+                _ if behind_a_comma => ignored.push("an option behind a comma".to_owned()),
+                _ => ignored.push(name(option)),
             }
+        }
+        if !exponential {
+            // Whatever factor there is.
+            backoff.multiplier = 1.0;
         }
         if priority {
             choose(&mut addresses, &chosen)?;
@@ -216,14 +227,21 @@ fn choose(addresses: &mut [Address], chosen: &[Address]) -> Result<(), UriFault>
     Ok(())
 }
 
-/// `?a=1&b=2`, with commas as good as ampersands.
-fn listed(options: &str) -> impl Iterator<Item = &str> {
-    options.trim_start_matches('?').split(['&', ',']).map(str::trim).filter(|option| !option.is_empty())
+/// `?a=1&b=2`, with commas as good as ampersands; and whether it was a comma.
+fn listed(options: &str) -> impl Iterator<Item = (&str, bool)> {
+    let parts = options.trim_start_matches('?').split('&');
+    let options = parts.flat_map(|part| part.split(',').enumerate());
+    options.map(|(at, option)| (option.trim(), at > 0)).filter(|(option, _)| !option.is_empty())
 }
 
-/// The name of an option, without its value, which may be a password.
+/// The name of an option, without its value, which may be a password. So may be what has no name.
 fn name(option: &str) -> String {
-    option.split('=').next().unwrap_or_default().to_owned()
+    option.split_once('=').map_or("an option without a value", |(name, _)| name).to_owned()
+}
+
+/// Whether it begins with a scheme, and is not the value of something.
+fn is_uri(option: &str) -> bool {
+    option.split('=').next().is_some_and(|start| start.contains("://"))
 }
 
 impl Backoff {
@@ -247,11 +265,6 @@ impl Backoff {
             "randomize" => self.randomize = flag("randomize")?,
             "maxReconnectAttempts" => self.attempts = count("maxReconnectAttempts")?,
             "startupMaxReconnectAttempts" => self.startup_attempts = count("startupMaxReconnectAttempts")?,
-            "useExponentialBackOff" => {
-                if !flag("useExponentialBackOff")? {
-                    self.multiplier = 1.0;
-                }
-            }
             "backOffMultiplier" | "reconnectDelayExponent" => {
                 self.multiplier = value
                     .parse()
@@ -288,12 +301,14 @@ impl Address {
         if tls && !cfg!(feature = "tls") {
             return Err(UriFault::Tls);
         }
+        // The authority ends there (RFC 3986): what follows may hold an `@`, too.
+        let (rest, options) = rest.split_once('?').unwrap_or((rest, ""));
+        // Java's, which only ampersands divide.
+        ignored.extend(options.split('&').filter(|option| !option.is_empty()).map(name));
         let (user, rest) = match rest.rsplit_once('@') {
             Some((user, rest)) => (Some(user), rest),
             None => (None, rest),
         };
-        let (rest, options) = rest.split_once('?').unwrap_or((rest, ""));
-        ignored.extend(listed(options).map(name));
         let place = rest.strip_suffix('/').unwrap_or(rest);
         if place.contains(['/', '#']) {
             return Err(UriFault::Path);
@@ -403,6 +418,47 @@ mod tests {
         assert_eq!(pasted.ignored, ["keepAlive", "socket.verifyHostName", "x", "nested.x"]);
         let bare: Brokers = "failover:tcp://a,tcp://b:2".parse().unwrap();
         assert_eq!(bare.to_string(), "a:61613, b:2");
+    }
+
+    #[test]
+    fn without_exponential_delays_no_factor_counts() {
+        for (options, multiplier) in [
+            ("useExponentialBackOff=false&backOffMultiplier=3", 1.0),
+            ("backOffMultiplier=3&useExponentialBackOff=false", 1.0),
+            ("useExponentialBackOff=true&backOffMultiplier=3", 3.0),
+            ("useExponentialBackOff=false", 1.0),
+            ("useExponentialBackOff=true", 2.0),
+        ] {
+            let brokers: Brokers = format!("failover:(tcp://a)?{options}").parse().unwrap();
+            assert_eq!(brokers.backoff.multiplier, multiplier, "{options}");
+        }
+    }
+
+    #[test]
+    fn an_authority_ends_where_the_options_begin() {
+        let at = address("tcp://h:61613?jms.userName=u&jms.password=p@ss");
+        assert_eq!((at.to_string().as_str(), at.login, at.passcode), ("h:61613", None, None));
+        let at = address("tcp://al%40b:p%3Fw%40x@h:1/?x=a@b:2");
+        assert_eq!((at.to_string().as_str(), at.login.as_deref()), ("h:1", Some("al@b")));
+        assert_eq!(at.passcode.as_deref(), Some("p?w@x"));
+        // No password is half a host.
+        assert!("stomp://bob:pa?word@h:1".parse::<Brokers>().is_err());
+    }
+
+    #[test]
+    fn of_options_that_mean_nothing_only_names_are_told() {
+        let (nameless, behind) = ("an option without a value", "an option behind a comma");
+        for (uri, ignored) in [
+            ("tcp://h?jms.password=ab,cd", &["jms.password"][..]),
+            ("tcp://h?jms.password=ab,cd=ef&x=1", &["jms.password", "x"]),
+            ("tcp://h?cd&x=1", &[nameless, "x"]),
+            ("failover:(tcp://h)?jms.password=ab,cd", &["jms.password", behind]),
+            ("failover:(tcp://h)?jms.password=ab,cd=ef&x=1", &["jms.password", behind, "x"]),
+            ("failover:(tcp://h)?randomize=false,cd&cd", &[behind, nameless]),
+            ("failover:(tcp://h?jms.password=ab&cd)?x=1", &["jms.password", nameless, "x"]),
+        ] {
+            assert_eq!(uri.parse::<Brokers>().unwrap().ignored, ignored, "{uri}");
+        }
     }
 
     #[test]

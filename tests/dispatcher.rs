@@ -426,9 +426,12 @@ fn what_cannot_be_served_is_said(reactor: &'static str) {
     let durable =
         |dispatcher: AnyDispatcher| dispatcher.mount("/topic/a?durable=x".parse().unwrap(), named("durable"));
     let twice = |dispatcher: AnyDispatcher| dispatcher.mount(QUEUE.parse().unwrap(), named("twice"));
-    for (mount, why) in
-        [(&durable as &(dyn Fn(AnyDispatcher) -> AnyDispatcher + Sync), "client"), (&twice, "twice")]
-    {
+    let pattern = |dispatcher: AnyDispatcher| dispatcher.mount("/queue/>".parse().unwrap(), named("pattern"));
+    for (mount, why) in [
+        (&durable as &(dyn Fn(AnyDispatcher) -> AnyDispatcher + Sync), "client"),
+        (&twice, "twice"),
+        (&pattern, "come back by /queue/>"),
+    ] {
         let config = Config::new("stomp://127.0.0.1:1".parse().unwrap());
         let reactor = select::reactor(reactor, NonZeroUsize::MIN).unwrap();
         let error = mount(Dispatcher::new(config, Arc::new(app), reactor)).run(&Stop::new()).unwrap_err();

@@ -251,7 +251,7 @@ fn e13_what_the_broker_knows() {
         user: Some("ann".into()),
         redelivered: true,
         expires: Some(1_700_000_000_000),
-        relative_expiry: false,
+        dialect: stomp_wsgi::Dialect::default(),
         one_way: true,
         accept_stream: false,
         structured: false,

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use stomp_wsgi::Dialect;
 use stomp_wsgi::app::{AppError, Reply};
 use stomp_wsgi::http::{self, Head, HeaderNames, Mapping, Responder, Status};
 use stomp_wsgi::stomp::{Command, Frame, Limits, Parser, Version};
@@ -106,6 +107,7 @@ pub fn check(data: &[u8]) {
     }
     let letter = http::dead_letter(
         version,
+        Dialect::Artemis,
         &mapping,
         &frame,
         "/queue/DLQ",

@@ -165,10 +165,11 @@ mod with_python {
     use crate::{
         app::wsgi::{self, Interpreter, Wsgi},
         cli::{Exit, Failed},
-        config::{Config, DEFAULT_DESTINATION, Source, check_destination, check_sources},
+        config::{Config, DEFAULT_DESTINATION, Source, check_dead_letters, check_sources},
         dispatcher::Dispatcher,
-        http::{Mapping, same_destination},
+        http::Mapping,
         select,
+        service::Policy,
         stomp::Limits,
         uri::Brokers,
     };
@@ -354,16 +355,11 @@ mod with_python {
                 .into());
             }
             let served: Vec<_> = self.served().into_iter().map(|(source, _)| source).collect();
-            check_sources(&served, self.client_id.as_deref()).map_err(|error| wrong(error.to_string()))?;
-            for source in &served {
-                let queue = source.destination.rsplit('/').next().unwrap_or_default();
-                let destination = self.dead_letter.replace("{queue}", queue);
-                check_destination(&destination).map_err(|error| wrong(format!("--dead-letter: {error}")))?;
-                if served.iter().any(|served| same_destination(&served.destination, &destination)) {
-                    let why = "is served here: what failed would come back";
-                    return Err(wrong(format!("--dead-letter: {destination} {why}")).into());
-                }
-            }
+            let client_id = self.client_id.as_deref();
+            check_sources(&served, client_id).map_err(|error| wrong(error.to_string()))?;
+            let policy = Policy { dead_letter: self.dead_letter.clone(), ..Policy::default() };
+            check_dead_letters(&served, client_id, &policy)
+                .map_err(|error| wrong(format!("--dead-letter: {error}")))?;
             Ok(())
         }
 

@@ -176,7 +176,7 @@ impl<W: Workload> Caller<W> {
         let mut frame = Encoder::new(self.connection.out(), version, Command::Send)
             .header("destination", &self.config.destination)
             .header("correlation-id", &id);
-        if let Some((name, value)) = dialect.destination_type(&self.config.destination) {
+        if let Some((name, value)) = dialect.destination_type(self.config.destination.as_bytes()) {
             frame = frame.header(name, value);
         }
         if call.one_way {
@@ -187,7 +187,8 @@ impl<W: Workload> Caller<W> {
             let life = u64::try_from(self.config.timeout.as_millis()).unwrap_or(u64::MAX);
             let time = self.began.1 + now.saturating_duration_since(self.began.0);
             let time = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis();
-            let (name, value) = dialect.expiry(u64::try_from(time).unwrap_or(u64::MAX), life);
+            let time = u64::try_from(time).unwrap_or(u64::MAX);
+            let (name, value) = dialect.expiry(time, time.saturating_add(life));
             frame = frame.number(name, value);
         }
         if call.persistent {

@@ -1,10 +1,12 @@
 //! Messages that go where somebody will look at them.
 use super::Mapping;
 use super::reserved::is_of_one_delivery;
+use crate::link::Dialect;
 use crate::stomp::{Command, Encoder, Frame, Version};
 
-/// Headers that a dead letter has of its own: destination, persistent, message-failed, receipt, content-length.
-const OURS: usize = 5;
+/// Headers that a dead letter has of its own: destination, destination-type, persistent, message-failed, receipt,
+/// content-length.
+const OURS: usize = 6;
 
 /// The most bytes of a reason that go along.
 const LONGEST_REASON: usize = 500;
@@ -19,6 +21,7 @@ const LONGEST_REASON: usize = 500;
 /// ([`Mapping::max_headers`], [`Mapping::max_header_line`]).
 pub fn dead_letter(
     version: Version,
+    dialect: Dialect,
     mapping: &Mapping,
     frame: &Frame,
     destination: &str,
@@ -31,6 +34,9 @@ pub fn dead_letter(
         .header("destination", destination)
         .header("persistent", "true")
         .header("message-failed", one_line(reason));
+    if let Some((name, value)) = dialect.destination_type(destination.as_bytes()) {
+        encoder = encoder.header(name, value);
+    }
     let mut room = mapping.max_headers.saturating_sub(OURS);
     for (at, (name, value)) in frame.headers.iter().enumerate() {
         let repeated = || frame.headers.iter().take(at).any(|(earlier, _)| earlier == name);

@@ -62,6 +62,9 @@ impl<'a> Envelope<'a> {
         );
 
         let mut encoder = Encoder::new(&mut out, self.version, Command::Send).header("destination", reply_to);
+        if let Some((name, value)) = self.delivery.dialect.destination_type(reply_to) {
+            encoder = encoder.header(name, value);
+        }
         if let Some(correlation) = &self.correlation {
             encoder = encoder.header("correlation-id", correlation);
         }
@@ -84,13 +87,8 @@ impl<'a> Envelope<'a> {
                 .header("http_moreContent", if part.more { "true" } else { "false" });
         }
         if let Some(expires) = self.expires() {
-            encoder = if self.delivery.relative_expiry {
-                // Whole milliseconds, and not none: that would mean for ever, or at once.
-                let left = expires.saturating_sub(epoch_ms(SystemTime::now())).clamp(1, LONGEST);
-                encoder.number("expiration", left)
-            } else {
-                encoder.number("expires", expires)
-            };
+            let (name, value) = self.delivery.dialect.expiry(epoch_ms(SystemTime::now()), expires);
+            encoder = encoder.number(name, value);
         }
         if let Some(head) = part.head {
             if let Some(content_type) = &head.content_type {
@@ -119,13 +117,7 @@ impl<'a> Envelope<'a> {
     fn expires(&self) -> Option<u64> {
         self.delivery.expires.or_else(|| {
             let ttl = u64::try_from(self.mapping.reply_ttl?.as_millis()).unwrap_or(u64::MAX);
-            Some(epoch_ms(SystemTime::now()).saturating_add(ttl).min(LATEST))
+            Some(epoch_ms(SystemTime::now()).saturating_add(ttl))
         })
     }
 }
-
-/// RabbitMQ takes no more milliseconds than fit into 32 bits.
-const LONGEST: u64 = u32::MAX as u64;
-
-/// Brokers keep the time in a signed 64-bit number.
-const LATEST: u64 = i64::MAX as u64;

@@ -141,9 +141,7 @@ impl Mapping {
         attempt: u32,
     ) -> Delivery {
         let mut delivery = Delivery::new(&frame.headers, broker, attempt);
-        // The first of that name is the broker's: what a sender adds comes after it.
-        let user = self.trust_user_header.as_deref().and_then(|name| frame.headers.bytes(name));
-        delivery.user = user.filter(|user| !user.is_empty());
+        delivery.user = self.trust_user_header.as_deref().and_then(|name| vouched(&frame.headers, name));
         delivery.structured = is_http;
         let method = if is_http { structured::method(&frame.body) } else { metadata.method() };
         delivery.one_way = method == Some(b"NOTIFY")
@@ -232,6 +230,15 @@ impl Mapping {
             Parsed::Destination { .. } => Err(InvalidTarget::Scheme),
         }
     }
+}
+
+/// Who the broker says it was. Where there are two of that header one is the sender's, and no order of them is certain.
+fn vouched(headers: &Headers, name: &str) -> Option<Bytes> {
+    if headers.iter().filter(|(known, _)| *known == name.as_bytes()).count() > 1 {
+        tracing::warn!(header = name, "a message names its user more than once; nobody is believed");
+        return None;
+    }
+    headers.bytes(name).filter(|user| !user.is_empty())
 }
 
 struct Parts {

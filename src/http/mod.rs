@@ -101,7 +101,7 @@ pub use mapping::Mapping;
 pub use name::HeaderNames;
 pub use rejected::{Reason, Rejected};
 pub use reply_to::ReplyToError;
-pub(crate) use reply_to::same_destination;
+pub(crate) use reply_to::{overlap, same_destination};
 pub use request::{Delivery, Request};
 pub(crate) use reserved::is_reserved;
 pub use responder::{Fault, Finished, Responder};

@@ -4,6 +4,8 @@
 //! anyone who can send a request send to any destination (a confused deputy), or make us answer ourselves
 //! for ever.
 
+use crate::link::is_topic;
+
 /// Why a reply-to is not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -37,7 +39,7 @@ pub(super) fn check(reply_to: &[u8], allowed: &[String], consumed: &[String]) ->
             return Err(ReplyToError::NotAllowed);
         }
         let mut ours = consumed.iter().flat_map(|consumed| consumed.split(','));
-        if ours.any(|ours| covers(ours.trim().as_bytes(), name)) {
+        if ours.any(|ours| overlaps(ours.trim().as_bytes(), name)) {
             return Err(ReplyToError::Consumed);
         }
     }
@@ -47,6 +49,11 @@ pub(super) fn check(reply_to: &[u8], allowed: &[String], consumed: &[String]) ->
 /// Whether two names are of one destination, however they are spelt.
 pub(crate) fn same_destination(one: &str, other: &str) -> bool {
     canonical(one.as_bytes()) == canonical(other.as_bytes())
+}
+
+/// Whether something may be in both: either may be a pattern.
+pub(crate) fn overlap(one: &str, other: &str) -> bool {
+    overlaps(one.as_bytes(), other.as_bytes())
 }
 
 fn allows(prefix: &[u8], name: &[u8]) -> bool {
@@ -66,7 +73,7 @@ fn allows(prefix: &[u8], name: &[u8]) -> bool {
 }
 
 /// Whether `name` is the queue or topic that we subscribed to as `ours`, or one of those that it matches.
-fn covers(ours: &[u8], name: &[u8]) -> bool {
+fn overlaps(ours: &[u8], name: &[u8]) -> bool {
     let (ours, name) = (canonical(ours), canonical(name));
     if ours == name {
         return true;
@@ -74,23 +81,21 @@ fn covers(ours: &[u8], name: &[u8]) -> bool {
     // Artemis: `address::queue`.
     let address = |name: &[u8]| memchr::memmem::find(name, b"::");
     if let Some(end) = address(&name) {
-        return covers(&ours, &name[..end]) || covers(&ours, &name[end + 2..]);
+        return overlaps(&ours, &name[..end]) || overlaps(&ours, &name[end + 2..]);
     }
     if let Some(end) = address(&ours) {
-        return covers(&ours[..end], &name) || covers(&ours[end + 2..], &name);
+        return overlaps(&ours[..end], &name) || overlaps(&ours[end + 2..], &name);
     }
-    matches(&mut elements(&ours), &mut elements(&name))
+    // No pattern is of queues and topics.
+    is_topic(&ours) == is_topic(&name) && matches(&mut elements(&ours), &mut elements(&name))
 }
 
 /// Matches element by element: `*` is any one, `>` (ActiveMQ) and `#` (Artemis, RabbitMQ) any that follow.
-fn matches<'a>(
-    pattern: &mut dyn Iterator<Item = &'a [u8]>,
-    name: &mut dyn Iterator<Item = &'a [u8]>,
-) -> bool {
+fn matches<'a>(one: &mut dyn Iterator<Item = &'a [u8]>, other: &mut dyn Iterator<Item = &'a [u8]>) -> bool {
     loop {
-        match (pattern.next(), name.next()) {
-            (None, None) | (Some(b">" | b"#"), _) => return true,
-            (Some(pattern), Some(name)) if pattern == b"*" || pattern == name => {}
+        match (one.next(), other.next()) {
+            (None, None) | (Some(b">" | b"#"), _) | (_, Some(b">" | b"#")) => return true,
+            (Some(one), Some(other)) if one == b"*" || other == b"*" || one == other => {}
             _ => return false,
         }
     }
@@ -201,6 +206,12 @@ mod tests {
             ("/queue/orders.>", "/queue/orders.new.eu", true),
             ("/topic/a.#", "/topic/a.b.c", true),
             ("/queue/orders.*", "/queue/orders.new.eu", false),
+            ("/queue/>", "/queue/a.b", true),
+            ("/queue/>", "a", true),
+            ("/queue/>", "/topic/a", false),
+            ("/queue/>", "/topic/a::b", true),
+            ("/topic/>", "/queue/a", false),
+            ("/queue/shop%2Edesk", "/amq/queue/shop.des%6B", true),
             ("/queue/orders", "/queue/orders2", false),
             ("/queue/orders", "/topic/orders", false),
             ("/topic/orders", "/topic/orders", true),

@@ -4,7 +4,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
-use crate::{link::Dialect, stomp::Headers};
+use crate::{
+    link::{Dialect, is_topic},
+    stomp::Headers,
+};
 
 /// An HTTP request that came as a message.
 #[derive(Debug, Clone)]
@@ -59,9 +62,8 @@ pub struct Delivery {
     pub redelivered: bool,
     /// When the message is of no more use, in milliseconds since the epoch.
     pub expires: Option<u64>,
-    /// Whether the broker wants to be told how long a reply lives (`expiration`, as RabbitMQ does), and not
-    /// until when (`expires`).
-    pub relative_expiry: bool,
+    /// What kind of broker it came from, in whose words the reply is.
+    pub dialect: Dialect,
     /// Nobody waits for a reply (NOTIFY).
     pub one_way: bool,
     /// Whether the requester takes a streamed reply (`http_acceptStream`).
@@ -91,7 +93,7 @@ impl Delivery {
             redelivered: headers.get("redelivered") == Some(b"true"),
             // 0 is JMS's "never"; what is no number is no broker's.
             expires: headers.text("expires").and_then(|ms| ms.parse().ok()).filter(|&ms| ms != 0),
-            relative_expiry: false,
+            dialect: Dialect::default(),
             one_way: false,
             accept_stream: false,
             structured: false,
@@ -108,10 +110,13 @@ impl Delivery {
         self.correlation_id.clone().or_else(|| Dialect::message_id(&self.headers))
     }
 
-    /// Reads `expiration`, the milliseconds that RabbitMQ gave the message to live. It does not say since when,
-    /// so that they count from its delivery at the latest, which was `ago`.
-    pub(crate) fn expire_relatively(&mut self, ago: Duration, now: SystemTime) {
-        self.relative_expiry = true;
+    /// Reads what only some brokers say: `expiration`, the milliseconds that RabbitMQ gave the message to live. It does
+    /// not say since when, so that they count from its delivery at the latest, which was `ago`.
+    pub(crate) fn came_from(&mut self, dialect: Dialect, ago: Duration, now: SystemTime) {
+        self.dialect = dialect;
+        if !dialect.expires_relatively() {
+            return;
+        }
         let lives = self.headers.text("expiration").and_then(|ms| ms.parse::<u64>().ok());
         if let (None, Some(lives)) = (self.expires, lives) {
             let ago = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
@@ -143,9 +148,7 @@ impl Delivery {
     /// Whether the message was published and not sent to a queue: many may have got it, so that nobody
     /// can expect one reply.
     pub(super) fn is_published(&self) -> bool {
-        const TOPICS: [&[u8]; 4] = [b"/topic/", b"/temp-topic/", b"/remote-temp-topic/", b"topic://"];
-        TOPICS.iter().any(|prefix| self.destination.starts_with(prefix))
-            || self.headers.get("destination-type") == Some(b"MULTICAST") // Artemis
+        is_topic(&self.destination) || self.headers.get("destination-type") == Some(b"MULTICAST") // Artemis
     }
 }
 

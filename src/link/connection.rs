@@ -109,7 +109,8 @@ pub(crate) struct Connection {
     served: bool,
     /// Counts sockets that came up: what was delivered on an earlier one is the broker's again.
     epoch: u64,
-    dialect: Dialect,
+    /// `None`: neither the broker nor anybody else has said.
+    dialect: Option<Dialect>,
     peer: Arc<str>,
     paused: bool,
     /// When to ask for a broker of choice, and how often.
@@ -146,7 +147,7 @@ impl Connection {
             up_since: None,
             served: false,
             epoch: 0,
-            dialect: Dialect::default(),
+            dialect: None,
             peer: "".into(),
             paused: false,
             check: None,
@@ -289,7 +290,13 @@ impl Connection {
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
-        self.dialect
+        self.dialect.unwrap_or_default()
+    }
+
+    /// The header by which the broker vouches for the senders of messages. A broker that we do not know vouches for
+    /// nobody.
+    pub(crate) fn user_header(&self) -> Option<&'static str> {
+        self.dialect.and_then(|dialect| dialect.row().user)
     }
 
     /// `host:port` of the broker in use.
@@ -385,13 +392,11 @@ impl Connection {
             match session.next_event() {
                 Ok(None) => return,
                 Ok(Some(stomp::Event::Connected(connected))) => {
-                    self.dialect = self
-                        .config
-                        .brokers
-                        .dialect
-                        .unwrap_or_else(|| Dialect::of(connected.server.as_deref()));
-                    if self.config.brokers.virtual_host.is_some() && !self.dialect.row().virtual_hosts {
-                        tracing::warn!(dialect = %self.dialect, "this broker has no virtual hosts; --vhost has no effect");
+                    self.dialect =
+                        self.config.brokers.dialect.or_else(|| Dialect::of(connected.server.as_deref()));
+                    let dialect = self.dialect();
+                    if self.config.brokers.virtual_host.is_some() && !dialect.row().virtual_hosts {
+                        tracing::warn!(%dialect, "this broker has no virtual hosts; --vhost has no effect");
                     }
                     self.epoch += 1;
                     self.ever_up = true;
@@ -416,7 +421,7 @@ impl Connection {
     fn watch(&mut self, now: Instant) {
         let State::Open(session) = &self.state else { return };
         let beats = session.heart_beat().is_some_and(|beat| beat.send_interval().is_some());
-        self.keep_alive = self.dialect.row().silence.filter(|_| !beats).map(|silence| now + silence / 3);
+        self.keep_alive = self.dialect().row().silence.filter(|_| !beats).map(|silence| now + silence / 3);
         self.check = None;
         if let (Some(priority), false) = (&self.config.priority, self.address().priority) {
             priority.forget();
@@ -434,7 +439,7 @@ impl Connection {
             }
         }
         if self.keep_alive.is_some_and(|at| at <= now) {
-            self.keep_alive = self.dialect.row().silence.map(|silence| now + silence / 3);
+            self.keep_alive = self.dialect().row().silence.map(|silence| now + silence / 3);
             // What is still to be sent is as good, and must not be torn in two.
             if self.outbox.is_empty() {
                 self.outbox.tail().push(b'\n');

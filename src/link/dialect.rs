@@ -67,6 +67,13 @@ pub(crate) struct Row {
     pub(crate) virtual_hosts: bool,
     /// A client that promised no heart-beats, and is silent for so long, is cut off.
     pub(crate) silence: Option<Duration>,
+    /// The header of SUBSCRIBE that chooses messages; `None`: it would be left out without a word.
+    pub(crate) selector: Option<&'static str>,
+    /// How a topic's messages are kept while we are away.
+    pub(crate) durable: Durable,
+    /// The header that says who sent a message, and that the broker lets nobody forge. `None`: there is none, or none
+    /// that was seen to hold.
+    pub(crate) user: Option<&'static str>,
     /// Headers by which SUBSCRIBE and SEND say whether a name is a queue's (`ANYCAST`) or a topic's (`MULTICAST`), where
     /// a prefix of the name says it only if the broker was configured so.
     pub(crate) routing: Option<Routing>,
@@ -147,6 +154,15 @@ pub(crate) struct FrameLimits {
     pub(crate) body: usize,
 }
 
+/// How SUBSCRIBE has a topic's messages kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Durable {
+    /// This header names the subscription, of the client that CONNECT's `client-id` names.
+    Subscription(&'static str),
+    /// It names a queue that outlives us. The name would else be made of the subscription's id.
+    Queue,
+}
+
 /// How frames tell queues from topics beside their names.
 #[derive(Debug)]
 pub(crate) struct Routing {
@@ -174,6 +190,10 @@ const ACTIVEMQ: Row = Row {
     limits: FrameLimits { header_line: 10_240, headers: 1000, body: 100 << 20 },
     virtual_hosts: false,
     silence: None,
+    selector: Some("selector"),
+    durable: Durable::Subscription("activemq.subscriptionName"),
+    // With `populateJMSXUserID`, and without it, too: a sender's own is taken away.
+    user: Some("JMSXUserID"),
     routing: None,
 };
 
@@ -195,6 +215,10 @@ const RABBITMQ: Row = Row {
     limits: FrameLimits { header_line: 100 << 10, headers: 100, body: 128 << 20 },
     virtual_hosts: true,
     silence: None,
+    selector: None,
+    durable: Durable::Queue,
+    // The property. A header of that name in an AMQP message's table looks the same.
+    user: Some("user-id"),
     routing: None,
 };
 
@@ -217,6 +241,9 @@ const ARTEMIS: Row = Row {
     virtual_hosts: false,
     // `connectionTtl`, which heart-beats replace where both sides send some.
     silence: Some(Duration::from_secs(60)),
+    selector: Some("selector"),
+    durable: Durable::Subscription("durable-subscription-name"),
+    user: None,
     routing: Some(Routing { subscribe: "subscription-type", send: "destination-type" }),
 };
 
@@ -250,41 +277,32 @@ impl Dialect {
         }
         let mut headers = Vec::new();
         if let Some(selector) = &source.selector {
-            if self == Self::RabbitMq {
-                return Err(format!(
-                    "RabbitMQ has no selectors: subscribe to {source} without one, or bind a topic (/topic/a.*.b)"
-                ));
-            }
-            headers.push(("selector", selector.clone()));
+            let header = self.row().selector.ok_or_else(|| {
+                let server = self.row().servers[0];
+                format!(
+                    "{server} has no selectors: subscribe to {source} without one, or bind a topic (/topic/a.*.b)"
+                )
+            })?;
+            headers.push((header, selector.clone()));
         }
         if let Some(name) = &source.durable {
-            match self {
-                Self::ActiveMq => headers.push(("activemq.subscriptionName", name.clone())),
-                Self::Artemis => headers.push(("durable-subscription-name", name.clone())),
-                // A queue that outlives us. Its name would else be made of the subscription's id.
-                Self::RabbitMq => headers.extend([
+            match self.row().durable {
+                Durable::Subscription(header) => headers.push((header, name.clone())),
+                Durable::Queue => headers.extend([
                     ("durable", "true".to_owned()),
                     ("auto-delete", "false".to_owned()),
-                    ("x-queue-name", format!("{client}.{name}")),
+                    ("x-queue-name", kept_in(client, name)),
                 ]),
             }
         }
         Ok(headers)
     }
 
-    /// The header that says who sent a message, and that the broker lets nobody forge.
-    pub(crate) fn user_header(self) -> &'static str {
-        match self {
-            Self::RabbitMq => "user-id",
-            Self::ActiveMq | Self::Artemis => "JMSXUserID",
-        }
-    }
-
-    /// Reads CONNECTED's `server` header: `ActiveMQ/5.17.2`, `RabbitMQ/3.10.8`, `ActiveMQ-Artemis/2.31.0`. A stranger
-    /// is taken for ActiveMQ, which passes over what it does not know.
-    pub(crate) fn of(server: Option<&str>) -> Self {
+    /// Reads CONNECTED's `server` header: `ActiveMQ/5.17.2`, `RabbitMQ/3.10.8`, `ActiveMQ-Artemis/2.31.0`. `None` is a
+    /// stranger: best taken for ActiveMQ, which passes over what it does not know, but not to be trusted as that.
+    pub(crate) fn of(server: Option<&str>) -> Option<Self> {
         let name = server.and_then(|server| server.split(['/', ' ']).next()).unwrap_or_default();
-        Self::ALL.into_iter().find(|dialect| dialect.row().servers.contains(&name)).unwrap_or_default()
+        Self::ALL.into_iter().find(|dialect| dialect.row().servers.contains(&name))
     }
 
     /// The header by which SUBSCRIBE asks for a window of `messages` unacknowledged messages.
@@ -293,13 +311,16 @@ impl Dialect {
         (header, u64::from(messages) * per_message)
     }
 
-    /// The header of a SEND that is good for `life` more milliseconds; `now` is in milliseconds since 1970.
-    pub(crate) fn expiry(self, now: u64, life: u64) -> (&'static str, u64) {
+    /// The header of a SEND that is good until `expires`; both it and `now` are in milliseconds since 1970.
+    pub(crate) fn expiry(self, now: u64, expires: u64) -> (&'static str, u64) {
         // Brokers keep the time in a signed 64-bit number.
         const LATEST: u64 = i64::MAX as u64;
+        // RabbitMQ takes no more than fits into 32 bits.
+        const LONGEST: u64 = u32::MAX as u64;
         match self.row().expiry {
-            Expiry::Expires => ("expires", now.saturating_add(life).min(LATEST)),
-            Expiry::Expiration => ("expiration", life),
+            Expiry::Expires => ("expires", expires.min(LATEST)),
+            // Not none: that would mean for ever, or at once.
+            Expiry::Expiration => ("expiration", expires.saturating_sub(now).clamp(1, LONGEST)),
         }
     }
 
@@ -338,17 +359,28 @@ impl Dialect {
 
     /// The header of a SUBSCRIBE to `destination` that says what it is, where the name alone does not.
     pub(crate) fn subscription_type(self, destination: &str) -> Option<(&'static str, &'static str)> {
-        self.row().routing.as_ref().map(|routing| (routing.subscribe, kind(destination)))
+        self.row().routing.as_ref().map(|routing| (routing.subscribe, kind(destination.as_bytes())))
     }
 
     /// The same for a SEND.
-    pub(crate) fn destination_type(self, destination: &str) -> Option<(&'static str, &'static str)> {
+    pub(crate) fn destination_type(self, destination: &[u8]) -> Option<(&'static str, &'static str)> {
         self.row().routing.as_ref().map(|routing| (routing.send, kind(destination)))
     }
 }
 
-fn kind(destination: &str) -> &'static str {
-    if destination.starts_with("/topic/") { "MULTICAST" } else { "ANYCAST" }
+fn kind(destination: &[u8]) -> &'static str {
+    if is_topic(destination) { "MULTICAST" } else { "ANYCAST" }
+}
+
+/// The queue where a durable subscription is one ([`Durable::Queue`]).
+pub(crate) fn kept_in(client: &str, name: &str) -> String {
+    format!("{client}.{name}")
+}
+
+/// Whether a name is a topic's, on any broker.
+pub(crate) fn is_topic(destination: &[u8]) -> bool {
+    const TOPICS: [&[u8]; 4] = [b"/topic/", b"/temp-topic/", b"/remote-temp-topic/", b"topic://"];
+    TOPICS.iter().any(|prefix| destination.starts_with(prefix))
 }
 
 impl fmt::Display for Dialect {
@@ -378,12 +410,12 @@ mod tests {
     #[test]
     fn found_from_the_server_header() {
         for (server, dialect) in [
-            (Some("ActiveMQ/5.17.2"), Dialect::ActiveMq),
-            (Some("RabbitMQ/3.10.8"), Dialect::RabbitMq),
-            (Some("ActiveMQ-Artemis/2.31.0 ActiveMQ Artemis Messaging Engine"), Dialect::Artemis),
-            (Some("stomp-wsgi-dev/0.1.0"), Dialect::ActiveMq),
-            (Some("apache-apollo/1.7"), Dialect::ActiveMq),
-            (None, Dialect::ActiveMq),
+            (Some("ActiveMQ/5.17.2"), Some(Dialect::ActiveMq)),
+            (Some("RabbitMQ/3.10.8"), Some(Dialect::RabbitMq)),
+            (Some("ActiveMQ-Artemis/2.31.0 ActiveMQ Artemis Messaging Engine"), Some(Dialect::Artemis)),
+            (Some("stomp-wsgi-dev/0.1.0"), Some(Dialect::ActiveMq)),
+            (Some("apache-apollo/1.7"), None),
+            (None, None),
         ] {
             assert_eq!(Dialect::of(server), dialect, "{server:?}");
         }
@@ -405,11 +437,21 @@ mod tests {
             (Dialect::Artemis, ("consumer-window-size", 20_480), ("expires", 1500), Some("ANYCAST")),
         ] {
             assert_eq!(dialect.prefetch(20), prefetch);
-            assert_eq!(dialect.expiry(1000, 500), expiry);
+            assert_eq!(dialect.expiry(1000, 1500), expiry);
             assert_eq!(dialect.subscription_type("/queue/a").map(|(_, kind)| kind), kind);
         }
-        assert_eq!(Dialect::ActiveMq.expiry(u64::MAX, 1), ("expires", i64::MAX as u64));
-        assert_eq!(Dialect::Artemis.destination_type("/topic/a"), Some(("destination-type", "MULTICAST")));
+        assert_eq!(Dialect::ActiveMq.expiry(1, u64::MAX), ("expires", i64::MAX as u64));
+        assert_eq!(Dialect::RabbitMq.expiry(1, u64::MAX), ("expiration", u32::MAX.into()));
+        assert_eq!(Dialect::RabbitMq.expiry(1000, 999), ("expiration", 1));
+        for (destination, kind) in [
+            ("/topic/a", "MULTICAST"),
+            ("topic://a", "MULTICAST"),
+            ("/queue/topic/", "ANYCAST"),
+            ("a", "ANYCAST"),
+        ] {
+            let header = Some(("destination-type", kind));
+            assert_eq!(Dialect::Artemis.destination_type(destination.as_bytes()), header, "{destination}");
+        }
     }
 
     /// A reply is mapped before anyone knows which broker takes it.

@@ -19,10 +19,10 @@ mod worker;
 mod tests;
 
 pub(crate) use connection::{Connection, ConnectionConfig, Event};
-pub(crate) use dialect::Replies;
 pub use dialect::{Dialect, UnknownDialect};
 #[cfg(feature = "broker")]
 pub(crate) use dialect::{Expiry, Nack, Row, Transactions};
+pub(crate) use dialect::{Replies, is_topic, kept_in};
 pub(crate) use ledger::Ledger;
 pub(crate) use outbox::Outbox;
 pub(crate) use priority::Probe;

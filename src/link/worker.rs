@@ -181,11 +181,19 @@ impl Worker {
 
     fn subscribe(&mut self, dialect: Dialect, version: Version) -> Result<(), String> {
         if let Some(header) = self.service.trusted_header() {
-            if header != dialect.user_header() {
-                return Err(format!(
-                    "--trust-user-header {header}: this broker lets anyone say that; what it verifies is {}",
-                    dialect.user_header()
-                ));
+            match self.connection.user_header() {
+                Some(verified) if verified == header => {}
+                Some(verified) => {
+                    return Err(format!(
+                        "--trust-user-header {header}: this broker lets anyone say that; what it verifies is {verified}"
+                    ));
+                }
+                None => {
+                    return Err(format!(
+                        "--trust-user-header {header}: of this broker it is not known that it verifies who sent a \
+                         message; serve without that option, or, where it is ActiveMQ or RabbitMQ, say so with --dialect"
+                    ));
+                }
             }
         }
         let client = self.config.connection.client_id.as_deref().unwrap_or_default();
@@ -276,7 +284,7 @@ impl Worker {
             receipt: Receipt(job),
             progress: Arc::clone(&entry.progress),
             since: entry.delivered,
-            relative_expiry: self.connection.dialect().expires_relatively(),
+            dialect: self.connection.dialect(),
             // One that is acknowledged can be left to nobody.
             stopping: if entry.acknowledged { Arc::default() } else { Arc::clone(&self.stopping) },
         })
@@ -417,7 +425,8 @@ impl Worker {
     fn bury(&mut self, job: u64, reason: &str) {
         let Some(entry) = self.ledger.get(job) else { return };
         let version = self.connection.version();
-        let nack = self.connection.dialect().nack(version).filter(|_| !entry.acknowledged);
+        let dialect = self.connection.dialect();
+        let nack = dialect.nack(version).filter(|_| !entry.acknowledged);
         if let (Some(octets), Some(headers)) = (entry.message.cut, nack) {
             // Only the broker has it whole.
             let destination = entry.message.headers.text("destination");
@@ -432,7 +441,7 @@ impl Worker {
             return entry.into_iter().for_each(|entry| self.ledger.outlive(job, entry));
         }
         entry.progress.bury(reason);
-        let frame = self.service.dead_letter(version, &entry.message, reason, Receipt(job));
+        let frame = self.service.dead_letter(version, dialect, &entry.message, reason, Receipt(job));
         self.connection.push(frame);
         self.ledger.set(job, State::Replied);
     }

@@ -76,6 +76,7 @@ def test_what_fails_is_tried_again_and_then_dead(broker, serve, queue, url, trie
         notify(broker, queue, url, b"bad news")
         letter = dead.receive(20)
         assert (letter.body, letter.headers["http_requestUrl"]) == (b"bad news", url)
+        assert letter.headers.get("destination-type") == anycast(broker)
         with pytest.raises(TimeoutError):
             dead.receive(0.3)
     assert plain(one).count("will be tried again") == tried - 1
@@ -104,7 +105,22 @@ def test_replies_to_a_queue(broker, serve):
     one = serve(broker, "thread-pool")
     with WithoutTemporary("127.0.0.1", broker.port, one.destination) as caller:
         caller.confirmed(Frame("SUBSCRIBE", {"id": "own", "destination": caller.own, "ack": "auto"}))
-        assert caller.request("GET", "/ping").body == b"pong"
+        reply = caller.request("GET", "/ping")
+        assert (reply.body, reply.headers.get("destination-type")) == (b"pong", anycast(broker))
+        nonsense = caller.request("GET", "nowhere at all")
+        assert (nonsense.headers["http_statusCode"], nonsense.headers.get("destination-type")) == ("400", anycast(broker))
+
+
+def test_who_is_believed(broker, serve):
+    """As each of them is said to do. On Artemis nobody, and `--dialect` makes it no other."""
+    header = "user-id" if broker.dialect == "rabbitmq" else "JMSXUserID"
+    options = ("--trust-user-header", header)
+    if broker.dialect != "artemis":
+        serve(broker, "thread-pool", options=options).wait_ready()
+        return
+    for more in ((), ("--dialect", "artemis")):
+        done = server.run("serve", "probe:app", "--chdir", server.APPS, "--broker", broker.uri, *options, *more)
+        assert (done.returncode, b"it is not known that it verifies" in done.stderr) == (7, True), done.stderr
 
 
 def test_our_own_requester(broker, serve):
@@ -178,6 +194,11 @@ def test_what_rabbitmq_does_not_have_is_named(destination, why, shared_brokers, 
         assert one.stop() == 0
     finally:
         one.kill()
+
+
+def anycast(broker: brokers.Broker) -> str | None:
+    """What a SEND to a queue says of it."""
+    return "ANYCAST" if broker.dialect == "artemis" else None
 
 
 def plain(one: server.Server) -> str:

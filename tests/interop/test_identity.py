@@ -61,7 +61,7 @@ def test_activemq_says_who_it_was(activemq, serve, queue):
             assert environ(caller)["REMOTE_USER"] == login
             assert environ(caller, **CLAIMS)["REMOTE_USER"] == login
     with Requester("127.0.0.1", activemq.port, queue) as caller:
-        # A second one of the same name.
+        # A second one of the same name: the broker sends its own alone.
         frame = caller.frame(Request("GET", "/show"), "twice").encode()
         caller.socket.sendall(frame.replace(b"\n\n", b"\nJMSXUserID:root\nJMSXUserID:root\n\n", 1))
         assert json.loads(caller.receive(20).body)["REMOTE_USER"] == brokers.LOGIN

@@ -101,6 +101,8 @@ def test_no_reply_goes_to_a_mount(broker, serve, queue):
         (("--mount", "wsgi=mounted:stock"), "twice"),
         (("--mount", "queue://DLQ.wsgi=mounted:stock"), "--dead-letter"),
         (("--mount", "/queue/DLQ.wsgi=mounted:stock"), "--dead-letter"),
+        (("--destination", "/queue/>"), "come back by /queue/>"),
+        (("--destination", "/queue/orders.*", "--dead-letter", "/queue/orders.dead"), "come back by /queue/orders.*"),
         (("--destination", "/topic/a?durable=x"), "--client-id"),
         (("--client-id", "c", "--destination", "/queue/a?durable=x"), "only topics"),
         (("--client-id", "c", "--destination", "/topic/a?durable=x,/topic/b?durable=x"), "a name of its own"),
@@ -157,6 +159,24 @@ def test_a_durable_subscription_has_what_came_in_the_meantime(real_kind, shared_
         notify(broker, topic, f"/note/{n}", b"", persistent="true")
     one.start().wait_ready()
     wait_for(one, "notes", ["NOTIFY first ", *(f"NOTIFY {n} " for n in range(10))])
+    assert one.stop() == 0
+
+
+@pytest.mark.rabbitmq
+def test_no_reply_goes_to_the_queue_of_a_durable_subscription(shared_brokers, serve, queue):
+    """RabbitMQ keeps the topic's messages in one that anybody may name."""
+    name = queue.removeprefix("/queue/")
+    options = ("--client-id", name, "--mount", f"/topic/{name}?durable=desk=probe:app")
+    one = serve(shared_brokers("rabbitmq"), "thread-pool", options=options)
+    wait_subscribed(one, 2)
+    with one.requester() as caller:
+        for spelling in (f"/queue/{name}.desk", f"/amq/queue/{name}.des%6B"):
+            loop = caller.frame(Request("POST", "/task/looped"), "loop")
+            loop.headers["reply-to"] = spelling
+            caller.confirmed(loop)
+        assert caller.request("POST", "/task/fine").body == b"worked on fine"
+    assert one.records("begun") == ["fine"]
+    assert one.log.read_text().count("consumes") >= 2
     assert one.stop() == 0
 
 

@@ -78,6 +78,7 @@ fn dead_letters_keep_the_message_and_lose_the_delivery() {
     );
     let bytes = dead_letter(
         Version::V1_2,
+        Dialect::ActiveMq,
         &Mapping::default(),
         &frame,
         "/queue/DLQ.in",
@@ -115,7 +116,15 @@ fn dead_letters_keep_their_type() {
     ] {
         let letter = one_frame(
             Version::V1_2,
-            &dead_letter(Version::V1_2, &Mapping::default(), &message(given, body), "d", "r", ""),
+            &dead_letter(
+                Version::V1_2,
+                Dialect::ActiveMq,
+                &Mapping::default(),
+                &message(given, body),
+                "d",
+                "r",
+                "",
+            ),
         );
         assert_eq!(letter.headers.text("content-length"), length);
         assert_eq!(letter.body, body);
@@ -127,8 +136,10 @@ fn dead_letters_keep_their_type() {
 fn dead_letters_lose_priorities_that_kill() {
     for (priority, kept) in [("9", true), ("u=1", false), ("", false), ("10", false), ("-1", false)] {
         let frame = message(&[("priority", priority)], "");
-        let letter =
-            one_frame(Version::V1_2, &dead_letter(Version::V1_2, &Mapping::default(), &frame, "d", "r", ""));
+        let letter = one_frame(
+            Version::V1_2,
+            &dead_letter(Version::V1_2, Dialect::ActiveMq, &Mapping::default(), &frame, "d", "r", ""),
+        );
         assert_eq!(has(&letter, "priority"), kept, "{priority}");
     }
 }
@@ -136,8 +147,10 @@ fn dead_letters_lose_priorities_that_kill() {
 #[test]
 fn names_that_a_version_cannot_carry_stay_behind() {
     let frame = message(&[("transaction ", "t"), ("transaction\n", "t"), (" X", "1"), ("X:Y", "1")], "");
-    let letter =
-        one_frame(Version::V1_0, &dead_letter(Version::V1_0, &Mapping::default(), &frame, "d", "r", ""));
+    let letter = one_frame(
+        Version::V1_0,
+        &dead_letter(Version::V1_0, Dialect::ActiveMq, &Mapping::default(), &frame, "d", "r", ""),
+    );
     assert_eq!(letter.headers.len(), 3, "{letter:?}");
 }
 

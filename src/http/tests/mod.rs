@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::app::{AppError, Flow, Reply};
+use crate::link::Dialect;
 use crate::stomp::{Command, Frame, Limits, Parser, Version};
 
 type Pair<'a> = (&'a str, &'a str);

@@ -193,7 +193,7 @@ proptest! {
         version in proptest::sample::select(Version::ALL.to_vec()),
     ) {
         let frame = Frame { command: Command::Message, headers: headers.into_iter().collect(), body: body.clone().into(), cut: None };
-        let letter = one_frame(version, &dead_letter(version, &Mapping::default(), &frame, "/queue/DLQ", &reason, "r"));
+        let letter = one_frame(version, &dead_letter(version, Dialect::ActiveMq, &Mapping::default(), &frame, "/queue/DLQ", &reason, "r"));
         prop_assert_eq!(letter.headers.text("destination"), Some("/queue/DLQ"));
         prop_assert_eq!(letter.headers.text("receipt"), Some("r"));
         prop_assert_eq!(letter.headers.text("persistent"), Some("true"));

@@ -246,7 +246,7 @@ fn replies_have_limits() {
     let many: Vec<String> = (0..100).map(|n| format!("X-{n}")).collect();
     let many: Vec<Pair<'_>> = many.iter().map(|name| (name.as_str(), "")).collect();
     let sent = reply(&request, head(200, &many), &[]);
-    assert_eq!(sent.finished.fault, Some(Fault::TooManyHeaders { headers: 111 }));
+    assert_eq!(sent.finished.fault, Some(Fault::TooManyHeaders { headers: 113 }));
     assert_eq!(sent.finished.status, 500);
 }
 

@@ -61,13 +61,17 @@ impl Bench {
     }
 
     fn with(uri: &str, change: impl FnOnce(&mut WorkerConfig)) -> Self {
+        Self::mapping(uri, Mapping::default(), change)
+    }
+
+    fn mapping(uri: &str, mapping: Mapping, change: impl FnOnce(&mut WorkerConfig)) -> Self {
         let calls = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&calls);
         let app = move |_: &Request, _: &mut dyn Reply| {
             counted.fetch_add(1, Ordering::SeqCst);
             Err(AppError("most of these tests end jobs by hand".to_owned()))
         };
-        let service = Service::new(Arc::new(app), Mapping::default(), Policy::default());
+        let service = Service::new(Arc::new(app), mapping, Policy::default());
         let mut config = WorkerConfig {
             connection: ConnectionConfig {
                 brokers: uri.parse().unwrap(),

@@ -1,6 +1,7 @@
 //! What SUBSCRIBE says, broker by broker, and what becomes of what a broker cannot do.
 
 use super::*;
+use crate::link::Dialect;
 
 const DURABLE: &str = "/topic/p?durable=desk";
 
@@ -85,4 +86,84 @@ fn options_that_are_refused_end_it_unless_they_once_were_not() {
     later.bytes(refusal);
     assert!(!later.finished && later.until.is_some());
     assert_eq!(later.fatal.why(), None);
+}
+
+#[test]
+fn only_a_broker_that_is_known_to_verify_users_is_believed() {
+    let told = |server: &str, dialect: Option<Dialect>, header: &str| {
+        let mapping = Mapping { trust_user_header: Some(header.to_owned()), ..Mapping::default() };
+        let mut bench = Bench::mapping("stomp://h", mapping, |config| {
+            config.connection.brokers.dialect = dialect;
+        });
+        bench.socket = true;
+        bench.give(Input::Connected);
+        bench.sent();
+        bench.bytes(format!("CONNECTED\nversion:1.2\n{server}\n\0").as_bytes());
+        let subscribed = bench.sent().iter().any(|frame| frame.command == Command::Subscribe);
+        assert_eq!(bench.finished, !subscribed, "{server}");
+        bench.fatal.why()
+    };
+    let (activemq, rabbitmq) = (Some(Dialect::ActiveMq), Some(Dialect::RabbitMq));
+    for (server, dialect, header) in [
+        ("server:ActiveMQ/5.17.2\n", None, "JMSXUserID"),
+        ("server:RabbitMQ/3.10.8\n", None, "user-id"),
+        ("server:apache-apollo/1.7\n", activemq, "JMSXUserID"),
+        ("", rabbitmq, "user-id"),
+    ] {
+        assert_eq!(told(server, dialect, header), None, "{server}");
+    }
+    for (server, dialect, header, part) in [
+        ("server:ActiveMQ/5.17.2\n", None, "user-id", "what it verifies is JMSXUserID"),
+        ("server:RabbitMQ/3.10.8\n", None, "JMSXUserID", "what it verifies is user-id"),
+        ("server:apache-apollo/1.7\n", None, "JMSXUserID", "say so with --dialect"),
+        ("", None, "JMSXUserID", "say so with --dialect"),
+        ("server:ActiveMQ-Artemis/2.31.0\n", None, "JMSXUserID", "not known that it verifies"),
+        ("", Some(Dialect::Artemis), "JMSXUserID", "not known that it verifies"),
+    ] {
+        let why = told(server, dialect, header).unwrap();
+        assert!(why.contains(part) && why.contains("--trust-user-header"), "{server}: {why}");
+    }
+}
+
+#[test]
+fn what_is_sent_says_what_it_is_for_where_a_broker_wants_to_know() {
+    let kinds = |server, reply_to: &str| {
+        let mapping = Mapping { allow_reply_to: vec!["*".to_owned()], ..Mapping::default() };
+        let mut bench = Bench::mapping("stomp://h", mapping, |_| {});
+        bench.server = server;
+        bench.come_up();
+        bench.message_with("m1", &[("reply-to", reply_to)]);
+        // Rejected before it is a request, and by nobody who could be told.
+        bench.message_with("m2", &[("reply-to", reply_to), ("http_requestUrl", "/a b")]);
+        bench.message_with("m3", &[("http_requestUrl", "/a b"), ("destination-type", "MULTICAST")]);
+        for _ in 0..3 {
+            bench.work();
+        }
+        let kind = |frame: &Frame| frame.headers.text("destination-type").map(str::to_owned);
+        let sent = bench.sent();
+        assert!(sent.iter().all(|frame| frame.command == Command::Send), "{sent:?}");
+        sent.iter().map(kind).collect::<Vec<_>>()
+    };
+    let said = |kinds: [&str; 3]| kinds.map(|kind| Some(kind.to_owned())).to_vec();
+    let artemis = "ActiveMQ-Artemis/2.31.0";
+    assert_eq!(kinds(artemis, "/queue/r"), said(["ANYCAST", "ANYCAST", "ANYCAST"]));
+    assert_eq!(kinds(artemis, "/topic/r"), said(["MULTICAST", "MULTICAST", "ANYCAST"]));
+    for server in ["ActiveMQ/5.17.2", "RabbitMQ/3.10.8"] {
+        assert_eq!(kinds(server, "/queue/r"), [None, None, None]);
+    }
+}
+
+#[test]
+fn a_message_that_keeps_failing_goes_where_the_broker_is_told_that_a_queue_is() {
+    let mut bench = Bench::new("stomp://h");
+    bench.server = "ActiveMQ-Artemis/2.31.0";
+    bench.come_up();
+    bench.message_with("m1", &[]);
+    for _ in 0..Policy::default().max_attempts {
+        bench.end(End::Failed);
+        bench.idle(20);
+    }
+    let sent = bench.sent();
+    assert_eq!(sent[0].headers.text("destination-type"), Some("ANYCAST"), "{sent:?}");
+    assert_eq!(sent[0].headers.text("persistent"), Some("true"));
 }
