@@ -512,7 +512,12 @@ impl Worker {
     fn error(&mut self, now: Instant, frame: &Frame) {
         let said = frame.complaint();
         if let Some(source) = self.refused(frame) {
-            self.fatal.set(format!("the broker refuses the subscription to {source}: {said}"));
+            let by = [("selector", &source.selector), ("durable", &source.durable)];
+            let options: String = by
+                .iter()
+                .filter_map(|(name, value)| Some(format!(", {name} {:?}", value.as_ref()?)))
+                .collect();
+            self.fatal.set(format!("the broker refuses the subscription to {source}{options}: {said}"));
             return self.leave_at_once();
         }
         let of = frame.headers.get("receipt-id").and_then(Receipt::parse);

@@ -66,7 +66,7 @@ fn options_that_are_refused_end_it_unless_they_once_were_not() {
     first.bytes(refusal);
     assert!(first.finished && first.fatal.why().is_some());
     let why = first.fatal.why().unwrap();
-    assert!(why.contains("/topic/p") && why.contains("no durable subscriptions here"), "{why}");
+    assert!(why.contains("/topic/p, durable \"") && why.contains("no durable subscriptions here"), "{why}");
 
     let mut second = bench("ActiveMQ/5.17.2", &["/queue/a", DURABLE]);
     subscribed(&mut second);
