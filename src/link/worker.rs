@@ -510,6 +510,10 @@ impl Worker {
     }
 
     fn error(&mut self, now: Instant, frame: &Frame) {
+        if !self.connection.is_up() {
+            // RabbitMQ goes on with what it had read, and complains of each frame: one connection, one suspicion.
+            return;
+        }
         let said = frame.complaint();
         if let Some(source) = self.refused(frame) {
             let by = [("selector", &source.selector), ("durable", &source.durable)];

@@ -279,6 +279,21 @@ fn poisons_that_look_the_same_are_each_buried() {
 }
 
 #[test]
+fn a_broker_that_complains_of_each_frame_raises_one_suspicion() {
+    let mut bench = Bench::up("stomp://h");
+    bench.message("m1");
+    bench.reply();
+    bench.sent();
+    again(&mut bench, |bench| bench.bytes(&REFUSAL.repeat(20)));
+    bench.message("m1");
+    assert_eq!(bench.jobs.len(), 1, "neither dropped nor buried");
+    let job = bench.reply();
+    bench.sent();
+    bench.receipt(&format!("job-{job}"));
+    assert_eq!(bench.texts("id"), [(Command::Ack, "ack:m1".to_owned())]);
+}
+
+#[test]
 fn who_waits_for_his_turn_is_not_blamed_for_others() {
     let mut bench = Bench::up("stomp://h");
     for round in 0..6 {
