@@ -37,7 +37,7 @@ def cases():
 
 @pytest.fixture(scope="module")
 def pool(scratch: Path):
-    brokers = faults.Pool(scratch)
+    brokers = faults.Pool(scratch / "faults")
     yield brokers
     brokers.close()
 

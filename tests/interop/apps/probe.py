@@ -112,7 +112,11 @@ def show(environ, start_response, rest, query):
 
 def child(environ, start_response, rest, query):
     """What the system tells of a process that the application starts."""
-    with subprocess.Popen(["sleep", "60"]) as process:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        # It answers when it is there; before, the system has nothing to tell.
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        process.stdout.readline()
         told = {name: Path(f"/proc/{process.pid}/{name}").read_bytes() for name in ("cmdline", "environ")}
         process.kill()
     start_response("200 OK", [("Content-Type", "application/json")])
