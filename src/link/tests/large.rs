@@ -18,17 +18,7 @@ fn small(server: &'static str, change: impl FnOnce(&mut WorkerConfig)) -> Bench 
 impl Bench {
     /// A message that is too large, in two reads.
     fn large(&mut self, id: &str, headers: &[(&str, &str)]) {
-        let mut bytes = Vec::new();
-        let version = Version::parse(self.version.as_bytes()).unwrap();
-        let mut frame = Encoder::new(&mut bytes, version, Command::Message)
-            .header("subscription", "0")
-            .header("message-id", id)
-            .header("destination", "/queue/a")
-            .header("ack", format!("ack:{id}"));
-        for (name, value) in headers {
-            frame = frame.header(name, value);
-        }
-        frame.body(b"12345678901");
+        let bytes = self.delivery(id, headers, b"12345678901");
         let (first, second) = bytes.split_at(bytes.len() - 5);
         self.bytes(first);
         self.bytes(second);

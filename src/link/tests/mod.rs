@@ -191,6 +191,12 @@ impl Bench {
     }
 
     fn message_with(&mut self, id: &str, headers: &[(&str, &str)]) {
+        let bytes = self.delivery(id, headers, b"");
+        self.bytes(&bytes);
+    }
+
+    /// What the broker sends of a message.
+    fn delivery(&self, id: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
         let version = Version::parse(self.version.as_bytes()).unwrap();
         let mut frame = Encoder::new(&mut bytes, version, Command::Message)
@@ -201,8 +207,8 @@ impl Bench {
         for (name, value) in headers {
             frame = frame.header(name, value);
         }
-        frame.body(b"");
-        self.bytes(&bytes);
+        frame.body(body);
+        bytes
     }
 
     /// The oldest job runs on a worker.
