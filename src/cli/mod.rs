@@ -1,5 +1,7 @@
 //! The command line: one file per subcommand.
 
+#[cfg(feature = "bench")]
+mod bench;
 mod broker;
 mod call;
 mod credentials;
@@ -48,6 +50,9 @@ enum Command {
     Environ(environ::Environ),
     /// List the concurrency models of this build
     Reactors(reactors::Reactors),
+    /// Measure the concurrency models, and compare them
+    #[cfg(feature = "bench")]
+    Bench(bench::Bench),
     /// See the life of a WSGI request, frame by frame
     Demo(demo::Demo),
 }
@@ -119,6 +124,8 @@ pub fn main() -> ExitCode {
         Command::Notify(notify) => notify.run(),
         Command::Environ(environ) => environ.run(),
         Command::Reactors(reactors) => reactors.run(),
+        #[cfg(feature = "bench")]
+        Command::Bench(bench) => bench.run(),
         Command::Demo(demo) => demo.run(),
     };
     match result {

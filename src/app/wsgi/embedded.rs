@@ -6,8 +6,9 @@ use pyo3::prelude::*;
 use pyo3::types::IntoPyDict;
 
 /// Its modules.
-const SOURCES: [(&str, &str); 2] = [
+const SOURCES: [(&str, &str); 3] = [
     ("stomp_wsgi", include_str!("../../../python/stomp_wsgi/__init__.py")),
+    ("stomp_wsgi.bench", include_str!("../../../python/stomp_wsgi/bench.py")),
     ("stomp_wsgi.django", include_str!("../../../python/stomp_wsgi/django.py")),
 ];
 
