@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 
-__all__ = ["blocking", "cpu", "hello", "mixed", "stream", "upload"]
+__all__ = ["blocking", "cpu", "hello", "json", "mixed", "stream", "upload"]
 
 TEXT = [("Content-Type", "text/plain"), ("Content-Length", "13")]
 BODY = [b"Hello, world!"]
@@ -55,15 +55,14 @@ def upload(environ, start_response):
     return hello(environ, start_response)
 
 
-try:
+def json():
+    """Makes an application of Flask's, which answers a small object."""
     import flask
-except ImportError:
-    pass
-else:
-    __all__ += ["json"]
-    json = flask.Flask("stomp_wsgi.bench")
 
-    @json.get("/")
-    def _greeting():
-        """A small object, by way of a framework."""
+    app = flask.Flask("stomp_wsgi.bench")
+
+    @app.get("/")
+    def greeting():
         return {"hello": "world", "numbers": [1, 2, 3]}
+
+    return app

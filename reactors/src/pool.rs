@@ -3,6 +3,10 @@
 //! All links' jobs wait in one FIFO queue, the [`Pool`]; a worker that finds more of them goes on without
 //! anybody waking it. Outputs land in their link's [`Mailbox`] the moment they are there, and wake its owner
 //! only if the owner sleeps: while it is awake and busy, the next outputs simply join the batch.
+//!
+//! To wake a thread costs more than a quick job. So while jobs are quick, one worker does all of them, and wakes
+//! owners for what several jobs have given. Meanwhile another, the lookout, sees every [`LOOK`] whether the first is
+//! stuck with a job that is not quick after all; then it announces what waits, and everybody is called.
 
 use std::{
     collections::VecDeque,
@@ -16,7 +20,7 @@ use std::{io, num::NonZeroUsize, thread};
 
 #[cfg(any(feature = "thread-pool", feature = "async-std"))]
 use crate::JOB_STACK;
-use crate::{Input, Job, Link, OUTBOX_HIGH_WATER, OUTPUT_QUEUE, Output, Stop};
+use crate::{HOLD, Input, Job, LOOK, Link, OUTBOX_HIGH_WATER, OUTPUT_QUEUE, Output, Stop, pace::Pace};
 
 /// The jobs of all links, in the order in which they were asked for.
 #[derive(Default)]
@@ -32,7 +36,22 @@ struct Queue {
     /// wait and somebody sleeps, one wake-up is on its way; each woken worker sends the next.
     idle: usize,
     waking: usize,
+    /// Workers that have a job, and how many jobs there were so far.
+    running: usize,
+    begun: u64,
+    pace: Pace,
+    /// Mailboxes with outputs that their owners were not told of.
+    unheard: Vec<Arc<Shared>>,
+    /// Whether an idle worker looks out.
+    lookout: bool,
     closed: bool,
+}
+
+impl Queue {
+    /// Whether a worker is at it, and jobs are so quick that one is enough.
+    fn is_served(&self) -> bool {
+        self.running > 0 && self.pace.is_quick()
+    }
 }
 
 impl Pool {
@@ -46,21 +65,68 @@ impl Pool {
     /// Runs jobs on this thread until the pool is closed.
     pub(crate) fn work(&self) {
         let mut queue = lock(&self.queue);
+        // When the first output that nobody was told of may have been given.
+        let mut held: Option<Instant> = None;
         while !queue.closed {
-            if let Some((job, mailbox)) = queue.jobs.pop_front() {
-                self.wake_one(queue);
-                // A finished link's jobs are of no use to anybody.
-                if !lock(&mailbox.state).finished {
-                    job.run(&mut |output| mailbox.put(output));
-                }
-                queue = lock(&self.queue);
-            } else {
-                queue.idle += 1;
-                queue = self.ready.wait(queue).unwrap_or_else(PoisonError::into_inner);
-                queue.idle -= 1;
-                queue.waking = queue.waking.saturating_sub(1);
+            let next = if queue.is_served() { None } else { queue.jobs.pop_front() };
+            let Some((job, mailbox)) = next else {
+                queue = self.rest(queue);
+                continue;
+            };
+            queue.running += 1;
+            queue.begun += 1;
+            let quiet = queue.lookout && queue.is_served() && !queue.jobs.is_empty();
+            if quiet && !queue.unheard.iter().any(|other| Arc::ptr_eq(other, &mailbox)) {
+                queue.unheard.push(Arc::clone(&mailbox));
+            }
+            self.wake_one(queue);
+            let start = Instant::now();
+            // A finished link's jobs are of no use to anybody.
+            if !lock(&mailbox.state).finished {
+                job.run(&mut |output| mailbox.put(output, quiet));
+            }
+            let now = Instant::now();
+            let since = *held.get_or_insert(start);
+            queue = lock(&self.queue);
+            queue.pace.took(now - start);
+            queue.running -= 1;
+            if queue.jobs.is_empty() || !queue.pace.is_quick() || now - since >= HOLD {
+                held = None;
+                queue = self.announce(queue);
             }
         }
+    }
+
+    /// Waits for a call; or looks out, while others are at work.
+    fn rest<'a>(&'a self, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+        queue.idle += 1;
+        if queue.is_served() && !queue.lookout {
+            queue.lookout = true;
+            let begun = queue.begun;
+            queue = self.ready.wait_timeout(queue, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+            queue.lookout = false;
+            if queue.running > 0 && queue.begun == begun {
+                // That one is not quick.
+                queue.pace = Pace::default();
+                queue = self.announce(queue);
+            }
+        } else {
+            queue = self.ready.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        queue.idle -= 1;
+        queue.waking = queue.waking.saturating_sub(1);
+        queue
+    }
+
+    /// Tells owners of what they have.
+    fn announce<'a>(&'a self, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+        if queue.unheard.is_empty() {
+            return queue;
+        }
+        let mailboxes = std::mem::take(&mut queue.unheard);
+        drop(queue);
+        mailboxes.iter().for_each(|mailbox| mailbox.announce());
+        lock(&self.queue)
     }
 
     /// Starts worker threads that live as long as the pool is open.
@@ -89,8 +155,10 @@ impl Pool {
         Close(self)
     }
 
+    /// Calls a worker if there is a use for one more: a job, or the need of a lookout.
     fn wake_one(&self, mut queue: MutexGuard<'_, Queue>) {
-        let wake = !queue.jobs.is_empty() && queue.idle > 0 && queue.waking == 0;
+        let of_use = !queue.jobs.is_empty() && !(queue.is_served() && queue.lookout);
+        let wake = of_use && queue.idle > 0 && queue.waking == 0;
         queue.waking += usize::from(wake);
         drop(queue);
         if wake {
@@ -179,20 +247,37 @@ impl Drop for Mailbox {
 }
 
 impl Shared {
-    /// Waits while the mailbox is full.
-    fn put(&self, output: Output) {
+    /// Waits while the mailbox is full. Its owner is not told where somebody will `announce` it.
+    fn put(&self, output: Output, quiet: bool) {
+        // A part comes from a job that goes on, which may take a while.
+        let quiet = quiet && output.end.is_some();
         let mut state = lock(&self.state);
         while state.outputs.len() >= OUTPUT_QUEUE && !state.finished {
+            let owner = if state.wanted { state.owner.take() } else { None };
+            if owner.is_some() {
+                drop(state);
+                wake(owner);
+                state = lock(&self.state);
+                continue;
+            }
             state.blocked += 1;
             state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.blocked -= 1;
         }
         if !state.finished {
             state.outputs.push_back(output);
-            let owner = if state.wanted { state.owner.take() } else { None };
+            let owner = if state.wanted && !quiet { state.owner.take() } else { None };
             drop(state);
             wake(owner);
         }
+    }
+
+    /// Wakes the owner for what is there.
+    fn announce(&self) {
+        let mut state = lock(&self.state);
+        let owner = if state.wanted && !state.outputs.is_empty() { state.owner.take() } else { None };
+        drop(state);
+        wake(owner);
     }
 
     fn stop(&self) {

@@ -148,7 +148,12 @@ impl Plan {
         let destination = format!("/queue/bench.{:x}", fastrand::u64(..));
         let setup = |broker: String| Setup {
             reactor: reactor.to_owned(),
-            app: if app.contains(':') { app.to_owned() } else { format!("stomp_wsgi.bench:{app}") },
+            app: match app {
+                // A factory, since not everybody has Flask.
+                "json" => "stomp_wsgi.bench:json()".to_owned(),
+                app if app.contains(':') => app.to_owned(),
+                app => format!("stomp_wsgi.bench:{app}"),
+            },
             threads,
             prefetch: most.max().unwrap_or(1) + threads + 16,
             broker,

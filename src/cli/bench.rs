@@ -52,6 +52,9 @@ pub(super) struct Bench {
     syscalls: bool,
     #[command(flatten)]
     broker: BrokerArgs,
+    /// Measure the servers of another build [default: this one]
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
     /// Keep everything that was measured in this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -116,7 +119,7 @@ impl Bench {
             threads: self.threads.get(),
             broker,
             syscalls: self.syscalls,
-            program: std::env::current_exe()?,
+            program: self.program.clone().map_or_else(std::env::current_exe, Ok)?,
         })
     }
 }
