@@ -236,7 +236,7 @@ impl Service {
                 });
             }
         };
-        if request.delivery.is_expired(SystemTime::now()) {
+        if request.delivery.expires.is_some() && request.delivery.is_expired(SystemTime::now()) {
             let expired = self.expired.fetch_add(1, Ordering::Relaxed) + 1;
             tracing::info!(method = %request.method, path = %Path(&request.path), expired, "expired before it was served");
             return Some(Vec::new());
@@ -293,11 +293,7 @@ impl Service {
             Ok(request) => &mut request.delivery,
             Err(rejected) => &mut rejected.delivery,
         };
-        delivery.came_from(
-            delivered.dialect,
-            now.saturating_duration_since(delivered.since),
-            SystemTime::now(),
-        );
+        delivery.came_from(delivered.dialect, now.saturating_duration_since(delivered.since));
         request
     }
 

@@ -5,8 +5,11 @@ use std::time::Duration;
 /// A job that takes no longer is quick.
 const QUICK: Duration = Duration::from_micros(50);
 
-/// So many quick ones in a row, and the next is taken to be quick, too.
+/// So many quick ones, and the next is taken to be quick, too.
 const STREAK: u32 = 32;
+
+/// More than these are not counted.
+const LONGEST: u32 = 256;
 
 /// Whether jobs have lately been so quick that to wake somebody for each costs more than it gains: then what they
 /// give may wait for the next of them.
@@ -18,7 +21,8 @@ pub(crate) struct Pace {
 impl Pace {
     /// A job took so long.
     pub(crate) fn took(&mut self, time: Duration) {
-        self.streak = if time <= QUICK { self.streak.saturating_add(1) } else { 0 };
+        // One of a hundred may be slow: most of those are quick jobs during which the kernel ran something else.
+        self.streak = if time <= QUICK { LONGEST.min(self.streak + 1) } else { self.streak / 2 };
     }
 
     pub(crate) fn is_quick(&self) -> bool {

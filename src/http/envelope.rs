@@ -61,30 +61,30 @@ impl<'a> Envelope<'a> {
             384 + reply_to.len() + correlation + part.receipt.len() + fields + part.body.len(),
         );
 
-        let mut encoder = Encoder::new(&mut out, self.version, Command::Send).header("destination", reply_to);
+        let mut encoder = Encoder::new(&mut out, self.version, Command::Send).known("destination", reply_to);
         if let Some((name, value)) = self.delivery.dialect.destination_type(reply_to) {
             encoder = encoder.header(name, value);
         }
         if let Some(correlation) = &self.correlation {
-            encoder = encoder.header("correlation-id", correlation);
+            encoder = encoder.known("correlation-id", correlation);
         }
         if self.delivery.is_persistent() {
-            encoder = encoder.header("persistent", "true");
+            encoder = encoder.known("persistent", "true");
         }
         if let Some(head) = part.head {
             let error = part.broken || head.code >= 400;
-            encoder = encoder.number("http_statusCode", head.code.into());
+            encoder = encoder.known("http_statusCode", itoa::Buffer::new().format(head.code));
             if !head.reason.is_empty() {
-                encoder = encoder.header("http_reasonPhrase", &head.reason);
+                encoder = encoder.known("http_reasonPhrase", &head.reason);
             }
-            encoder = encoder.header("http_isError", if error { "true" } else { "false" });
+            encoder = encoder.known("http_isError", if error { "true" } else { "false" });
         } else if part.broken {
-            encoder = encoder.header("http_isError", "true");
+            encoder = encoder.known("http_isError", "true");
         }
         if self.delivery.accept_stream {
             encoder = encoder
                 .number("http_chunkSeq", part.number)
-                .header("http_moreContent", if part.more { "true" } else { "false" });
+                .known("http_moreContent", if part.more { "true" } else { "false" });
         }
         if let Some(expires) = self.expires() {
             let (name, value) = self.delivery.dialect.expiry(epoch_ms(SystemTime::now()), expires);
@@ -92,14 +92,14 @@ impl<'a> Envelope<'a> {
         }
         if let Some(head) = part.head {
             if let Some(content_type) = &head.content_type {
-                encoder = encoder.header("content-type", content_type);
+                encoder = encoder.known("content-type", content_type);
             }
             for field in &head.fields {
                 encoder = encoder.header(&field.name, &field.value);
             }
         }
         if !part.receipt.is_empty() {
-            encoder = encoder.header("receipt", part.receipt);
+            encoder = encoder.known("receipt", part.receipt);
         }
         // Without content-length a JMS broker makes a TextMessage of it, which a text request's sender
         // expects; with it a BytesMessage.

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::Reason;
+use super::metadata::Pair;
 use super::name::{camel_decoded, is_token, key_hash, same_key, underscores};
 use super::reserved::is_reserved;
 use super::target::is_host;
@@ -34,11 +35,11 @@ struct Dropped {
 }
 
 impl Fields {
-    pub(super) fn read(headers: &Headers, strict: bool) -> Result<Self, Reason> {
+    pub(super) fn read(headers: &[Pair<'_>], strict: bool) -> Result<Self, Reason> {
         let mut content_type: Option<(u8, &[u8])> = None;
         let mut kept: SmallVec<[Field<'_>; 16]> = SmallVec::new();
         let mut dropped = Dropped::default();
-        for (raw, value) in headers.iter() {
+        for &(raw, value) in headers {
             // Decoded first: `_HYPHEN_` must not hide a name from the checks.
             let name = camel_decoded(raw).map_or(Cow::Borrowed(raw), Cow::Owned);
             if let Some(rank) = content_type_rank(&name) {
@@ -184,6 +185,9 @@ impl Fields {
 
 /// The place of a name among those that mean Content-Type: the lowest that is there counts.
 pub(super) fn content_type_rank(name: &[u8]) -> Option<u8> {
+    if !matches!(name.len(), 11 | 12 | 19) {
+        return None;
+    }
     match name {
         b"content-type" => Some(0),
         b"Content-Type" => Some(1),

@@ -94,7 +94,7 @@ impl Mapping {
     /// [`Rejected`], where the message can be no request, or where its reply-to is not allowed.
     pub fn request(&self, frame: &Frame, broker: &Arc<str>, attempt: u32) -> Result<Request, Rejected> {
         let metadata = Metadata::read(&frame.headers);
-        let http = structured::media_type(&frame.headers);
+        let http = structured::media_type(&metadata);
         let delivery = self.delivery(frame, &metadata, http.is_some(), broker, attempt);
 
         // The reply-to first: whatever else is wrong, it decides whether the sender can be told.
@@ -127,8 +127,9 @@ impl Mapping {
 
     /// Whether somebody waits for an answer to this message, and may be sent one, be it a request or not.
     pub(crate) fn can_answer(&self, frame: &Frame) -> bool {
-        let is_http = structured::media_type(&frame.headers).is_some();
-        let delivery = self.delivery(frame, &Metadata::read(&frame.headers), is_http, &Arc::from(""), 1);
+        let metadata = Metadata::read(&frame.headers);
+        let is_http = structured::media_type(&metadata).is_some();
+        let delivery = self.delivery(frame, &metadata, is_http, &Arc::from(""), 1);
         !delivery.one_way && self.check_reply_to(&delivery).is_ok()
     }
 
@@ -140,7 +141,7 @@ impl Mapping {
         broker: &Arc<str>,
         attempt: u32,
     ) -> Delivery {
-        let mut delivery = Delivery::new(&frame.headers, broker, attempt);
+        let mut delivery = Delivery::new(&frame.headers, &metadata.envelope, broker, attempt);
         delivery.user = self.trust_user_header.as_deref().and_then(|name| vouched(&frame.headers, name));
         delivery.structured = is_http;
         let method = if is_http { structured::method(&frame.body) } else { metadata.method() };
@@ -158,7 +159,9 @@ impl Mapping {
 
     /// Whether brokers take a header of that length, escaped as STOMP 1.2 does.
     pub(super) fn fits(&self, name: &[u8], value: &[u8]) -> bool {
-        line_len(name, value) <= self.max_header_line
+        // Counted only where escapes could make the difference.
+        let length = name.len() + value.len();
+        2 * length + 2 <= self.max_header_line || line_len(name, value) <= self.max_header_line
     }
 
     fn check_reply_to(&self, delivery: &Delivery) -> Result<(), Reason> {
@@ -183,7 +186,7 @@ impl Mapping {
             None => self.default_target(delivery, None)?,
             Some(url) => self.target(&url, delivery, &method)?,
         };
-        let mut fields = Fields::read(&frame.headers, self.strict_headers)?;
+        let mut fields = Fields::read(&metadata.others, self.strict_headers)?;
         let host = fields.settle_host(target.host.as_ref());
         Ok(Parts { method, target, fields, host, raw_headers: Headers::default(), body: frame.body.clone() })
     }

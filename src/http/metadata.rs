@@ -1,8 +1,10 @@
-//! What callers call method and target.
+//! What the headers of a message mean to us, found in one pass.
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
+use super::reserved::is_plainly_reserved;
 use super::target;
 use crate::stomp::Headers;
 
@@ -14,9 +16,13 @@ const TARGET: [&str; 5] =
 /// Camel's, which have their query apart.
 const WITH_QUERY: std::ops::RangeInclusive<usize> = 1..=2;
 
-/// The headers that make a message a request, found in one pass.
+/// A header and its value.
+pub(super) type Pair<'a> = (&'a [u8], &'a [u8]);
+
+/// The headers that say where a message came from, and those that make it a request. The first of a name counts.
 #[derive(Debug, Default)]
 pub(super) struct Metadata<'a> {
+    pub(super) envelope: Envelope,
     /// Spring Integration's, Camel's, CXF's: the first that is there wins.
     method: [Option<&'a [u8]>; 3],
     /// As in [`TARGET`].
@@ -25,36 +31,81 @@ pub(super) struct Metadata<'a> {
     query: Option<&'a [u8]>,
     pub(super) one_way: Option<&'a [u8]>,
     pub(super) accept_stream: Option<&'a [u8]>,
+    pub(super) content_type: Option<&'a [u8]>,
+    /// What may be a header of HTTP's, `content-type` among them.
+    pub(super) others: SmallVec<[Pair<'a>; 16]>,
+}
+
+/// The places of STOMP's own.
+#[derive(Debug, Default)]
+pub(super) struct Envelope {
+    pub(super) destination: Option<usize>,
+    pub(super) subscription: Option<usize>,
+    pub(super) message_id: Option<usize>,
+    pub(super) correlation_id: Option<usize>,
+    pub(super) reply_to: Option<usize>,
+    pub(super) redelivered: Option<usize>,
+    pub(super) expires: Option<usize>,
+}
+
+impl Envelope {
+    /// Where the place of this one is kept, if it is. Lengths first: they tell most names apart.
+    fn place(&mut self, name: &[u8]) -> Option<&mut Option<usize>> {
+        Some(match (name.len(), name) {
+            (7, b"expires") => &mut self.expires,
+            (8, b"reply-to") => &mut self.reply_to,
+            (10, b"message-id") => &mut self.message_id,
+            (11, b"destination") => &mut self.destination,
+            (11, b"redelivered") => &mut self.redelivered,
+            (12, b"subscription") => &mut self.subscription,
+            (14, b"correlation-id") => &mut self.correlation_id,
+            _ => return None,
+        })
+    }
 }
 
 impl<'a> Metadata<'a> {
     pub(super) fn read(headers: &'a Headers) -> Self {
         let mut found = Self::default();
-        for (name, value) in headers.iter() {
-            if !matches!(name.first(), Some(b'h' | b'C' | b'o' | b'S' | b'O')) {
-                continue; // most: one look is cheaper than a dozen
+        for (at, (name, value)) in headers.iter().enumerate() {
+            if let Some(place) = found.envelope.place(name) {
+                place.get_or_insert(at);
+                continue;
             }
-            let slot = match name {
-                b"http_requestMethod" => &mut found.method[0],
-                b"CamelHttpMethod" => &mut found.method[1],
-                b"org.apache.cxf.request.method" => &mut found.method[2],
-                b"http_requestUrl" => &mut found.target[0],
-                b"CamelHttpUri" => &mut found.target[1],
-                b"CamelHttpPath" => &mut found.target[2],
-                b"org.apache.cxf.request.uri" => &mut found.target[3],
-                b"SOAPJMS_requestURI" => &mut found.target[4],
-                b"CamelHttpRawQuery" => &mut found.raw_query,
-                b"CamelHttpQuery" => &mut found.query,
-                b"OnewayRequest" => &mut found.one_way,
-                b"http_acceptStream" => &mut found.accept_stream,
-                // Camel and CXF write names with dots and hyphens so, where they must be JMS identifiers.
-                b"org_DOT_apache_DOT_cxf_DOT_request_DOT_method" => &mut found.method[2],
-                b"org_DOT_apache_DOT_cxf_DOT_request_DOT_uri" => &mut found.target[3],
-                _ => continue,
-            };
-            slot.get_or_insert(value);
+            if let Some(slot) = found.slot(name) {
+                slot.get_or_insert(value);
+            }
+            if !is_plainly_reserved(name) {
+                found.others.push((name, value));
+            }
         }
         found
+    }
+
+    fn slot(&mut self, name: &[u8]) -> Option<&mut Option<&'a [u8]>> {
+        // Most: one look is cheaper than a dozen.
+        if !matches!(name.first(), Some(b'h' | b'C' | b'o' | b'S' | b'O' | b'c')) {
+            return None;
+        }
+        Some(match (name.len(), name) {
+            (18, b"http_requestMethod") => &mut self.method[0],
+            (15, b"CamelHttpMethod") => &mut self.method[1],
+            (29, b"org.apache.cxf.request.method") => &mut self.method[2],
+            (15, b"http_requestUrl") => &mut self.target[0],
+            (12, b"CamelHttpUri") => &mut self.target[1],
+            (13, b"CamelHttpPath") => &mut self.target[2],
+            (26, b"org.apache.cxf.request.uri") => &mut self.target[3],
+            (18, b"SOAPJMS_requestURI") => &mut self.target[4],
+            (17, b"CamelHttpRawQuery") => &mut self.raw_query,
+            (14, b"CamelHttpQuery") => &mut self.query,
+            (13, b"OnewayRequest") => &mut self.one_way,
+            (17, b"http_acceptStream") => &mut self.accept_stream,
+            (12, b"content-type") => &mut self.content_type,
+            // Camel and CXF write names with dots and hyphens so, where they must be JMS identifiers.
+            (_, b"org_DOT_apache_DOT_cxf_DOT_request_DOT_method") => &mut self.method[2],
+            (_, b"org_DOT_apache_DOT_cxf_DOT_request_DOT_uri") => &mut self.target[3],
+            _ => return None,
+        })
     }
 
     pub(super) fn method(&self) -> Option<&'a [u8]> {

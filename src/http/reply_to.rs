@@ -4,6 +4,8 @@
 //! anyone who can send a request send to any destination (a confused deputy), or make us answer ourselves
 //! for ever.
 
+use std::borrow::Cow;
+
 use crate::link::is_topic;
 
 /// Why a reply-to is not answered.
@@ -78,6 +80,10 @@ fn overlaps(ours: &[u8], name: &[u8]) -> bool {
     if ours == name {
         return true;
     }
+    if is_plain(&ours) && is_plain(&name) {
+        let folded = |byte: &u8| if *byte == b'/' { b'.' } else { *byte };
+        return ours.len() == name.len() && ours.iter().map(folded).eq(name.iter().map(folded));
+    }
     // Artemis: `address::queue`.
     let address = |name: &[u8]| memchr::memmem::find(name, b"::");
     if let Some(end) = address(&name) {
@@ -88,6 +94,11 @@ fn overlaps(ours: &[u8], name: &[u8]) -> bool {
     }
     // No pattern is of queues and topics.
     is_topic(&ours) == is_topic(&name) && matches(&mut elements(&ours), &mut elements(&name))
+}
+
+/// Whether this is one name and stands for no other: neither a pattern nor an address with its queue.
+fn is_plain(name: &[u8]) -> bool {
+    memchr::memchr3(b'*', b'>', b'#', name).is_none() && !name.windows(2).any(|two| two == b"::")
 }
 
 /// Matches element by element: `*` is any one, `>` (ActiveMQ) and `#` (Artemis, RabbitMQ) any that follow.
@@ -108,11 +119,14 @@ fn elements(name: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// One spelling for the many of a destination: without options, percent-decoded as RabbitMQ reads it, and
 /// for queues without a prefix.
-fn canonical(name: &[u8]) -> Vec<u8> {
+fn canonical(name: &[u8]) -> Cow<'_, [u8]> {
     let name = without_options(name);
     let queues: [&[u8]; 4] = [b"/queue/", b"/amq/queue/", b"/reply-queue/", b"queue://"];
     let bare = queues.iter().find_map(|prefix| name.strip_prefix(*prefix)).unwrap_or(name);
-    percent_encoding::percent_decode(bare).collect()
+    match memchr::memchr(b'%', bare) {
+        Some(_) => percent_encoding::percent_decode(bare).into(),
+        None => Cow::Borrowed(bare),
+    }
 }
 
 /// ActiveMQ takes `?consumer.x=y` off.

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
+use super::metadata::Envelope;
 use crate::{
     link::{Dialect, is_topic},
     stomp::Headers,
@@ -82,17 +83,21 @@ pub struct Delivery {
 
 impl Delivery {
     /// Reads what STOMP and the brokers say. What HTTP says is the mapping's to add.
-    pub(super) fn new(headers: &Headers, broker: &Arc<str>, attempt: u32) -> Self {
+    pub(super) fn new(headers: &Headers, envelope: &Envelope, broker: &Arc<str>, attempt: u32) -> Self {
+        let Envelope { destination, subscription, message_id, correlation_id, reply_to, redelivered, expires } =
+            *envelope;
+        let value = |at: Option<usize>| at.map(|at| headers.value(at));
+        let expires = value(expires).and_then(|ms| std::str::from_utf8(&ms).ok()?.parse().ok());
         Self {
-            destination: headers.bytes("destination").unwrap_or_default(),
-            subscription: headers.bytes("subscription").unwrap_or_default(),
-            message_id: headers.bytes("message-id").unwrap_or_default(),
-            correlation_id: headers.bytes("correlation-id"),
-            reply_to: headers.bytes("reply-to").filter(|reply_to| !reply_to.is_empty()),
+            destination: value(destination).unwrap_or_default(),
+            subscription: value(subscription).unwrap_or_default(),
+            message_id: value(message_id).unwrap_or_default(),
+            correlation_id: value(correlation_id),
+            reply_to: value(reply_to).filter(|reply_to| !reply_to.is_empty()),
             user: None,
-            redelivered: headers.get("redelivered") == Some(b"true"),
+            redelivered: value(redelivered).is_some_and(|value| value == &b"true"[..]),
             // 0 is JMS's "never"; what is no number is no broker's.
-            expires: headers.text("expires").and_then(|ms| ms.parse().ok()).filter(|&ms| ms != 0),
+            expires: expires.filter(|&ms| ms != 0),
             dialect: Dialect::default(),
             one_way: false,
             accept_stream: false,
@@ -112,7 +117,7 @@ impl Delivery {
 
     /// Reads what only some brokers say: `expiration`, the milliseconds that RabbitMQ gave the message to live. It does
     /// not say since when, so that they count from its delivery at the latest, which was `ago`.
-    pub(crate) fn came_from(&mut self, dialect: Dialect, ago: Duration, now: SystemTime) {
+    pub(crate) fn came_from(&mut self, dialect: Dialect, ago: Duration) {
         self.dialect = dialect;
         if !dialect.expires_relatively() {
             return;
@@ -120,7 +125,7 @@ impl Delivery {
         let lives = self.headers.text("expiration").and_then(|ms| ms.parse::<u64>().ok());
         if let (None, Some(lives)) = (self.expires, lives) {
             let ago = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
-            self.expires = Some(epoch_ms(now).saturating_sub(ago).saturating_add(lives));
+            self.expires = Some(epoch_ms(SystemTime::now()).saturating_sub(ago).saturating_add(lives));
         }
     }
 

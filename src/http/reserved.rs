@@ -6,52 +6,52 @@
 
 use super::name::has_prefix;
 
-/// Names of STOMP 1.0-1.2, of the brokers' STOMP extensions for JMS, and of AMQP properties, sorted.
+/// Names of STOMP 1.0-1.2, of the brokers' STOMP extensions for JMS, and of AMQP properties, sorted by length.
 const NAMES: &[&str] = &[
-    "accept-version",
-    "ack",
-    "app-id",
-    "auto-delete",
-    "browser",
-    "cluster-id",
-    "content-length",
-    "content-type",
-    "correlation-id",
-    "delivery-mode",
-    "destination",
-    "destination-type",
-    "durable",
-    "exclusive",
-    "expiration",
-    "expires",
-    "heart-beat",
     "id",
-    "login",
-    "message",
-    "message-failed",
-    "message-id",
-    "original-destination",
-    "original-timestamp",
-    "passcode",
-    "persistent",
-    "prefetch-count",
-    "priority",
-    "receipt",
-    "receipt-id",
-    "redelivered",
-    "reply-to",
-    "selector",
-    "server",
-    "session",
-    "subscription",
-    "subscription-type",
-    "timestamp",
-    "transaction",
-    "transformation",
-    "transformation-error",
+    "ack",
     "type",
+    "login",
+    "app-id",
+    "server",
+    "browser",
+    "durable",
+    "expires",
+    "message",
+    "receipt",
+    "session",
     "user-id",
     "version",
+    "passcode",
+    "priority",
+    "reply-to",
+    "selector",
+    "exclusive",
+    "timestamp",
+    "cluster-id",
+    "expiration",
+    "heart-beat",
+    "message-id",
+    "persistent",
+    "receipt-id",
+    "auto-delete",
+    "destination",
+    "redelivered",
+    "transaction",
+    "content-type",
+    "subscription",
+    "delivery-mode",
+    "accept-version",
+    "content-length",
+    "correlation-id",
+    "message-failed",
+    "prefetch-count",
+    "transformation",
+    "destination-type",
+    "subscription-type",
+    "original-timestamp",
+    "original-destination",
+    "transformation-error",
 ];
 
 /// What begins so is reserved, in exactly this case.
@@ -83,6 +83,30 @@ const METADATA: &[&str] = &["OnewayRequest", "contentType"];
 const PREFIXES_OUTWARDS: &[&str] =
     &["JMS", "AMQ", "_AMQ", "amqp-", "http_", "Camel", "org.apache.", "SOAPJMS_"];
 
+/// Where the names of a length begin in [`NAMES`], and end.
+const BY_LENGTH: [(u8, u8); LONGEST + 1] = {
+    let mut places = [(0, 0); LONGEST + 1];
+    let mut at = 0;
+    while at < NAMES.len() {
+        let length = NAMES[at].len();
+        if places[length].1 == 0 {
+            places[length].0 = at as u8;
+        }
+        at += 1;
+        places[length].1 = at as u8;
+    }
+    places
+};
+const LONGEST: usize = NAMES[NAMES.len() - 1].len();
+
+/// Whether this is one of [`NAMES`].
+fn is_named(name: &[u8]) -> bool {
+    let Some(&(from, to)) = BY_LENGTH.get(name.len()) else { return false };
+    NAMES[from as usize..to as usize]
+        .iter()
+        .any(|reserved| reserved.as_bytes()[0] == name[0] && reserved.as_bytes() == name)
+}
+
 /// Whether a header of a message is no HTTP header: STOMP's, the broker's, JMS's, or metadata of the
 /// request. `Proxy` counts, in any case: as `HTTP_PROXY` it would redirect what CGI libraries fetch
 /// (httpoxy, CVE-2016-5385).
@@ -91,10 +115,19 @@ const PREFIXES_OUTWARDS: &[&str] =
 pub(crate) fn is_reserved(name: &[u8]) -> bool {
     let Some(first) = name.first() else { return false };
     // HTTP's names mostly begin upper-case, and none of the table does.
-    (first.is_ascii_lowercase() && NAMES.binary_search_by(|reserved| reserved.as_bytes().cmp(name)).is_ok())
+    (first.is_ascii_lowercase() && is_named(name))
         || PREFIXES.iter().any(|prefix| prefix.as_bytes()[0] == *first && name.starts_with(prefix.as_bytes()))
         || METADATA.iter().any(|metadata| metadata.as_bytes() == name)
         || name.eq_ignore_ascii_case(b"proxy")
+}
+
+/// The same, where that takes one look: for most of what comes with a message.
+pub(super) fn is_plainly_reserved(name: &[u8]) -> bool {
+    match name.first() {
+        Some(b'h') => matches!(name, b"http_requestMethod" | b"http_requestUrl" | b"http_acceptStream"),
+        Some(b'a'..=b'z') => is_named(name) && name != b"content-type",
+        _ => false,
+    }
 }
 
 /// Whether a response's header must not leave under `written`, the name that it would have on the wire.
@@ -147,7 +180,8 @@ mod tests {
 
     #[test]
     fn the_table_is_sorted() {
-        assert!(NAMES.is_sorted(), "binary search needs it");
+        assert!(NAMES.is_sorted_by_key(|name| name.len()), "its index needs it");
+        assert!(NAMES.iter().all(|name| is_named(name.as_bytes())));
         assert!(NAMES.iter().all(|name| name.as_bytes()[0].is_ascii_lowercase()), "so does its guard");
     }
 

@@ -152,10 +152,10 @@ fn is_control(byte: &u8) -> bool {
 /// A number as Content-Length has it: digits and nothing else, but for blanks around them.
 pub(super) fn decimal(value: &[u8]) -> Option<u64> {
     let digits = value.trim_ascii();
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(digits).ok()?.parse().ok()
+    let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
+    let append = |number: u64, byte: &u8| number.checked_mul(10)?.checked_add(digit(byte)?);
+    digits.first()?;
+    digits.iter().try_fold(0, append)
 }
 
 /// The beginning of what was wrong, printable, for a message to the developer.

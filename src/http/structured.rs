@@ -7,6 +7,7 @@ use httparse::{Error, Header, Status};
 
 use super::fields::content_type_rank;
 use super::framing;
+use super::metadata::{Metadata, Pair};
 use super::name::{camel_decoded, is_token};
 use super::target::is_host;
 use crate::stomp::{Frame, Headers};
@@ -90,24 +91,24 @@ impl InvalidMessage {
 }
 
 /// The content type of a message, by whatever name, where it is `application/http`.
-pub(super) fn media_type(headers: &Headers) -> Option<Vec<u8>> {
+pub(super) fn media_type(metadata: &Metadata<'_>) -> Option<Vec<u8>> {
     // By far the most frequent name, and the one that wins.
-    let value = match headers.get("content-type").filter(|value| !value.is_empty()) {
+    let value = match metadata.content_type.filter(|value| !value.is_empty()) {
         Some(value) => value,
-        None => by_another_name(headers)?,
+        None => by_another_name(&metadata.others)?,
     };
     let media = value.split(|&byte| byte == b';').next()?;
     media.trim_ascii().eq_ignore_ascii_case(b"application/http").then(|| value.to_vec())
 }
 
-fn by_another_name(headers: &Headers) -> Option<&[u8]> {
+fn by_another_name<'a>(headers: &[Pair<'a>]) -> Option<&'a [u8]> {
     let ends = |name: &[u8]| name.len() >= 11 && name[name.len() - 4..].eq_ignore_ascii_case(b"type");
     let ranked = headers.iter().filter(|(name, value)| ends(name) && !value.is_empty());
     let ranked = ranked.filter_map(|(name, value)| {
         let decoded = camel_decoded(name);
         Some((content_type_rank(decoded.as_deref().unwrap_or(name))?, value))
     });
-    ranked.min_by_key(|(rank, _)| *rank).map(|(_, value)| value)
+    ranked.min_by_key(|(rank, _)| *rank).map(|(_, value)| *value)
 }
 
 /// The method, before anything else is known to be right: it decides whether anybody is to be told.

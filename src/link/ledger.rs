@@ -81,7 +81,7 @@ struct Ack {
 /// The messages in hand, by the number of their job.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    entries: HashMap<u64, Entry>,
+    entries: HashMap<u64, Entry, rustc_hash::FxBuildHasher>,
     last: u64,
     /// Entries whose jobs have not ended.
     busy: usize,
@@ -360,7 +360,7 @@ impl Entry {
             frame = frame.header(name, value);
         }
         if let (Version::V1_2, Some(id)) = (version, &self.ack.id) {
-            frame = frame.header("id", id);
+            frame = frame.known("id", id);
         } else {
             for (name, value) in
                 [("message-id", &self.ack.message_id), ("subscription", &self.ack.subscription)]

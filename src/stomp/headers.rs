@@ -89,6 +89,12 @@ impl Headers {
         self.find(name).map(|entry| self.buffer.slice(entry.value()))
     }
 
+    /// The value of the header in that place, as [`bytes`](Self::bytes) has it.
+    pub(crate) fn value(&self, at: usize) -> Bytes {
+        let at = self.entries as usize + at * Entry::LEN;
+        self.buffer.slice(Entry::load(&self.buffer[at..at + Entry::LEN]).value())
+    }
+
     /// Names and values, in the order of the frame.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
         self.entries().map(|entry| (&self.buffer[entry.name()], &self.buffer[entry.value()]))

@@ -58,8 +58,9 @@ impl Environ {
         let mut shared = self.shared.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
         let Shared { template, names } = &mut *shared;
         let environ = template.environ(py, request)?;
-        environ.set_item(intern!(py, "PATH_INFO"), native(py, self.path_info(&request.path)))?;
-        let target = native(py, &request.target);
+        let path = names.value(py, Value::Path, self.path_info(&request.path));
+        environ.set_item(intern!(py, "PATH_INFO"), path)?;
+        let target = names.value(py, Value::Target, &request.target);
         environ.set_item(intern!(py, "REQUEST_URI"), &target)?;
         environ.set_item(intern!(py, "RAW_URI"), target)?;
         if !request.query.is_empty() {
@@ -77,6 +78,9 @@ impl Environ {
         if let Some(host) = &request.host {
             let text = names.value(py, Value::Host, host);
             self.set_host(&environ, host, text)?;
+        }
+        if let Some(reply_to) = &request.delivery.reply_to {
+            environ.set_item(intern!(py, "stomp.reply_to"), names.value(py, Value::ReplyTo, reply_to))?;
         }
         drop(shared);
         if request.delivery.structured {
@@ -137,9 +141,6 @@ fn set_delivery(environ: &Bound<'_, PyDict>, delivery: &Delivery) -> PyResult<()
     environ.set_item(intern!(py, "stomp.headers"), headers)?;
     if let Some(id) = &delivery.correlation_id {
         environ.set_item(intern!(py, "stomp.correlation_id"), native(py, id))?;
-    }
-    if let Some(reply_to) = &delivery.reply_to {
-        environ.set_item(intern!(py, "stomp.reply_to"), native(py, reply_to))?;
     }
     if let Some(expires) = delivery.expires {
         environ.set_item(intern!(py, "stomp.expires"), expires)?;

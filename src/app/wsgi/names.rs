@@ -33,10 +33,13 @@ struct Last {
 pub(super) enum Value {
     Host,
     ContentType,
+    ReplyTo,
+    Target,
+    Path,
 }
 
 impl Value {
-    const COUNT: usize = Self::ContentType as usize + 1;
+    const COUNT: usize = Self::Path as usize + 1;
 }
 
 /// FNV-1a: names are short, and who contrives collisions can slow down a map of this size very little.
