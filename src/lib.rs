@@ -15,6 +15,8 @@
 //! - `broker` (feature `broker`): the development broker. `cli` (feature `cli`): the command.
 
 pub mod app;
+#[cfg(feature = "bench")]
+pub mod bench;
 #[cfg(feature = "broker")]
 pub mod broker;
 #[cfg(feature = "cli")]
