@@ -1,9 +1,12 @@
 //! `--html`: one page that needs nothing else, not even a network.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::report::Report;
 use super::verdict::{Verdict, verdicts};
+use crate::select::MODELS;
 
 const PAGE: &str = include_str!("page.html");
 
@@ -14,11 +17,14 @@ const MARK: &str = "\"@DATA@\"";
 struct Data<'a> {
     report: &'a Report,
     verdicts: Vec<Verdict>,
+    /// What each reactor of ours is.
+    models: BTreeMap<&'static str, &'static str>,
 }
 
 /// The page of a report.
 pub fn render(report: &Report) -> String {
-    let data = Data { report, verdicts: verdicts(report) };
+    let models = MODELS.iter().map(|model| (model.name, model.summary)).collect();
+    let data = Data { report, verdicts: verdicts(report), models };
     let json = serde_json::to_string(&data).expect("a report has no map whose keys are no strings");
     // In JSON `<` occurs in strings only. Without it, no name can end the script that the data is in, or open a comment.
     PAGE.replacen(MARK, &json.replace('<', "\\u003c"), 1)
