@@ -50,7 +50,7 @@ pub(super) fn doubts(report: &Report) -> Vec<String> {
     }
     let where_ = |found: &dyn Fn(&super::Outcome) -> bool| {
         let all: Vec<_> = report.results.iter().filter(|one| found(one)).collect();
-        let names = all.iter().take(3).map(|one| format!("{}, {}, {}", one.app, one.load, one.reactor));
+        let names = all.iter().take(3).map(|one| format!("{}, {}, {}", one.app, one.load.text(), one.reactor));
         let names = names.collect::<Vec<_>>().join("; ");
         (!all.is_empty()).then(|| format!("{} of {} ({names}{})", all.len(), report.results.len(), if all.len() > 3 { "; ..." } else { "" }))
     };

@@ -8,12 +8,24 @@
 //! |---|---|
 //! | `driver` | the load: closed or open loop, latency from the intended start |
 //! | `server` | a server's process, and what the kernel counts of it |
+//! | `machine` | what a run ran on, and what of its figures is to be doubted |
 //! | `report` | what was measured, as it is kept |
+//! | `figure`, `verdict` | which figures there are, and which reactor is ahead |
+//! | `table`, `html`, `csv`, `compare` | how it is shown |
 
+pub mod compare;
+pub mod csv;
 mod driver;
+pub mod figure;
+pub mod html;
 mod machine;
 pub mod report;
 mod server;
+pub mod table;
+pub mod verdict;
+
+#[cfg(test)]
+mod invented;
 
 use std::{path::PathBuf, process, thread, time::Duration};
 
@@ -124,9 +136,9 @@ impl Plan {
             let mut measured: Vec<Vec<Measured>> = self.reactors.iter().map(|_| Vec::new()).collect();
             for round in 1..=self.rounds {
                 for ((bed, measured), reactor) in beds.iter_mut().zip(&mut measured).zip(&self.reactors) {
-                    progress.set_message(format!("{app}, {load}, round {round}, {reactor}"));
+                    progress.set_message(format!("{app}, {}, round {round}, {reactor}", load.text()));
                     let one = bed.driver.round(load, self.warm_up, self.time, &mut bed.server);
-                    measured.push(one.with_context(|| format!("{app}, {load}, on {reactor}"))?);
+                    measured.push(one.with_context(|| format!("{app}, {}, on {reactor}", load.text()))?);
                     progress.inc(1);
                 }
             }

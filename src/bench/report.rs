@@ -1,7 +1,5 @@
 //! What was measured, as it is kept (`--json`) and shown.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 /// One run of `stomp-wsgi bench`: all that a page or a comparison needs.
@@ -100,15 +98,6 @@ pub enum Load {
     InFlight(usize),
     /// Open loop: so many a second, whatever becomes of them.
     Rate(f64),
-}
-
-impl fmt::Display for Load {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InFlight(n) => write!(f, "{n} in flight"),
-            Self::Rate(rate) => write!(f, "{rate} a second"),
-        }
-    }
 }
 
 /// The figures of one round; latencies count from when a request was to be sent.

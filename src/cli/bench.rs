@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{self, Write},
     num::NonZeroUsize,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -14,7 +14,10 @@ use indicatif::ProgressBar;
 
 use super::{BrokerArgs, Exit, Failed, call::parse_seconds, parse_count};
 use crate::{
-    bench::{APPS, Plan, report::Load},
+    bench::{
+        self, APPS, Plan,
+        report::{Load, Start},
+    },
     select::{self, MODELS},
 };
 
@@ -58,27 +61,51 @@ pub(super) struct Bench {
     /// Keep everything that was measured in this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// The figures of each round, a line each
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// A page with charts, all in one file
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Measure nothing: compare what was kept with --json; exits 1 where something became worse
+    #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], exclusive = true)]
+    compare: Vec<PathBuf>,
 }
 
 impl Bench {
     pub(super) fn run(&self) -> anyhow::Result<()> {
-        let plan = self.plan()?;
+        if let [old, new] = &self.compare[..] {
+            return compare(old, new);
+        }
+        // Before anything is measured that could not be kept.
+        let open = |path: &Option<PathBuf>| -> anyhow::Result<Option<fs::File>> {
+            let create = |path: &PathBuf| {
+                fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))
+            };
+            path.as_ref().map(create).transpose()
+        };
+        let (plan, json, csv, html) = (self.plan()?, open(&self.json)?, open(&self.csv)?, open(&self.html)?);
         let report = plan.run(&ProgressBar::new(0))?;
-        let json = serde_json::to_string_pretty(&report)?;
-        if let Some(file) = &self.json {
-            fs::write(file, &json).with_context(|| format!("cannot write {}", file.display()))?;
+        if let Some(file) = json {
+            serde_json::to_writer_pretty(file, &report)?;
+        }
+        if let Some(file) = csv {
+            bench::csv::write(&report, file)?;
+        }
+        if let Some(mut file) = html {
+            file.write_all(bench::html::render(&report).as_bytes())?;
         }
         let mut out = io::stdout().lock();
-        for one in &report.results {
-            let m = &one.median;
-            writeln!(out, "{:<10} {:<16} {:<12} {:>9.0}/s ±{:.0}%  p50 {:>8.1} p99 {:>8.1} us  cpu {:>6.2} us  sw {:.3} sys {:?} rss {:.1} thr {} driver {:.2} noise {:.2}",
-                one.app, one.load.to_string(), one.reactor, m.throughput, one.spread * 100.0, m.p50_us, m.p99_us, m.cpu_us, m.switches, m.syscalls, m.memory_mib, m.threads, m.driver, m.noise)?;
-        }
-        for start in &report.starts {
-            writeln!(out, "{start:?}")?;
+        write!(out, "{}", bench::table::render(&report))?;
+        for Start { reactor, subscribed_ms, answered_ms, memory_mib } in &report.starts {
+            writeln!(
+                out,
+                "{reactor}: subscribed {subscribed_ms:.0} ms after its start, answered after {answered_ms:.0} ms, \
+                 {memory_mib:.1} MiB"
+            )?;
         }
         for doubt in &report.doubts {
-            writeln!(out, "{doubt}")?;
+            writeln!(out, "doubtful: {doubt}")?;
         }
         Ok(())
     }
@@ -121,6 +148,17 @@ impl Bench {
             syscalls: self.syscalls,
             program: self.program.clone().map_or_else(std::env::current_exe, Ok)?,
         })
+    }
+}
+
+fn compare(old: &Path, new: &Path) -> anyhow::Result<()> {
+    let usage = |error: bench::compare::CompareError| Failed::new(Exit::Usage, error);
+    let (old, new) = (bench::compare::read(old).map_err(usage)?, bench::compare::read(new).map_err(usage)?);
+    let comparison = bench::compare::compare(&old, &new).map_err(usage)?;
+    write!(io::stdout().lock(), "{}", comparison.text)?;
+    match comparison.regressions.len() {
+        0 => Ok(()),
+        n => Err(Failed::new(Exit::Failure, format!("{n} figures became worse")).into()),
     }
 }
 
