@@ -108,8 +108,9 @@ async fn drive(mut link: Box<dyn Link>, pool: Arc<Pool>, mailbox: Mailbox) {
         }
         poll_fn(|cx| {
             let link = link.as_mut();
-            let mut busy = mailbox.deliver(cx, link, matches!(socket, Socket::Open(_)))
-                | socket.turn(cx, link, &mut buffer, read);
+            let delivered = mailbox.deliver(cx, link, matches!(socket, Socket::Open(_)));
+            let wants = (read, mailbox.may_write(link));
+            let mut busy = delivered | socket.turn(cx, link, &mut buffer, wants);
             // The socket was asked directly, so whatever had arrived was seen before the clock.
             if !busy && alarm.rings(cx, until) {
                 link.handle(Instant::now(), Input::Timer);
@@ -154,8 +155,14 @@ enum Socket {
 }
 
 impl Socket {
-    /// Goes on with what there is to do; says whether anything happened.
-    fn turn(&mut self, cx: &mut Context<'_>, link: &mut dyn Link, buffer: &mut [u8], read: bool) -> bool {
+    /// Goes on with what there is to do; says whether anything happened. `wants`: to read, and to write.
+    fn turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        link: &mut dyn Link,
+        buffer: &mut [u8],
+        wants: (bool, bool),
+    ) -> bool {
         let result = match self {
             Socket::Closed => return false,
             Socket::Connecting(attempt) => match attempt.as_mut().poll(cx) {
@@ -167,7 +174,7 @@ impl Socket {
                 }
                 Poll::Ready(Err(error)) => Err(error),
             },
-            Socket::Open(socket) => match transfer(cx, socket, link, buffer, read) {
+            Socket::Open(socket) => match transfer(cx, socket, link, buffer, wants) {
                 ControlFlow::Continue(busy) => return busy,
                 ControlFlow::Break(result) => result,
             },
@@ -184,11 +191,11 @@ fn transfer(
     socket: &mut TcpStream,
     link: &mut dyn Link,
     buffer: &mut [u8],
-    read: bool,
+    (read, write): (bool, bool),
 ) -> ControlFlow<io::Result<()>, bool> {
     let mut busy = false;
     let mut socket = Pin::new(socket);
-    if !link.outbox().is_empty() {
+    if write && !link.outbox().is_empty() {
         match socket.as_mut().poll_write(cx, link.outbox()) {
             Poll::Pending => {}
             Poll::Ready(Err(error)) => return ControlFlow::Break(Err(error)),

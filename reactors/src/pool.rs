@@ -10,7 +10,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Waker},
     time::Instant,
 };
@@ -20,7 +23,7 @@ use std::{io, num::NonZeroUsize, thread};
 
 #[cfg(any(feature = "thread-pool", feature = "async-std"))]
 use crate::JOB_STACK;
-use crate::{HOLD, Input, Job, LOOK, Link, OUTBOX_HIGH_WATER, OUTPUT_QUEUE, Output, Stop, pace::Pace};
+use crate::{HOLD, Input, Job, LOOK, Link, OUTBOX_HIGH_WATER, OUTPUT_QUEUE, Output, READ_BUFFER, Stop, pace::Pace};
 
 /// The jobs of all links, in the order in which they were asked for.
 #[derive(Default)]
@@ -52,13 +55,26 @@ impl Queue {
     fn is_served(&self) -> bool {
         self.running > 0 && self.pace.is_quick()
     }
+
+    /// Has somebody announce what is in this mailbox, when the quick jobs are done or one of them is not quick.
+    fn leave_unheard(&mut self, mailbox: &Arc<Shared>) {
+        if !self.unheard.iter().any(|other| Arc::ptr_eq(other, mailbox)) {
+            self.unheard.push(Arc::clone(mailbox));
+        }
+    }
 }
 
 impl Pool {
-    /// Adds jobs whose outputs go to `mailbox`.
+    /// Adds jobs whose outputs go to `mailbox`. Where they will be quick, its owner had better write what else it has
+    /// together with what they give ([`Mailbox::may_write`]).
     pub(crate) fn extend(&self, jobs: impl Iterator<Item = Job>, mailbox: &Mailbox) {
         let mut queue = lock(&self.queue);
         queue.jobs.extend(jobs.map(|job| (job, Arc::clone(&mailbox.0))));
+        // With a single one nobody would look out, nor with a single worker.
+        if queue.pace.is_quick() && queue.jobs.len() > 1 && queue.idle + queue.running > 1 {
+            mailbox.0.held.store(true, Ordering::Release);
+            queue.leave_unheard(&mailbox.0);
+        }
         self.wake_one(queue);
     }
 
@@ -76,8 +92,8 @@ impl Pool {
             queue.running += 1;
             queue.begun += 1;
             let quiet = queue.lookout && queue.is_served() && !queue.jobs.is_empty();
-            if quiet && !queue.unheard.iter().any(|other| Arc::ptr_eq(other, &mailbox)) {
-                queue.unheard.push(Arc::clone(&mailbox));
+            if quiet {
+                queue.leave_unheard(&mailbox);
             }
             self.wake_one(queue);
             let start = Instant::now();
@@ -175,6 +191,8 @@ pub(crate) struct Mailbox(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     room: Condvar,
+    /// Somebody is going to announce what is there.
+    held: AtomicBool,
 }
 
 #[derive(Default)]
@@ -201,6 +219,11 @@ impl Mailbox {
         let mailboxes: Vec<Weak<Shared>> = links.iter().map(|(_, it)| Arc::downgrade(&it.0)).collect();
         stop.on_stop(move || mailboxes.iter().filter_map(Weak::upgrade).for_each(|it| it.stop()));
         links
+    }
+
+    /// Whether to write at once: not while quick jobs are about to give more.
+    pub(crate) fn may_write(&self, link: &dyn Link) -> bool {
+        !self.0.held.load(Ordering::Acquire) || link.outbox().len() > READ_BUFFER
     }
 
     /// Hands over what is there, and says whether there was anything. Where not, `cx` is woken when there is.
@@ -272,10 +295,12 @@ impl Shared {
         }
     }
 
-    /// Wakes the owner for what is there.
+    /// Wakes the owner for what is there, and what it has itself.
     fn announce(&self) {
+        // First: an owner that has not seen this is asleep when it is looked for.
+        self.held.store(false, Ordering::Release);
         let mut state = lock(&self.state);
-        let owner = if state.wanted && !state.outputs.is_empty() { state.owner.take() } else { None };
+        let owner = if state.wanted { state.owner.take() } else { None };
         drop(state);
         wake(owner);
     }

@@ -102,7 +102,8 @@ fn drive(mut link: Box<dyn Link>, pool: &Pool, mailbox: Mailbox) {
         let connected = connection.as_ref().is_some_and(|it| it.socket.is_some());
         let mut busy = mailbox.deliver(&cx, link.as_mut(), connected);
         if let Some(open) = &mut connection {
-            match open.turn(link.as_mut(), now, read) {
+            let wants = (read, mailbox.may_write(link.as_ref()));
+            match open.turn(link.as_mut(), now, wants) {
                 ControlFlow::Continue(did) => busy |= did,
                 ControlFlow::Break(result) => {
                     connection = None;
@@ -208,8 +209,13 @@ impl Connection {
     }
 
     /// One write, what the threads had to say, one read. Breaks with how the connection ended.
-    fn turn(&mut self, link: &mut dyn Link, now: Instant, read: bool) -> ControlFlow<io::Result<()>, bool> {
-        let mut busy = self.write(link, now)?;
+    fn turn(
+        &mut self,
+        link: &mut dyn Link,
+        now: Instant,
+        (read, write): (bool, bool),
+    ) -> ControlFlow<io::Result<()>, bool> {
+        let mut busy = write && self.write(link, now)?;
         while let Ok(event) = self.events.try_recv() {
             match event {
                 Event::Connected(Ok(socket)) => {

@@ -116,11 +116,12 @@ async fn drive(mut link: Box<dyn Link>, pool: Arc<Pool>, mailbox: Mailbox) {
         }
         poll_fn(|cx| {
             let link = link.as_mut();
-            let mut busy = mailbox.deliver(cx, link, matches!(socket, Socket::Open(_)))
-                | socket.turn(cx, link, &mut buffer, read);
+            let delivered = mailbox.deliver(cx, link, matches!(socket, Socket::Open(_)));
+            let wants = (read, mailbox.may_write(link));
+            let mut busy = delivered | socket.turn(cx, link, &mut buffer, wants);
             if !busy && rings(cx, alarm.as_mut(), until) {
                 // The driver looks at sockets before it looks at the clock, so what had arrived shows now.
-                busy = socket.turn(cx, link, &mut buffer, read);
+                busy = socket.turn(cx, link, &mut buffer, wants);
                 if !busy {
                     link.handle(Instant::now(), Input::Timer);
                     busy = true;
@@ -155,8 +156,14 @@ enum Socket {
 }
 
 impl Socket {
-    /// Goes on with what there is to do; says whether anything happened.
-    fn turn(&mut self, cx: &mut Context<'_>, link: &mut dyn Link, buffer: &mut [u8], read: bool) -> bool {
+    /// Goes on with what there is to do; says whether anything happened. `wants`: to read, and to write.
+    fn turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        link: &mut dyn Link,
+        buffer: &mut [u8],
+        wants: (bool, bool),
+    ) -> bool {
         let result = match self {
             Socket::Closed => return false,
             Socket::Connecting(attempt) => match attempt.as_mut().poll(cx) {
@@ -168,7 +175,7 @@ impl Socket {
                 }
                 Poll::Ready(Err(error)) => Err(error),
             },
-            Socket::Open(socket) => match transfer(cx, socket, link, buffer, read) {
+            Socket::Open(socket) => match transfer(cx, socket, link, buffer, wants) {
                 ControlFlow::Continue(busy) => return busy,
                 ControlFlow::Break(result) => result,
             },
@@ -185,11 +192,11 @@ fn transfer(
     socket: &mut TcpStream,
     link: &mut dyn Link,
     buffer: &mut [u8],
-    read: bool,
+    (read, write): (bool, bool),
 ) -> ControlFlow<io::Result<()>, bool> {
     let mut busy = false;
     let mut socket = Pin::new(socket);
-    if !link.outbox().is_empty() {
+    if write && !link.outbox().is_empty() {
         match socket.as_mut().poll_write(cx, link.outbox()) {
             Poll::Pending => {}
             Poll::Ready(Err(error)) => return ControlFlow::Break(Err(error)),
