@@ -6,16 +6,16 @@ import itertools
 import os
 import shutil
 import tempfile
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import brokers
 import processes
 import pytest
 import server
+from xdist.scheduler import LoadFileScheduling
 
 KINDS = tuple(brokers.KINDS)
 REACTORS = server.REACTORS
-_left_out: dict[str, str] = {}
 _logs: list[Path] = []
 
 
@@ -23,6 +23,18 @@ def pytest_configure(config: pytest.Config) -> None:
     for kind in KINDS:
         config.addinivalue_line("markers", f"{kind}: needs the broker {kind}")
     brokers.DevBroker.binary = server.binary()
+
+
+class Together(LoadFileScheduling):
+    """Two processes share the tests: a file stays together, and so does wsgi/, for its table."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = PurePath(nodeid.partition("::")[0])
+        return "wsgi" if path.parent.name == "wsgi" else str(path)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Together:
+    return Together(config, log)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -47,7 +59,6 @@ def need(kind: str) -> type[brokers.Broker]:
     """The class of this broker; the test is skipped without it, and on CI fails."""
     cls = brokers.KINDS[kind]
     if why := cls.missing():
-        _left_out[kind] = why
         if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
             pytest.fail(f"{why}; CI has to run against it", pytrace=False)
         pytest.skip(why)
@@ -157,5 +168,6 @@ def pytest_runtest_makereport(item: pytest.Item):
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for kind, why in _left_out.items():
-        terminalreporter.write_line(f"LEFT OUT, {kind}: {why}", yellow=True)
+    for kind, cls in brokers.KINDS.items():
+        if why := cls.missing():
+            terminalreporter.write_line(f"LEFT OUT, {kind}: {why}", yellow=True)
