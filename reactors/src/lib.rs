@@ -31,7 +31,7 @@
 //! 5. At most [`Reactor::workers`] jobs run at once, over all links. Jobs start in the order in which they
 //!    were asked for. A job's outputs are delivered in order, only to the link that asked for it, and each
 //!    as soon as it is there: never when the job's next part, or another job, has ended. (Where jobs have lately taken
-//!    microseconds each, what they give may go out together: after a quarter of a millisecond, or, where one of them
+//!    microseconds each, what they give may go out together: after 50 microseconds, or, where one of them
 //!    turns out to be slow, after [`LOOK`], but for an inline reactor, which has nobody else to see to it.) A job's
 //!    thread has [`JOB_STACK`] bytes of stack, but for an inline reactor's, which is its caller's.
 //! 6. While the outbox holds more than [`OUTBOX_HIGH_WATER`] bytes on a connected link, outputs stay in a
@@ -59,10 +59,10 @@ pub mod async_std;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod job;
-#[cfg(any(feature = "thread-pool", feature = "tokio", feature = "async-std", feature = "mio"))]
-mod pace;
 #[cfg(feature = "mio")]
 pub mod mio;
+#[cfg(any(feature = "thread-pool", feature = "tokio", feature = "async-std", feature = "mio"))]
+mod pace;
 #[cfg(any(feature = "thread-pool", feature = "tokio", feature = "async-std"))]
 mod pool;
 mod stop;
@@ -96,7 +96,7 @@ pub const LOOK: Duration = Duration::from_millis(1);
 
 /// How long outputs of quick jobs wait at most for those of the next.
 #[cfg(any(feature = "thread-pool", feature = "tokio", feature = "async-std", feature = "mio"))]
-const HOLD: Duration = Duration::from_micros(250);
+const HOLD: Duration = Duration::from_micros(50);
 
 /// Bytes of stack that a job's thread has: what threads mostly have on Linux, and four times what Rust gives
 /// its own. Interpreters count calls, not bytes, and trust that a thousand of them fit.

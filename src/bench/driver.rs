@@ -94,13 +94,20 @@ impl Direct {
     }
 
     /// The driver of the server that comes; it has subscribed by then.
-    pub(super) fn accept(&self, server: &mut Server, destination: &str, request: &Request) -> anyhow::Result<Driver> {
+    pub(super) fn accept(
+        &self,
+        server: &mut Server,
+        destination: &str,
+        request: &Request,
+    ) -> anyhow::Result<Driver> {
         let deadline = Instant::now() + PATIENCE;
         let socket = loop {
             match self.0.accept() {
                 Ok((socket, _)) => break socket,
                 Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error.into()),
-                Err(_) if Instant::now() > deadline => bail!("the server did not connect within {PATIENCE:?}"),
+                Err(_) if Instant::now() > deadline => {
+                    bail!("the server did not connect within {PATIENCE:?}")
+                }
                 Err(_) => {
                     server.check()?;
                     wait(&self.0, PollFlags::IN, Duration::from_millis(5))?;
@@ -213,7 +220,11 @@ impl Driver {
                     return Ok(frame);
                 }
             }
-            ensure!(Instant::now() < deadline, "no {command:?} within {PATIENCE:?}", command = command.as_str());
+            ensure!(
+                Instant::now() < deadline,
+                "no {command:?} within {PATIENCE:?}",
+                command = command.as_str()
+            );
             self.exchange(Duration::from_millis(50))?;
         }
     }
@@ -231,7 +242,9 @@ impl Driver {
                 .header("server", server)
                 .finish();
         } else if let Some(receipt) = frame.headers.get("receipt") {
-            Encoder::new(&mut self.out, Version::V1_2, Command::Receipt).header("receipt-id", receipt).finish();
+            Encoder::new(&mut self.out, Version::V1_2, Command::Receipt)
+                .header("receipt-id", receipt)
+                .finish();
         }
     }
 
@@ -355,7 +368,9 @@ impl Driver {
                 _ => continue,
             }
             if let (Role::Broker, Some(receipt)) = (self.role, frame.headers.get("receipt")) {
-                Encoder::new(&mut self.out, Version::V1_2, Command::Receipt).header("receipt-id", receipt).finish();
+                Encoder::new(&mut self.out, Version::V1_2, Command::Receipt)
+                    .header("receipt-id", receipt)
+                    .finish();
             }
             if frame.headers.get("http_statusCode").is_some_and(|code| code != b"200") {
                 self.errors += 1;
@@ -364,7 +379,8 @@ impl Driver {
                 continue;
             }
             let number: u64 = frame.headers.text("correlation-id").unwrap_or_default().parse()?;
-            let due = self.waiting[(number % MOST) as usize].take().context("an answer that nobody waits for")?;
+            let due =
+                self.waiting[(number % MOST) as usize].take().context("an answer that nobody waits for")?;
             self.unanswered -= 1;
             any = true;
             if let Some(latency) = &mut latency {

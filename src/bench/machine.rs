@@ -50,9 +50,17 @@ pub(super) fn doubts(report: &Report) -> Vec<String> {
     }
     let where_ = |found: &dyn Fn(&super::Outcome) -> bool| {
         let all: Vec<_> = report.results.iter().filter(|one| found(one)).collect();
-        let names = all.iter().take(3).map(|one| format!("{}, {}, {}", one.app, one.load.text(), one.reactor));
+        let names =
+            all.iter().take(3).map(|one| format!("{}, {}, {}", one.app, one.load.text(), one.reactor));
         let names = names.collect::<Vec<_>>().join("; ");
-        (!all.is_empty()).then(|| format!("{} of {} ({names}{})", all.len(), report.results.len(), if all.len() > 3 { "; ..." } else { "" }))
+        (!all.is_empty()).then(|| {
+            format!(
+                "{} of {} ({names}{})",
+                all.len(),
+                report.results.len(),
+                if all.len() > 3 { "; ..." } else { "" }
+            )
+        })
     };
     if let Some(those) = where_(&|one| one.spread > SPREAD) {
         doubts.push(format!("rounds differ by more than {:.0} % in {those}: take longer or more rounds (--seconds, --rounds) on a quiet machine", SPREAD * 100.0));
@@ -61,7 +69,8 @@ pub(super) fn doubts(report: &Report) -> Vec<String> {
         doubts.push(format!("the load itself was at its limit in {those}: the server may do more than is shown; compare its CPU per request"));
     }
     if let Some(those) = where_(&|one| one.median.noise > NOISE) {
-        doubts.push(format!("something else used more than {:.0} % of the machine in {those}", NOISE * 100.0));
+        doubts
+            .push(format!("something else used more than {:.0} % of the machine in {those}", NOISE * 100.0));
     }
     if let Some(those) = where_(&|one| one.median.errors > 0) {
         doubts.push(format!("not every answer was 200 in {those}"));

@@ -125,7 +125,9 @@ impl Plan {
                 Ok(bed) => beds.push(bed),
                 // Flask is not everywhere.
                 Err(error) if app == "json" && is_missing(&error) => {
-                    report.doubts.push("json was left out: there is no Flask where the servers look for it".to_owned());
+                    report.doubts.push(
+                        "json was left out: there is no Flask where the servers look for it".to_owned(),
+                    );
                     progress.inc((self.loads.len() * self.reactors.len() * self.rounds) as u64);
                     return Ok(());
                 }
@@ -214,7 +216,10 @@ impl Plan {
         // It says nothing when it is ready.
         thread::sleep(Duration::from_millis(200));
         let measured = bed.driver.round(load, Duration::ZERO, self.time, &mut bed.server)?;
-        rustix::process::kill_process(rustix::process::Pid::from_child(&counter), rustix::process::Signal::INT)?;
+        rustix::process::kill_process(
+            rustix::process::Pid::from_child(&counter),
+            rustix::process::Signal::INT,
+        )?;
         let said = counter.wait_with_output()?;
         let said = String::from_utf8_lossy(&said.stderr);
         let count: Option<f64> = said.lines().find_map(|line| line.split(';').next()?.parse().ok());

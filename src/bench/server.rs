@@ -152,7 +152,8 @@ impl Usage {
             };
             let nanoseconds = times.split(' ').next().and_then(|time| time.parse().ok());
             usage.cpu += Duration::from_nanos(nanoseconds.ok_or(io::ErrorKind::InvalidData)?);
-            usage.switches += field(&status, "voluntary_ctxt_switches") + field(&status, "nonvoluntary_ctxt_switches");
+            usage.switches +=
+                field(&status, "voluntary_ctxt_switches") + field(&status, "nonvoluntary_ctxt_switches");
             usage.threads += 1;
         }
         usage.memory = field(&fs::read_to_string(format!("/proc/{pid}/status"))?, "VmRSS") * 1024;
@@ -171,7 +172,8 @@ pub(super) fn machine_time() -> io::Result<(u64, u64)> {
     let stat = fs::read_to_string("/proc/stat")?;
     let line = stat.lines().next().unwrap_or_default();
     // user nice system idle iowait irq softirq steal; guests are in user already.
-    let ticks: Vec<u64> = line.split_whitespace().skip(1).take(8).filter_map(|tick| tick.parse().ok()).collect();
+    let ticks: Vec<u64> =
+        line.split_whitespace().skip(1).take(8).filter_map(|tick| tick.parse().ok()).collect();
     let idle = ticks.get(3).copied().unwrap_or_default() + ticks.get(4).copied().unwrap_or_default();
     let all: u64 = ticks.iter().sum();
     Ok((all - idle, all))

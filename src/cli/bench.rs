@@ -16,7 +16,7 @@ use super::{BrokerArgs, Exit, Failed, call::parse_seconds, parse_count};
 use crate::{
     bench::{
         self, APPS, Plan,
-        report::{Load, Start},
+        report::{Load, Report, Start},
     },
     select::{self, MODELS},
 };
@@ -32,7 +32,13 @@ pub(super) struct Bench {
     #[arg(long = "app", value_name = "APP", value_delimiter = ',')]
     apps: Vec<String>,
     /// Closed loop: requests that wait at each moment
-    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,32,256", conflicts_with = "rate")]
+    #[arg(
+        long,
+        value_name = "N",
+        value_delimiter = ',',
+        default_value = "1,32,256",
+        conflicts_with = "rate"
+    )]
     #[arg(value_parser = parse_count::<NonZeroUsize>)]
     in_flight: Vec<NonZeroUsize>,
     /// Open loop: requests a second, whatever becomes of them
@@ -95,19 +101,11 @@ impl Bench {
         if let Some(mut file) = html {
             file.write_all(bench::html::render(&report).as_bytes())?;
         }
-        let mut out = io::stdout().lock();
-        write!(out, "{}", bench::table::render(&report))?;
-        for Start { reactor, subscribed_ms, answered_ms, memory_mib } in &report.starts {
-            writeln!(
-                out,
-                "{reactor}: subscribed {subscribed_ms:.0} ms after its start, answered after {answered_ms:.0} ms, \
-                 {memory_mib:.1} MiB"
-            )?;
+        match show(&report) {
+            // The reader of a pipe that has seen enough is no failure.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+            _ => Ok(()),
         }
-        for doubt in &report.doubts {
-            writeln!(out, "doubtful: {doubt}")?;
-        }
-        Ok(())
     }
 
     fn plan(&self) -> anyhow::Result<Plan> {
@@ -123,7 +121,9 @@ impl Bench {
         if apps.is_empty() {
             apps = APPS.map(|(name, _)| name.to_owned()).into();
         }
-        if let Some(app) = apps.iter().find(|app| !app.contains(':') && !APPS.iter().any(|(name, _)| name == app)) {
+        if let Some(app) =
+            apps.iter().find(|app| !app.contains(':') && !APPS.iter().any(|(name, _)| name == app))
+        {
             let names = APPS.map(|(name, _)| name).join(", ");
             return Err(usage(format!("--app {app}: one of {names}, or MODULE:ATTRIBUTE")));
         }
@@ -149,6 +149,23 @@ impl Bench {
             program: self.program.clone().map_or_else(std::env::current_exe, Ok)?,
         })
     }
+}
+
+/// A table, how soon the servers were there, and what is doubtful.
+fn show(report: &Report) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    write!(out, "{}", bench::table::render(report))?;
+    for Start { reactor, subscribed_ms, answered_ms, memory_mib } in &report.starts {
+        writeln!(
+            out,
+            "{reactor}: subscribed {subscribed_ms:.0} ms after its start, answered after {answered_ms:.0} ms, \
+             {memory_mib:.1} MiB"
+        )?;
+    }
+    for doubt in &report.doubts {
+        writeln!(out, "doubtful: {doubt}")?;
+    }
+    Ok(())
 }
 
 fn compare(old: &Path, new: &Path) -> anyhow::Result<()> {

@@ -84,8 +84,15 @@ pub struct Delivery {
 impl Delivery {
     /// Reads what STOMP and the brokers say. What HTTP says is the mapping's to add.
     pub(super) fn new(headers: &Headers, envelope: &Envelope, broker: &Arc<str>, attempt: u32) -> Self {
-        let Envelope { destination, subscription, message_id, correlation_id, reply_to, redelivered, expires } =
-            *envelope;
+        let Envelope {
+            destination,
+            subscription,
+            message_id,
+            correlation_id,
+            reply_to,
+            redelivered,
+            expires,
+        } = *envelope;
         let value = |at: Option<usize>| at.map(|at| headers.value(at));
         let expires = value(expires).and_then(|ms| std::str::from_utf8(&ms).ok()?.parse().ok());
         Self {

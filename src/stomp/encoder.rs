@@ -74,7 +74,9 @@ impl<'a> Encoder<'a> {
 
     /// The same where the name is a constant that needs no escape.
     pub(crate) fn known(mut self, name: &'static str, value: impl AsRef<[u8]>) -> Self {
-        debug_assert!(name.bytes().all(|octet| SPECIAL[usize::from(octet)] == 0) && !self.passes_over(name.as_bytes()));
+        debug_assert!(
+            name.bytes().all(|octet| SPECIAL[usize::from(octet)] == 0) && !self.passes_over(name.as_bytes())
+        );
         self.out.extend_from_slice(name.as_bytes());
         self.out.push(b':');
         self.put(value.as_ref(), Part::Value);
