@@ -9,15 +9,15 @@ export PYO3_PYTHON = $(shell cat .cache/python 2>/dev/null)
 export VIRTUAL_ENV := $(VENV)
 
 .NOTPARALLEL:
-.PHONY: help demo test prepare prepare-demo build fmt lint doc test-rust features deny test-python interop wsgi-table suites fuzz faults soak bench clean
+.PHONY: help demo test prepare prepare-demo build fmt lint doc test-rust features deny test-python interop wsgi-table suites fuzz faults soak bench instructions instructions-write clean
 
 help: ## Say what there is (the default)
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: build ## The life of four WSGI requests, frame by frame, on the embedded broker
 	@cargo run --quiet -- demo
 
-test: prepare fmt lint doc test-rust features deny build ## Everything that CI runs
+test: prepare fmt lint doc test-rust features deny instructions build ## Everything that CI runs
 	$(PYTEST) tests
 	@tests/prepare.sh summary
 
@@ -73,6 +73,13 @@ soak: prepare ## A million requests on one reactor; memory and descriptors must 
 
 bench: prepare-demo ## What parsing, mapping, WSGI and the broker cost, measured (benches/)
 	cargo bench
+
+instructions: prepare-demo ## What the parts cost in instructions, against benches/instructions/limits.json, where valgrind is
+	@if tests/prepare.sh valgrind; then $(VENV)/bin/python benches/instructions/count.py; fi
+
+instructions-write: prepare-demo ## What they cost now, made the limits
+	@tests/prepare.sh valgrind
+	$(VENV)/bin/python benches/instructions/count.py --write
 
 clean: ## Remove what was built and prepared
 	cargo clean

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use stomp_wsgi::stomp::{Command, Encoder, Limits, Parser, Version};
+use stomp_wsgi::stomp::{Encoder, Limits, Parser, Version};
 
 /// What a reactor reads at once.
 const READ: usize = 64 << 10;
@@ -21,12 +21,7 @@ criterion_group!(benches, parse, encode, large_body);
 criterion_main!(benches);
 
 fn parse(c: &mut Criterion) {
-    let mut message = Vec::new();
-    Encoder::frame(&mut message, Version::V1_2, &support::message());
-    let escaped = message.repeat(FRAMES);
-    // The same without an escape, as most brokers but ActiveMQ send it.
-    let text = String::from_utf8(message).expect("a message in ASCII");
-    let plain = text.replace("\\c", "--").into_bytes().repeat(FRAMES);
+    let (escaped, plain) = (support::encoded().repeat(FRAMES), support::unescaped().repeat(FRAMES));
 
     let mut group = c.benchmark_group("parse");
     group.throughput(Throughput::Elements(FRAMES as u64));
@@ -66,12 +61,7 @@ fn encode(c: &mut Criterion) {
     group.bench_function("reply of 4 headers", |b| {
         b.iter(|| {
             out.clear();
-            Encoder::new(black_box(&mut out), Version::V1_2, Command::Send)
-                .header("destination", "/remote-temp-queue/some-client-4")
-                .header("correlation-id", "0123456789abcdef")
-                .number("status", 200)
-                .header("http-content-type", "text/plain")
-                .body(black_box(b"hello, world"));
+            support::encode_reply(black_box(&mut out));
         });
     });
     group.finish();

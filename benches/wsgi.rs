@@ -8,20 +8,14 @@ mod harness;
 mod support;
 
 use std::hint::black_box;
-use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use harness::{app, get};
 use pyo3::prelude::*;
-use stomp_wsgi::app::{Application, Flow, Reply};
-use stomp_wsgi::http::{Head, Mapping};
-
-const HELLO: &str = r#"
-def application(environ, start_response):
-    start_response("200 OK", [("Content-Type", "text/plain"), ("X-Served-By", "hello")])
-    return [b"Hello, world!\n"]
-"#;
+use stomp_wsgi::app::Application;
+use stomp_wsgi::http::Mapping;
+use support::{Discard, HELLO};
 
 const NOTHING: &str = r#"
 def application(environ, start_response):
@@ -77,7 +71,7 @@ fn hello(c: &mut Criterion) {
 /// With a body, and the headers that a broker adds.
 fn post(c: &mut Criterion) {
     let app = app(HELLO);
-    let request = Mapping::default().request(&support::message(), &Arc::from("broker:61613"), 1);
+    let request = Mapping::default().request(&support::message(), &support::broker(), 1);
     let request = request.expect("a request");
     let mut call = || app.call(black_box(&request), &mut Discard).expect("it answers");
     c.bench_function("wsgi/POST with headers, attached each time", |b| b.iter(&mut call));
@@ -91,18 +85,5 @@ fn others(c: &mut Criterion) {
         c.bench_function(name, |b| {
             b.iter(|| app.call(black_box(&request), &mut Discard).expect("it answers"));
         });
-    }
-}
-
-struct Discard;
-
-impl Reply for Discard {
-    fn start(&mut self, head: Head) {
-        black_box(head);
-    }
-
-    fn block(&mut self, block: &[u8]) -> Flow {
-        black_box(block);
-        Flow::Continue
     }
 }

@@ -159,12 +159,18 @@ deny)
         exit 1
     }
     ;;
+valgrind)
+    command -v valgrind >/dev/null || apt_install valgrind || {
+        leave_out "limits of instructions: valgrind is not installed; as root: apt-get install valgrind"
+        exit 1
+    }
+    ;;
 summary)
     say "all tests passed"
     [ ! -e "$left_out" ] || sed 's/^/prepare: LEFT OUT: /' "$left_out" >&2
     ;;
 *)
-    say "usage: $0 demo|test|suites|deny|summary"
+    say "usage: $0 demo|test|suites|deny|valgrind|summary"
     exit 2
     ;;
 esac

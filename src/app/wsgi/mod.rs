@@ -50,6 +50,7 @@ mod wire;
 use std::ffi::CString;
 
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 
 pub use config::Config;
 pub use interpreter::{FoundBy, Interpreter, Setup, StartError};
@@ -128,9 +129,17 @@ impl Wsgi {
     /// Where Python fails, which it does for want of memory.
     pub fn environ(&self, request: &Request) -> PyResult<Vec<(String, String)>> {
         thread::attach(|py| {
-            let environ = self.environ.of(py, request)?;
+            let environ = self.environ_dict(py, request)?;
             environ.iter().map(|(name, value)| Ok((name.to_string(), value.repr()?.to_string()))).collect()
         })
+    }
+
+    /// The environ that `request` makes, a new one each time.
+    ///
+    /// # Errors
+    /// Where Python fails, which it does for want of memory.
+    pub fn environ_dict<'py>(&self, py: Python<'py>, request: &Request) -> PyResult<Bound<'py, PyDict>> {
+        self.environ.of(py, request)
     }
 
     /// Wraps a callable.
