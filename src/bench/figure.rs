@@ -87,7 +87,10 @@ impl Load {
     pub fn text(&self) -> String {
         match self {
             Load::InFlight(number) => format!("{number} in flight"),
-            Load::Rate(per_second) => format!("{} offered", rate(*per_second)),
+            Load::Rate(per_second) => {
+                // It was asked for, not measured: digits that say nothing are left out.
+                format!("{} offered", rate(*per_second).replace(".00 ", " ").replace(".0 ", " "))
+            }
         }
     }
 }
