@@ -32,7 +32,7 @@ each)
         try stomp-wsgi "cli,broker,python,reactor-$reactor"
     done
     try stomp-wsgi ""
-    for feature in cli broker python tls; do
+    for feature in cli bench broker python tls; do
         cargo clippy -p stomp-wsgi --all-targets --no-default-features --features $feature -- -D warnings
     done
     ;;

@@ -81,24 +81,12 @@ pub fn compare(old: &Report, new: &Report) -> Result<Comparison, CompareError> {
         return Err(CompareError::NothingInCommon);
     }
     let mut regressions = Vec::new();
-    let head = [
-        "application",
-        "load",
-        "reactor",
-        "req/s",
-        "",
-        "new/old",
-        "p99",
-        "",
-        "new/old",
-        "CPU/req",
-        "",
-        "new/old",
-    ];
+    let head =
+        ["app", "load", "reactor", "req/s", "", "new/old", "p99", "", "new/old", "CPU/req", "", "new/old"];
     let mut rows = table::plain(&head, 3);
     for (before, after) in &pairs {
         let name = name(before);
-        let mut cells = vec![before.app.clone(), before.load.text(), before.reactor.clone()];
+        let mut cells = vec![before.app.clone(), table::load(before), before.reactor.clone()];
         for figure in [&THROUGHPUT, &P99, &CPU] {
             let text = |outcome| figure.of(outcome).map_or("-".to_owned(), figure.text).replace(" req/s", "");
             cells.extend([text(before), text(after), ratio(figure, before, after)]);
@@ -112,7 +100,8 @@ pub fn compare(old: &Report, new: &Report) -> Result<Comparison, CompareError> {
         rows.add_row(cells);
     }
     let mut text = format!(
-        "{rows}\n+ clearly better, ! clearly worse: by more than 5 % and than the spread of the rounds of either\n"
+        "{}\n+ clearly better, ! clearly worse: by more than 5 % and than the spread of the rounds of either\n",
+        rows.trim_fmt()
     );
     for warning in differences(old, new) {
         text.push_str(&format!("warning: {warning}\n"));

@@ -87,7 +87,10 @@ impl Load {
     pub fn text(&self) -> String {
         match self {
             Load::InFlight(number) => format!("{number} in flight"),
-            Load::Rate(per_second) => format!("{} offered", rate(*per_second)),
+            Load::Rate(per_second) => {
+                // It was asked for, not measured: digits that say nothing are left out.
+                format!("{} offered", rate(*per_second).replace(".00 ", " ").replace(".0 ", " "))
+            }
         }
     }
 }
@@ -126,9 +129,10 @@ pub fn duration(us: f64) -> String {
 pub fn digits(value: f64) -> String {
     let decimals = match value {
         v if !v.is_finite() => return "-".into(),
-        v if v >= 99.95 => 0,
+        v if v >= 99.95 || v == 0.0 => 0,
         v if v >= 9.995 => 1,
-        _ => 2,
+        v if v >= 0.0995 => 2,
+        _ => 4,
     };
     format!("{value:.decimals$}")
 }
@@ -149,6 +153,7 @@ mod tests {
         assert_eq!(duration(5_060.0), "5.06 ms");
         assert_eq!(duration(2_500_000.0), "2.50 s");
         assert_eq!(duration(f64::NAN), "- µs");
+        assert_eq!([0.0, 0.00391, 0.1].map(digits), ["0", "0.0039", "0.10"]);
     }
 
     #[test]

@@ -14,9 +14,8 @@ pub fn render(report: &Report) -> String {
     let groups = figure::groups(&report.results);
     let counted = report.results.iter().any(|outcome| outcome.median.syscalls.is_some());
     let failed = report.results.iter().any(|outcome| outcome.errors() > 0);
-    let mut head =
-        vec!["application", "load", "reactor", "req/s", "spread", "p50", "p99", "CPU/req", "switches/req"];
-    head.extend(counted.then_some("syscalls/req"));
+    let mut head = vec!["app", "load", "reactor", "req/s", "spread", "p50", "p99", "CPU", "switches"];
+    head.extend(counted.then_some("syscalls"));
     head.push("memory");
     head.extend(failed.then_some("errors"));
 
@@ -29,7 +28,7 @@ pub fn render(report: &Report) -> String {
         let best = [&THROUGHPUT, &P50, &P99, &CPU].map(|figure| best(figure, group));
         for (row, outcome) in group.iter().enumerate() {
             let mut cells = match row {
-                0 => vec![outcome.app.clone(), outcome.load.text()],
+                0 => vec![outcome.app.clone(), load(outcome)],
                 _ => vec![String::new(), String::new()],
             };
             let mut show = |nth: usize, figure: &Figure| {
@@ -48,11 +47,19 @@ pub fn render(report: &Report) -> String {
             table.add_row(cells);
         }
     }
-    let mut text = format!("{table}\n");
+    let mut text = format!(
+        "{}\nCPU time, context switches and system calls are those of the server, per request\n",
+        table.trim_fmt()
+    );
     if marked {
         text.push_str("* the best, and what the scatter of the rounds cannot tell from it\n");
     }
     text
+}
+
+/// Its load, in a few letters.
+pub(super) fn load(outcome: &Outcome) -> String {
+    outcome.load.text().replace(" req/s", "/s")
 }
 
 /// A table without lines, whose columns after the first `words` are numbers.
@@ -102,6 +109,15 @@ mod tests {
     }
 
     #[test]
+    fn what_there_usually_is_needs_one_line_each() {
+        let whole = invented::whole();
+        let text = render(&whole);
+        let groups = figure::groups(&whole.results).len();
+        // A line between groups, the head and two notes.
+        assert_eq!(text.lines().count(), whole.results.len() + (groups - 1) + 1 + 2, "{text}");
+    }
+
+    #[test]
     fn the_best_is_marked_with_what_equals_it() {
         let load = Load::InFlight(32);
         let text = render(&invented::report(vec![
@@ -120,7 +136,7 @@ mod tests {
         let load = Load::Rate(5_000.0);
         let alone = render(&invented::report(vec![invented::outcome("hello", load, "mio", &[5_000.0])]));
         assert!(!alone.contains('*'), "{alone}");
-        assert!(alone.contains("5.00 k req/s offered"));
+        assert!(alone.contains("5 k/s offered"));
         assert!(!alone.contains("syscalls") && !alone.contains("errors"), "only where there are any");
     }
 
@@ -130,6 +146,6 @@ mod tests {
         outcome.rounds[0].errors = 7;
         let text = render(&invented::report(vec![outcome]));
         assert_eq!(cells(&text, "mio")[4..9], ["mio", "-", "0", "%", "-"]);
-        assert!(text.trim_end().ends_with('7'), "{text}");
+        assert_eq!(cells(&text, "mio").last().map(String::as_str), Some("7"), "the last column is of errors");
     }
 }

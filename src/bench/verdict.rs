@@ -96,24 +96,32 @@ fn throughput(group: &[&Outcome]) -> Option<String> {
         return Some(if leaders.len() == 1 {
             format!("{load}: {} answers {}{}.", first.reactor, rate(value(first)), cost(first))
         } else {
-            let range = format!("{} to {}", rate(value(last)), rate(value(first)));
+            let range = range(rate(value(last)), rate(value(first)));
             format!("{load}: no clear difference in throughput, {range}{}.", cheapest(&leaders))
         });
     };
-    let times = times(value(last) / value(next));
+    let ratio = |slower| times(value(first) / value(slower));
+    let slowest = match rest.last() {
+        Some(slowest) if value(next) >= 1.5 * value(slowest) => {
+            format!(", {} that of {}", ratio(slowest), slowest.reactor)
+        }
+        _ => String::new(),
+    };
     Some(if leaders.len() == 1 {
+        let price = price(first, next);
         format!(
-            "{load}: {} answers {times} the throughput of {}, the next{}.",
+            "{load}: {} answers {} the throughput of {}{price}{slowest}.",
             first.reactor,
-            next.reactor,
-            price(first, next)
+            ratio(next),
+            next.reactor
         )
     } else {
-        let all = list(&names(&leaders));
+        let (all, range) = (list(&names(&leaders)), range(rate(value(last)), rate(value(first))));
+        let cheapest = cheapest(&leaders);
         format!(
-            "{load}: {all} answer {times} the throughput of {}, the next{}.",
-            next.reactor,
-            cheapest(&leaders)
+            "{load}: {all} answer {range}, up to {} the throughput of {}{slowest}{cheapest}.",
+            ratio(next),
+            next.reactor
         )
     })
 }
@@ -147,23 +155,30 @@ fn soonest(group: &[&Outcome], figure: &Figure, what: &str) -> Option<String> {
     let (first, last) = (*leaders.first()?, *leaders.last()?);
     let load = first.load.text();
     let value = |outcome| figure.of(outcome).map_or(String::new(), duration);
-    Some(match (leaders.len(), rest.first()) {
-        (1, None) => format!("{load}: {what} {}.", value(first)),
-        (_, None) => format!("{load}: no clear difference, {what} {} to {}.", value(first), value(last)),
-        (_, Some(next)) => {
-            let all = list(&names(&leaders));
-            format!("{load}: {all}: {what} {}; {}, the next, {}.", value(last), next.reactor, value(next))
+    let (all, range) = (list(&names(&leaders)), range(value(first), value(last)));
+    let have = if leaders.len() == 1 { "has" } else { "have" };
+    Some(match rest.first() {
+        None if leaders.len() > 1 => format!("{load}: no clear difference, {what} {range}."),
+        None => format!("{load}: {all} {have} {what} {range}."),
+        Some(next) => {
+            format!("{load}: {all} {have} {what} {range}, {} within {}.", next.reactor, value(next))
         }
     })
 }
 
 /// Who keeps up with a rate, and how soon they answer.
 fn open_loop(group: &[&Outcome], per_second: f64) -> Vec<String> {
-    let behind = group.iter().filter(|outcome| !keeps_up(outcome, per_second)).map(|outcome| {
-        let answered = rate(THROUGHPUT.of(outcome).unwrap_or_default());
-        format!("{}: {} falls behind, it answers {answered}.", outcome.load.text(), outcome.reactor)
+    let load = Load::Rate(per_second).text();
+    let keeping_up = keeping_up(group);
+    let behind = |outcome: &&&Outcome| !keeps_up(outcome, per_second);
+    let behind: Vec<String> = group.iter().filter(behind).map(|outcome| outcome.reactor.clone()).collect();
+    let behind = (!behind.is_empty()).then(|| match behind.len() == group.len() {
+        true => format!("{load}: none keeps up."),
+        false => {
+            format!("{load}: {} {} behind.", list(&behind), if behind.len() == 1 { "falls" } else { "fall" })
+        }
     });
-    soonest(&keeping_up(group), &P99, "99 of 100 answers within").into_iter().chain(behind).collect()
+    soonest(&keeping_up, &P99, "99 of 100 answers within").into_iter().chain(behind).collect()
 }
 
 /// Who answers nearly all that is offered; the latency of the others only says for how long they fell behind.
@@ -192,7 +207,17 @@ fn list(names: &[String]) -> String {
     }
 }
 
-/// `1.42×`; one digit less from ten on.
+/// `480 to 490 req/s`: one unit where both have the same.
+fn range(from: String, to: String) -> String {
+    let unit = to.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    match from.strip_suffix(unit) {
+        _ if from == to => to,
+        Some(number) if number.parse::<f64>().is_ok() => format!("{number} to {to}"),
+        _ => format!("{from} to {to}"),
+    }
+}
+
+/// `1.42×`.
 fn times(ratio: f64) -> String {
     format!("{}×", digits(ratio))
 }
@@ -215,14 +240,16 @@ mod tests {
         let mut tokio = outcome("hello", load, "tokio", &[300e3, 300e3]);
         let last = outcome("hello", load, "thread-pool", &[200e3, 200e3]);
         (mio.median.cpu_us, tokio.median.cpu_us) = (1.5, 2.5);
-        (mio.rounds.clear(), tokio.rounds.clear());
+        // Medians alone, without a spread.
+        for outcome in [&mut mio, &mut tokio] {
+            outcome.rounds.clear();
+        }
         let verdict = of(vec![last, tokio, mio]);
         assert_eq!(verdict.best, ["mio"]);
         assert_eq!(
             verdict.sentences,
-            [
-                "256 in flight: mio answers 1.40× the throughput of tokio, the next, at 0.60× its CPU per request."
-            ]
+            ["256 in flight: mio answers 1.40× the throughput of tokio, at 0.60× its CPU per request, \
+              2.10× that of thread-pool."]
         );
     }
 
@@ -237,7 +264,9 @@ mod tests {
         assert_eq!(verdict.best, ["thread-pool", "tokio"]);
         assert_eq!(
             verdict.sentences,
-            ["32 in flight: thread-pool and tokio answer 30.0× the throughput of mio, the next."]
+            [
+                "32 in flight: thread-pool and tokio answer 6.00 to 6.10 k req/s, up to 30.5× the throughput of mio."
+            ]
         );
     }
 
@@ -251,7 +280,7 @@ mod tests {
         assert_eq!(
             verdict.sentences,
             [
-                "32 in flight: no clear difference in throughput, 480 req/s to 490 req/s; mio needs the least CPU, 0.53 of tokio."
+                "32 in flight: no clear difference in throughput, 480 to 490 req/s; mio needs the least CPU, 0.53 of tokio."
             ]
         );
     }
@@ -268,7 +297,7 @@ mod tests {
             verdict.sentences,
             [
                 "32 in flight: mio answers 200 k req/s for 4.50 µs of CPU each.",
-                "1 in flight: mio: half of the answers within 90.0 µs; tokio, the next, 100 µs.",
+                "1 in flight: mio has half of the answers within 90.0 µs, tokio within 100 µs.",
             ]
         );
     }
@@ -287,8 +316,8 @@ mod tests {
         assert_eq!(
             verdict.sentences,
             [
-                "10.0 k req/s offered: mio: 99 of 100 answers within 684 µs; tokio, the next, 2.00 ms.",
-                "10.0 k req/s offered: thread-pool falls behind, it answers 8.00 k req/s.",
+                "10 k req/s offered: mio has 99 of 100 answers within 684 µs, tokio within 2.00 ms.",
+                "10 k req/s offered: thread-pool falls behind.",
             ]
         );
     }
