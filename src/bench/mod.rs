@@ -260,7 +260,7 @@ fn outcome(
         app: app.to_owned(),
         load,
         reactor: reactor.to_owned(),
-        spread: (most - least) / median.throughput.max(f64::MIN_POSITIVE),
+        spread: if median.throughput > 0.0 { (most - least) / median.throughput } else { 0.0 },
         rounds,
         median,
         latency,

@@ -1,0 +1,117 @@
+"""`stomp-wsgi bench`: that it measures what it says. How fast anything is, is no test's business."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+
+import pytest
+import server
+
+QUICK = ["--rounds", "1", "--seconds", "0.2", "--warm-up", "0.05"]
+
+
+def bench(*options: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    command = [server.binary(), "bench", *options]
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=timeout)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory):
+    """A run of every reactor, and the files that it left."""
+    at = tmp_path_factory.mktemp("bench")
+    files = [f"--{kind}={at / kind}" for kind in ("json", "csv", "html")]
+    done = bench("--app", "hello,stream", "--in-flight", "1,8", *QUICK, *files)
+    assert done.returncode == 0, done.stderr
+    return done, at
+
+
+def test_every_reactor_answers_and_is_measured(kept):
+    report = json.loads((kept[1] / "json").read_text())
+    combinations = [(r["app"], r["load"]["in-flight"], r["reactor"]) for r in report["results"]]
+    assert sorted(combinations) == sorted(
+        (app, n, reactor) for app in ("hello", "stream") for n in (1, 8) for reactor in server.REACTORS
+    )
+    for result in report["results"]:
+        median = result["median"]
+        assert median["throughput"] > 0 and median["cpu_us"] > 0 and median["errors"] == 0, result
+        assert 0 < median["p50_us"] <= median["p99_us"] <= median["max_us"], result
+        # Little's law: what waits is what comes, times how long it takes.
+        waiting = median["throughput"] * median["p50_us"] / 1e6
+        assert waiting < 2 * result["load"]["in-flight"], result
+    assert {start["reactor"] for start in report["starts"]} == set(server.REACTORS)
+    assert all(0 < start["subscribed_ms"] <= start["answered_ms"] for start in report["starts"])
+
+
+def test_what_is_shown_is_what_was_kept(kept):
+    done, at = kept
+    report = json.loads((at / "json").read_text())
+    rows = list(csv.reader((at / "csv").open()))
+    assert len(rows) == 1 + sum(len(result["rounds"]) for result in report["results"])
+    page = (at / "html").read_text()
+    assert page.startswith("<!doctype html>") and "http://" not in page.replace("http://www.w3.org/", "")
+    for reactor in server.REACTORS:
+        assert reactor in done.stdout and reactor in page
+
+
+def test_an_open_loop_asks_as_often_as_it_says(tmp_path):
+    done = bench("--app", "hello", "--rate", 200, "--reactor", "mio", "--rounds", 1, "--seconds", 2, "--json", tmp_path / "j")
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads((tmp_path / "j").read_text())["results"]
+    assert result["load"] == {"rate": 200}
+    assert 180 <= result["median"]["throughput"] <= 220
+
+
+def test_latency_counts_from_the_moment_a_request_was_due(tmp_path):
+    """200 a second at an application that can do 100: they wait ever longer, though each takes 10 ms."""
+    (tmp_path / "slow.py").write_text(
+        "import time\ndef app(environ, start):\n    time.sleep(0.01)\n    start('200 OK', [])\n    return [b'x']\n"
+    )
+    command = [server.binary(), "bench", "--app", "slow:app", "--rate", "200", "--reactor", "mio", "--rounds", "1"]
+    command += ["--seconds", "1", "--warm-up", "0.5", "--json", "kept"]
+    done = subprocess.run(list(map(str, command)), cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads((tmp_path / "kept").read_text())["results"]
+    assert result["median"]["p99_us"] > 300_000
+
+
+def test_by_way_of_a_broker(kind: str, broker, tmp_path):
+    uri = f"stomp://guest:guest@127.0.0.1:{broker.port}"
+    done = bench("--broker", uri, "--app", "hello", "--in-flight", 4, "--reactor", "tokio", *QUICK, "--json", tmp_path / "j")
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "j").read_text())
+    assert report["method"]["broker"] != "direct"
+    assert report["results"][0]["median"]["throughput"] > 0
+    assert "guest:guest" not in (tmp_path / "j").read_text() + done.stdout + done.stderr
+
+
+def test_compare(kept, tmp_path):
+    before = kept[1] / "json"
+    report = json.loads(before.read_text())
+    same = bench("--compare", before, before)
+    assert same.returncode == 0, same.stderr
+    for result in report["results"]:
+        for figures in [result["median"], *result["rounds"]]:
+            figures["throughput"] /= 2
+    (tmp_path / "after").write_text(json.dumps(report))
+    worse = bench("--compare", before, tmp_path / "after")
+    assert worse.returncode == 1 and "became worse" in worse.stderr
+
+
+@pytest.mark.parametrize(
+    "options, code, said",
+    [
+        (["--app", "nothing"], 2, "one of hello"),
+        (["--reactor", "fast"], 2, 'no reactor "fast"'),
+        (["--rate", "0"], 2, "above 0"),
+        (["--in-flight", "0"], 2, "from 1"),
+        (["--app", "no.such:app", *QUICK], 1, "no.such"),
+        (["--compare", "/nowhere", "/nowhere"], 2, "/nowhere"),
+        (["--json", "/nowhere/x", *QUICK], 1, "/nowhere/x"),
+        (["--broker", "ssl://127.0.0.1:1", *QUICK], 1, "TLS"),
+    ],
+)
+def test_what_is_wrong_is_said(options, code, said):
+    done = bench(*options)
+    assert done.returncode == code and said in done.stderr, done
