@@ -175,8 +175,8 @@ impl Pool {
 
     /// Calls a worker if there is a use for one more: a job, or the need of a lookout.
     fn wake_one(&self, mut queue: MutexGuard<'_, Queue>) {
-        let of_use = !queue.jobs.is_empty() && !(queue.is_served() && queue.lookout);
-        let wake = of_use && queue.idle > 0 && queue.waking == 0;
+        let served = queue.jobs.is_empty() || queue.is_served() && queue.lookout;
+        let wake = !served && queue.idle > 0 && queue.waking == 0;
         queue.waking += usize::from(wake);
         drop(queue);
         if wake {

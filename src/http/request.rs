@@ -102,7 +102,7 @@ impl Delivery {
             correlation_id: value(correlation_id),
             reply_to: value(reply_to).filter(|reply_to| !reply_to.is_empty()),
             user: None,
-            redelivered: value(redelivered).is_some_and(|value| value == &b"true"[..]),
+            redelivered: value(redelivered).is_some_and(|value| value == b"true"[..]),
             // 0 is JMS's "never"; what is no number is no broker's.
             expires: expires.filter(|&ms| ms != 0),
             dialect: Dialect::default(),
