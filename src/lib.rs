@@ -12,7 +12,8 @@
 //! - [`stomp`]: bytes to frames and back. `link`: what a connection does with frames.
 //! - [`http`]: messages to requests, responses to messages. [`service`]: one message, answered.
 //! - [`client`]: the other side, a requester. [`uri`]: where brokers are.
-//! - `broker` (feature `broker`): the development broker. `cli` (feature `cli`): the command.
+//! - `broker` (feature `broker`): the development broker. `cli` (feature `cli`): the command. `bench` (feature `bench`):
+//!   what the reactors cost, measured.
 
 pub mod app;
 #[cfg(feature = "bench")]
