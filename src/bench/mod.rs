@@ -78,6 +78,8 @@ pub const APPS: [(&str, &str); 7] = [
 
 /// Octets of what `upload` is sent.
 const UPLOAD: usize = 1024 * 1024;
+/// More of these at once would be all memory and no rounds.
+const MOST_UPLOADS: usize = 32;
 /// So many workers wait at once where applications do nothing but wait.
 const WAITING_THREADS: usize = 32;
 /// What an open loop may have a server hold.
@@ -107,13 +109,20 @@ impl Plan {
             doubts: Vec::new(),
         };
         progress.set_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} (about {eta} left)")?);
-        progress.set_length((self.apps.len() * self.loads.len() * self.reactors.len() * self.rounds) as u64);
+        let loads: usize = self.apps.iter().map(|app| self.loads(app).count()).sum();
+        progress.set_length((loads * self.reactors.len() * self.rounds) as u64);
         for app in &self.apps {
             self.measure_app(app, &mut report, progress)?;
         }
         progress.finish_and_clear();
         report.doubts.extend(machine::doubts(&report));
         Ok(report)
+    }
+
+    /// How this application is asked.
+    fn loads(&self, app: &str) -> impl Iterator<Item = Load> {
+        let most = if app == "upload" { MOST_UPLOADS } else { usize::MAX };
+        self.loads.iter().copied().filter(move |load| !matches!(load, Load::InFlight(n) if *n > most))
     }
 
     /// All loads of one application. Its servers stay while they take turns.
@@ -128,13 +137,13 @@ impl Plan {
                     report.doubts.push(
                         "json was left out: there is no Flask where the servers look for it".to_owned(),
                     );
-                    progress.inc((self.loads.len() * self.reactors.len() * self.rounds) as u64);
+                    progress.inc((self.loads(app).count() * self.reactors.len() * self.rounds) as u64);
                     return Ok(());
                 }
                 Err(error) => return Err(error.context(format!("{app} on {reactor}"))),
             }
         }
-        for &load in &self.loads {
+        for load in self.loads(app) {
             let mut measured: Vec<Vec<Measured>> = self.reactors.iter().map(|_| Vec::new()).collect();
             for round in 1..=self.rounds {
                 for ((bed, measured), reactor) in beds.iter_mut().zip(&mut measured).zip(&self.reactors) {
