@@ -9,7 +9,7 @@ export PYO3_PYTHON = $(shell cat .cache/python 2>/dev/null)
 export VIRTUAL_ENV := $(VENV)
 
 .NOTPARALLEL:
-.PHONY: help demo test prepare prepare-demo build fmt lint doc test-rust features deny test-python interop wsgi-table suites fuzz faults soak bench clean
+.PHONY: help demo test prepare prepare-demo build fmt lint doc test-rust features deny test-python interop wsgi-table suites fuzz faults soak bench peers clean
 
 help: ## Say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,11 @@ soak: prepare ## A million requests on one reactor; memory and descriptors must 
 
 bench: prepare-demo ## What parsing, mapping, WSGI and the broker cost, measured (benches/)
 	cargo bench
+
+peers: prepare ## stomp-wsgi, other WSGI servers and other STOMP clients, in turn (benches/peers/); PEERS=--help
+	@tests/prepare.sh peers
+	cargo build --release --bin stomp-wsgi --example peers-echo
+	$(VENV)/bin/python benches/peers/peers.py $(PEERS)
 
 clean: ## Remove what was built and prepared
 	cargo clean
