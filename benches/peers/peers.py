@@ -44,7 +44,7 @@ class Comparison:
 
     def table(self) -> str:
         bases = [base for base in self.bases if base in self.measures]
-        rows = [["", "req/s", "spread", "p50 ms", "p99 ms", "CPU us", *(f"{w} / {b}" for b in bases for w in RATIOS)]]
+        rows = [["", "req/s", "spread", "p50 ms", "p99 ms", "CPU us", *(f"{w}/{b}" for b in bases for w in RATIOS)]]
         for name in self.measures:
             one = self.median(name)
             row = [name, f"{one.throughput:,.0f}", f"{self.spread(name):.0%}"]
@@ -71,6 +71,7 @@ class Run:
     def __init__(self, chosen: argparse.Namespace) -> None:
         self.chosen = chosen
         self.complaints: list[str] = []
+        self.notes: list[str] = []
         self.left_out: dict[str, str] = {}
 
     def compare(self, title: str, part: str, those: list[Subject]) -> list[Comparison]:
@@ -84,12 +85,11 @@ class Run:
                 print(f"{title}, round {number} of {chosen.rounds}: {one.name}", file=sys.stderr, flush=True)
                 try:
                     with one.running() as load:
-                        load(32, chosen.warm_up)
                         for in_flight, comparison in found.items():
                             measure = load(in_flight, chosen.seconds)
                             comparison.measures[one.name].append(measure)
                             if measure.errors:
-                                self.complaints.append(f"{title}, {one.name}, {in_flight}: {measure.errors} errors")
+                                self.notes.append(f"{title}, {in_flight}, {one.name}: {measure.errors} errors")
                 except Exception as error:
                     self.complaints.append(f"{title}, {one.name}: {type(error).__name__}: {error}")
                     those.remove(one)
@@ -100,7 +100,7 @@ class Run:
     def http(self, scratch: Path) -> list[Comparison]:
         found = []
         for app in self.chosen.app:
-            those = subjects.http_subjects(app, self.chosen.reactor, scratch)
+            those = subjects.http_subjects(app, self.chosen.reactor, scratch, self.chosen.warm_up)
             found += self.compare(f"HTTP peers with wrk, ours driven directly: {app}", "http", those)
         return found
 
@@ -110,17 +110,17 @@ class Run:
             return []
         broker = subjects.Broker(scratch / "activemq").start()
         try:
-            those = subjects.broker_subjects(broker, self.chosen.reactor, scratch)
+            those = subjects.broker_subjects(broker, self.chosen.reactor, scratch, self.chosen.warm_up)
             # Java is slow at first, and the broker is Java.
             with those[0].running() as echo:
-                echo(32, self.chosen.broker_warm_up)
+                echo(subjects.WARM, self.chosen.broker_warm_up)
             return self.compare("on ActiveMQ: hello", "broker", those)
         finally:
             broker.close()
 
 
 def machine() -> dict[str, object]:
-    freeze = [subjects.VENV / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "freeze"]
+    freeze = [subjects.PYTHON, "-m", "pip", "--disable-pip-version-check", "freeze"]
     return {
         "cpus": os.cpu_count(),
         "load": os.getloadavg()[0],
@@ -151,9 +151,9 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     chosen = arguments()
-    for needed in (subjects.server.binary(), subjects.ECHO):
+    for needed in (subjects.server.binary(), subjects.ECHO, subjects.PYTHON):
         if not needed.exists():
-            print(f"no {needed}: make peers builds it", file=sys.stderr)
+            print(f"no {needed}: make peers makes it", file=sys.stderr)
             return 2
     run, found = Run(chosen), []
     begun = machine()
@@ -161,11 +161,10 @@ def main() -> int:
         for part in chosen.part:
             found += getattr(run, part)(Path(scratch))
     print("\n\n".join(comparison.table() for comparison in found))
-    for name, why in run.left_out.items():
-        print(f"LEFT OUT: {name}: {why}")
-    print("\n".join(run.complaints))
+    left_out = [f"LEFT OUT: {name}: {why}" for name, why in run.left_out.items()]
+    print("", *run.notes, *left_out, *run.complaints, sep="\n")
     if chosen.json:
-        report = {"machine": begun, "left_out": run.left_out, "complaints": run.complaints}
+        report = {"machine": begun, "left_out": run.left_out, "complaints": run.complaints, "notes": run.notes}
         chosen.json.write_text(json.dumps(report | {"comparisons": [one.as_json() for one in found]}, indent=1))
     return int(bool(run.complaints))
 

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 
@@ -28,10 +28,14 @@ import server  # noqa: E402
 
 #: The peers have an environment of their own, in which our server finds Flask, too. `tests/prepare.sh peers` makes it.
 VENV = ROOT / ".cache" / "peers" / "venv"
+PYTHON = VENV / "bin" / "python"
 ECHO = TARGET / "examples" / "peers-echo"
 JARS = ":".join(f"/usr/share/java/{name}.jar" for name in (
     "activemq-client", "geronimo-jms_1.1_spec", "geronimo-j2ee-management-1.1-spec", "hawtbuf", "servlet-api", "slf4j-api",
 ))  # fmt: skip
+
+#: Requests in flight while a server that has just been started warms up.
+WARM = 32
 
 
 @dataclass
@@ -91,10 +95,10 @@ def measured(child: subprocess.Popen, log: Path, command: Callable[[int, float],
 # Over HTTP, with wrk.
 
 
-def http_subjects(app: str, reactors: list[str], scratch: Path) -> list[Subject]:
+def http_subjects(app: str, reactors: list[str], scratch: Path, warm_up: float) -> list[Subject]:
     bin_ = VENV / "bin"
     peers: dict[str, tuple[str, list[object]]] = {
-        "bjoern": ("bjoern", [bin_ / "python", "-c", f"import apps, bjoern; bjoern.run(apps.{app}, '127.0.0.1', PORT)"]),
+        "bjoern": ("bjoern", [PYTHON, "-c", f"import apps, bjoern; bjoern.run(apps.{app}, '127.0.0.1', PORT)"]),
         "granian": ("granian", [bin_ / "granian", "--interface", "wsgi", "--workers", 1, "--blocking-threads", 1]
                     + ["--port", "PORT", "--log-level", "warning", f"apps:{app}"]),
         "uwsgi": ("uwsgidecorators", [bin_ / "uwsgi", "--http", "127.0.0.1:PORT", "--http-keepalive=1", "--die-on-term"]
@@ -105,29 +109,35 @@ def http_subjects(app: str, reactors: list[str], scratch: Path) -> list[Subject]
     }  # fmt: skip
     no_wrk = None if shutil.which("wrk") else "no wrk (apt-get install wrk)"
     subjects = [
-        Subject(name, partial(http_running, name, list(map(str, command)), scratch), no_wrk or not_installed(module))
+        Subject(
+            name,
+            partial(http_running, name, list(map(str, command)), scratch, warm_up),
+            no_wrk or not_installed(module),
+        )
         for name, (module, command) in peers.items()
     ]
     return subjects + [
-        Subject(reactor, lambda reactor=reactor: contextlib.nullcontext(partial(ours, reactor, app, scratch)))
+        Subject(reactor, partial(contextlib.nullcontext, partial(ours, reactor, app, scratch, warm_up)))
         for reactor in reactors
     ]
 
 
 def not_installed(module: str) -> str | None:
     find = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
-    found = (VENV / "bin" / "python").exists() and subprocess.run([VENV / "bin" / "python", "-c", find]).returncode == 0
+    found = subprocess.run([PYTHON, "-c", find]).returncode == 0
     return None if found else f"not in {VENV.relative_to(ROOT)} (tests/prepare.sh peers)"
 
 
 @contextlib.contextmanager
-def http_running(name: str, command: list[str], scratch: Path) -> Iterator[Load]:
+def http_running(name: str, command: list[str], scratch: Path, warm_up: float) -> Iterator[Load]:
     port, log = processes.free_port(), scratch / f"{name}.log"
     child = processes.spawn([word.replace("PORT", str(port)) for word in command], log, environment(), HERE)
     url = f"http://127.0.0.1:{port}/"
     try:
         wait_for(url, child, log)
-        yield measured(child, log, partial(wrk, url))
+        load = measured(child, log, partial(wrk, url))
+        load(WARM, warm_up)
+        yield load
     finally:
         processes.end(child)
 
@@ -155,23 +165,17 @@ def wrk(url: str, in_flight: int, seconds: float) -> list[str]:
     return ["wrk", "-t1", f"-c{in_flight}", f"-d{max(1, round(seconds))}s", "-s", str(HERE / "done.lua"), url]
 
 
-def ours(reactor: str, app: str, scratch: Path, in_flight: int, seconds: float) -> Measure:
+def ours(reactor: str, app: str, scratch: Path, warm_up: float, in_flight: int, seconds: float) -> Measure:
     """Our server without a broker in between: the tool plays it, as wrk plays the browser."""
-    with stand_in(reactor, app, scratch) as load:
-        return load(in_flight, seconds)
-
-
-@contextlib.contextmanager
-def stand_in(reactor: str, app: str, scratch: Path) -> Iterator[Load]:
-    """TODO: goes when `stomp-wsgi bench --drive direct` is there. The development broker is the limit here."""
-    brokers.DevBroker.binary = server.binary()
-    broker = brokers.DevBroker(scratch / f"dev-{time.monotonic_ns()}").start()
-    try:
-        with our_server(broker, reactor, app, scratch) as load:
-            load(32, 0.5)
-            yield load
-    finally:
-        broker.close()
+    report = scratch / "bench.json"
+    command = [server.binary(), "bench", "--reactor", reactor, "--app", f"apps:{app}", "--in-flight", in_flight]
+    command += ["--rounds", 1, "--seconds", seconds, "--warm-up", warm_up, "--json", report]
+    command, patience = list(map(str, command)), seconds + warm_up + 60
+    done = subprocess.run(command, cwd=HERE, env=environment(), capture_output=True, text=True, timeout=patience)
+    if done.returncode:
+        raise RuntimeError(f"{done.stdout}{done.stderr}")
+    found = json.loads(report.read_text())["results"][0]["median"]
+    return Measure(*(found[field.name] for field in fields(Measure)))
 
 
 # On a broker.
@@ -189,8 +193,8 @@ class Broker(brokers.ActiveMQ):
         return super()._configuration().replace("<transportConnectors>", more)
 
 
-def broker_subjects(broker: Broker, reactors: list[str], scratch: Path) -> list[Subject]:
-    python, port = str(VENV / "bin" / "python"), str(broker.port)
+def broker_subjects(broker: Broker, reactors: list[str], scratch: Path, warm_up: float) -> list[Subject]:
+    python, port = str(PYTHON), str(broker.port)
     classes, jms = scratch / "classes", f"failover:(tcp://127.0.0.1:{broker.jms_port})"
     commands = {
         "echo": ([str(ECHO), "serve", f"127.0.0.1:{port}"], None),
@@ -199,12 +203,10 @@ def broker_subjects(broker: Broker, reactors: list[str], scratch: Path) -> list[
         "servlet": (["java", "-XX:+UseSerialGC", "-cp", f"{classes}:{JARS}", "JmsServlet", jms], compiled(classes)),
     }
     subjects = [
-        Subject(name, partial(broker_running, broker, name, command, scratch), missing)
+        Subject(name, partial(broker_running, broker, name, command, scratch, warm_up), missing)
         for name, (command, missing) in commands.items()
     ]
-    return subjects + [
-        Subject(reactor, partial(our_server, broker, reactor, "hello", scratch)) for reactor in reactors
-    ]
+    return subjects + [Subject(reactor, partial(our_server, broker, reactor, scratch, warm_up)) for reactor in reactors]
 
 
 def compiled(classes: Path) -> str | None:
@@ -217,23 +219,30 @@ def compiled(classes: Path) -> str | None:
 
 
 @contextlib.contextmanager
-def broker_running(broker: brokers.Broker, name: str, command: list[str], scratch: Path) -> Iterator[Load]:
+def broker_running(
+    broker: brokers.Broker, name: str, command: list[str], scratch: Path, warm_up: float
+) -> Iterator[Load]:
     log, queue = scratch / f"{name}.log", f"/queue/{name}"
     # JMS has no slash in front.
-    child = processes.spawn([*command, queue.removeprefix("/queue/") if name == "servlet" else queue], log, environment())
+    named = queue.removeprefix("/queue/") if name == "servlet" else queue
+    child = processes.spawn([*command, named], log, environment())
     try:
-        yield measured(child, log, partial(requests, broker, queue))
+        load = measured(child, log, partial(requests, broker, queue))
+        load(WARM, warm_up)
+        yield load
     finally:
         processes.end(child)
 
 
 @contextlib.contextmanager
-def our_server(broker: brokers.Broker, reactor: str, app: str, scratch: Path) -> Iterator[Load]:
+def our_server(broker: brokers.Broker, reactor: str, scratch: Path, warm_up: float) -> Iterator[Load]:
     queue = f"/queue/{reactor}"
     options, env = ("--log-level", "warn"), {"VIRTUAL_ENV": str(VENV)}
-    one = server.Server(scratch, broker.port, reactor, queue, f"apps:{app}", HERE, options, env=env).start()
+    one = server.Server(scratch, broker.port, reactor, queue, "apps:hello", HERE, options, env=env).start()
     try:
-        yield measured(one.process, one.log, partial(requests, broker, queue))
+        load = measured(one.process, one.log, partial(requests, broker, queue))
+        load(WARM, warm_up)
+        yield load
     finally:
         one.stop()
 
