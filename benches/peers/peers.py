@@ -137,7 +137,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--reactor", action="append", choices=subjects.server.REACTORS, help="of ours, one (all)")
     parser.add_argument("--in-flight", type=int, action="append", metavar="N", help="one (1, 32 and 256)")
     parser.add_argument("--rounds", type=int, default=5, help="of which the median counts (5)")
-    parser.add_argument("--seconds", type=float, default=3, help="for each measurement (3)")
+    parser.add_argument("--seconds", type=float, default=2, help="for each measurement (2)")
     parser.add_argument("--warm-up", type=float, default=2, help="seconds under load, for each start of a server (2)")
     parser.add_argument("--broker-warm-up", type=float, default=15, help="seconds of echo before the first round (15)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where every round goes, too")

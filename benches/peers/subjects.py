@@ -195,7 +195,7 @@ class Broker(brokers.ActiveMQ):
 
 def broker_subjects(broker: Broker, reactors: list[str], scratch: Path, warm_up: float) -> list[Subject]:
     python, port = str(PYTHON), str(broker.port)
-    classes, jms = scratch / "classes", f"failover:(tcp://127.0.0.1:{broker.jms_port})"
+    classes, jms = scratch / "classes", f"tcp://127.0.0.1:{broker.jms_port}"
     commands = {
         "echo": ([str(ECHO), "serve", f"127.0.0.1:{port}"], None),
         "stomp.py": ([python, str(HERE / "behind_stomp_py.py"), port], not_installed("stomp")),
