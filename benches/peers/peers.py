@@ -160,6 +160,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="stomp-wsgi-peers-") as scratch:
         for part in chosen.part:
             found += getattr(run, part)(Path(scratch))
+    found = [comparison for comparison in found if comparison.measures]
+    if not found:
+        run.complaints.append("nothing was compared: --help says what there is")
     print("\n\n".join(comparison.table() for comparison in found))
     left_out = [f"LEFT OUT: {name}: {why}" for name, why in run.left_out.items()]
     print("", *run.notes, *left_out, *run.complaints, sep="\n")
