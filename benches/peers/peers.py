@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import median
 
 import subjects
-from subjects import Measure, Subject
+from subjects import Load, Measure, Subject
 
 #: Against whom ratios are taken.
 BASES = {"http": ("bjoern", "granian"), "broker": ("echo",)}
@@ -22,7 +24,7 @@ BASES = {"http": ("bjoern", "granian"), "broker": ("echo",)}
 
 @dataclass
 class Comparison:
-    """One application under one load; each server was measured once in each round."""
+    """One application under one load; in each round every server was measured once."""
 
     title: str
     in_flight: int
@@ -79,23 +81,37 @@ class Run:
         those = [one for one in those if any(text in one.name for text in chosen.server or [""])]
         self.left_out |= {one.name: one.missing for one in those if one.missing}
         those = [one for one in those if not one.missing]
-        found = {n: Comparison(title, n, BASES[part], {one.name: [] for one in those}) for n in chosen.in_flight}
-        for number in range(1, chosen.rounds + 1):
-            for one in list(those):
-                print(f"{title}, round {number} of {chosen.rounds}: {one.name}", file=sys.stderr, flush=True)
-                try:
-                    with one.running() as load:
-                        for in_flight, comparison in found.items():
-                            measure = load(in_flight, chosen.seconds)
-                            comparison.measures[one.name].append(measure)
-                            if measure.errors:
-                                self.notes.append(f"{title}, {in_flight}, {one.name}: {measure.errors} errors")
-                except Exception as error:
-                    self.complaints.append(f"{title}, {one.name}: {type(error).__name__}: {error}")
-                    those.remove(one)
-                    for comparison in found.values():
-                        del comparison.measures[one.name]
-        return list(found.values())
+        with contextlib.ExitStack() as stack:
+            loads: dict[str, Load] = {}
+            for one in those:
+                with self.complaining(f"{title}, {one.name}"):
+                    loads[one.name] = stack.enter_context(one.running())
+            return [self.rounds(title, in_flight, part, loads) for in_flight in chosen.in_flight]
+
+    def rounds(self, title: str, in_flight: int, part: str, loads: dict[str, Load]) -> Comparison:
+        """Who fails is not asked again."""
+        comparison = Comparison(title, in_flight, BASES[part], {name: [] for name in loads})
+        for number in range(1, self.chosen.rounds + 1):
+            what = f"{title}, {in_flight} in flight, round {number} of {self.chosen.rounds}"
+            print(what, file=sys.stderr, flush=True)
+            for name in list(loads):
+                load = loads.pop(name)
+                with self.complaining(f"{what}, {name}"):
+                    measure = load(in_flight, self.chosen.seconds)
+                    comparison.measures[name].append(measure)
+                    # Back in line, behind the others.
+                    loads[name] = load
+                    if measure.errors:
+                        self.notes.append(f"{what}, {name}: {measure.errors} errors")
+        comparison.measures = {name: rounds for name, rounds in comparison.measures.items() if name in loads}
+        return comparison
+
+    @contextlib.contextmanager
+    def complaining(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self.complaints.append(f"{what}: {type(error).__name__}: {error}")
 
     def http(self, scratch: Path) -> list[Comparison]:
         found = []
@@ -136,9 +152,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--server", action="append", metavar="TEXT", help="those whose name has this in it (all)")
     parser.add_argument("--reactor", action="append", choices=subjects.server.REACTORS, help="of ours, one (all)")
     parser.add_argument("--in-flight", type=int, action="append", metavar="N", help="one (1, 32 and 256)")
-    parser.add_argument("--rounds", type=int, default=5, help="of which the median counts (5)")
-    parser.add_argument("--seconds", type=float, default=2, help="for each measurement (2)")
-    parser.add_argument("--warm-up", type=float, default=2, help="seconds under load, for each start of a server (2)")
+    parser.add_argument("--rounds", type=int, default=7, help="of which the median counts (7)")
+    parser.add_argument("--seconds", type=float, default=1, help="for each measurement (1)")
+    parser.add_argument("--warm-up", type=float, default=2, help="seconds under load when a server has started (2)")
     parser.add_argument("--broker-warm-up", type=float, default=15, help="seconds of echo before the first round (15)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where every round goes, too")
     chosen = parser.parse_args()

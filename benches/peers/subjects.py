@@ -31,7 +31,8 @@ VENV = ROOT / ".cache" / "peers" / "venv"
 PYTHON = VENV / "bin" / "python"
 ECHO = TARGET / "examples" / "peers-echo"
 JARS = ":".join(f"/usr/share/java/{name}.jar" for name in (
-    "activemq-client", "geronimo-jms_1.1_spec", "geronimo-j2ee-management-1.1-spec", "hawtbuf", "servlet-api", "slf4j-api",
+    "activemq-client", "geronimo-jms_1.1_spec", "geronimo-j2ee-management-1.1-spec",
+    "hawtbuf", "servlet-api", "slf4j-api",
 ))  # fmt: skip
 
 #: Requests in flight while a server that has just been started warms up.
@@ -117,8 +118,7 @@ def http_subjects(app: str, reactors: list[str], scratch: Path, warm_up: float) 
         for name, (module, command) in peers.items()
     ]
     return subjects + [
-        Subject(reactor, partial(contextlib.nullcontext, partial(ours, reactor, app, scratch, warm_up)))
-        for reactor in reactors
+        Subject(reactor, partial(contextlib.nullcontext, partial(ours, reactor, app, scratch))) for reactor in reactors
     ]
 
 
@@ -165,12 +165,12 @@ def wrk(url: str, in_flight: int, seconds: float) -> list[str]:
     return ["wrk", "-t1", f"-c{in_flight}", f"-d{max(1, round(seconds))}s", "-s", str(HERE / "done.lua"), url]
 
 
-def ours(reactor: str, app: str, scratch: Path, warm_up: float, in_flight: int, seconds: float) -> Measure:
+def ours(reactor: str, app: str, scratch: Path, in_flight: int, seconds: float) -> Measure:
     """Our server without a broker in between: the tool plays it, as wrk plays the browser."""
     report = scratch / "bench.json"
     command = [server.binary(), "bench", "--reactor", reactor, "--app", f"apps:{app}", "--in-flight", in_flight]
-    command += ["--rounds", 1, "--seconds", seconds, "--warm-up", warm_up, "--json", report]
-    command, patience = list(map(str, command)), seconds + warm_up + 60
+    command += ["--rounds", 1, "--seconds", seconds, "--warm-up", 0.5, "--json", report]
+    command, patience = list(map(str, command)), seconds + 60
     done = subprocess.run(command, cwd=HERE, env=environment(), capture_output=True, text=True, timeout=patience)
     if done.returncode:
         raise RuntimeError(f"{done.stdout}{done.stderr}")
