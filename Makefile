@@ -9,7 +9,7 @@ export PYO3_PYTHON = $(shell cat .cache/python 2>/dev/null)
 export VIRTUAL_ENV := $(VENV)
 
 .NOTPARALLEL:
-.PHONY: help demo test prepare prepare-demo build fmt lint doc test-rust features deny test-python interop wsgi-table suites fuzz faults soak bench instructions instructions-write clean
+.PHONY: help demo test prepare prepare-demo build fmt lint doc test-rust features deny test-python interop wsgi-table suites fuzz faults soak bench instructions instructions-write peers clean
 
 help: ## Say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,6 +80,11 @@ instructions: prepare-demo ## What the parts cost in instructions, against bench
 instructions-write: prepare-demo ## What they cost now, made the limits
 	@tests/prepare.sh valgrind
 	$(VENV)/bin/python benches/instructions/count.py --write
+
+peers: prepare ## stomp-wsgi, other WSGI servers and other STOMP clients, in turn (benches/peers/); PEERS=--help
+	@tests/prepare.sh peers
+	cargo build --release --bin stomp-wsgi --example peers-echo
+	$(VENV)/bin/python benches/peers/peers.py $(PEERS)
 
 clean: ## Remove what was built and prepared
 	cargo clean

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Brings along what is missing: `prepare.sh demo` what runs, `prepare.sh test` what tests as well,
-# `prepare.sh suites` other people's test suites.
+# `prepare.sh suites` other people's test suites, `prepare.sh peers` what `make peers` compares with.
 # Packages of the system are installed only by root, and only by apt-get. What cannot be had is named
 # in .cache/left-out, which `prepare.sh summary` shows.
 set -eu
@@ -135,6 +135,30 @@ prepare_suites() {
         touch "$stamp"
 }
 
+# What benches/peers compares with: servers in an environment of their own, wrk, and what a servlet on JMS needs.
+# The program itself names what is missing, and compares the rest.
+prepare_peers() {
+    at=.cache/peers
+    stamp=$at/.installed-$(cat benches/peers/requirements.txt .cache/python | cksum | tr -d ' ')
+    [ -e "$stamp" ] && return 0
+    # bjoern is made with libev.
+    for package in wrk libev-dev libservlet-api-java libactivemq-java; do
+        dpkg -s "$package" >/dev/null 2>&1 || apt_install "$package" || say "LEFT OUT: $package"
+    done
+    command -v javac >/dev/null || apt_install default-jdk-headless || say "LEFT OUT: javac"
+    say "peers of benches/peers, into $at"
+    pip="$at/venv/bin/python -m pip --quiet --disable-pip-version-check"
+    rm -rf $at
+    "$(cat .cache/python)" -m venv $at/venv
+    if $pip install -r benches/peers/requirements.txt; then
+        touch "$stamp"
+    else
+        grep -v '^#' benches/peers/requirements.txt | while read -r peer; do
+            $pip install "$peer" || say "LEFT OUT: $peer"
+        done
+    fi
+}
+
 case ${1:-} in
 demo)
     prepare_rust
@@ -153,6 +177,10 @@ test)
 suites)
     prepare_suites
     ;;
+peers)
+    prepare_brokers
+    prepare_peers
+    ;;
 deny)
     cargo deny --version >/dev/null 2>&1 || {
         leave_out "cargo deny: not installed; cargo install cargo-deny (licences are checked by pytest as well)"
@@ -170,7 +198,7 @@ summary)
     [ ! -e "$left_out" ] || sed 's/^/prepare: LEFT OUT: /' "$left_out" >&2
     ;;
 *)
-    say "usage: $0 demo|test|suites|deny|valgrind|summary"
+    say "usage: $0 demo|test|suites|peers|deny|valgrind|summary"
     exit 2
     ;;
 esac
