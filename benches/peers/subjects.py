@@ -237,7 +237,8 @@ def broker_running(
 @contextlib.contextmanager
 def our_server(broker: brokers.Broker, reactor: str, scratch: Path, warm_up: float) -> Iterator[Load]:
     queue = f"/queue/{reactor}"
-    options, env = ("--log-level", "warn"), {"VIRTUAL_ENV": str(VENV)}
+    # The prefetch that ActiveMQ gives the others, who do not ask for one.
+    options, env = ("--log-level", "warn", "--prefetch", "1000"), {"VIRTUAL_ENV": str(VENV)}
     one = server.Server(scratch, broker.port, reactor, queue, "apps:hello", HERE, options, env=env).start()
     try:
         load = measured(one.process, one.log, partial(requests, broker, queue))
