@@ -50,7 +50,7 @@ def upload(environ, start_response):
     body, size = environ["wsgi.input"], 0
     while block := body.read(64 * 1024):
         size += len(block)
-    if size != int(environ["CONTENT_LENGTH"]):
+    if size != int(environ.get("CONTENT_LENGTH", 0)):
         raise ValueError(f"{size} octets came")
     return hello(environ, start_response)
 
