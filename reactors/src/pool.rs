@@ -72,8 +72,9 @@ impl Pool {
     pub(crate) fn extend(&self, jobs: impl Iterator<Item = Job>, mailbox: &Mailbox) {
         let mut queue = lock(&self.queue);
         queue.jobs.extend(jobs.map(|job| (job, Arc::clone(&mailbox.0))));
-        // With a single one nobody would look out, nor with a single worker.
-        if queue.pace.is_quick() && queue.jobs.len() > 1 && queue.idle + queue.running > 1 {
+        // Nobody would look out with a single one, nor where nobody is left to do so.
+        let lookouts = queue.idle.saturating_sub(usize::from(queue.running == 0));
+        if queue.pace.is_quick() && queue.jobs.len() > 1 && lookouts > 0 {
             mailbox.0.held.store(true, Ordering::Release);
             queue.leave_unheard(&mailbox.0);
         }
