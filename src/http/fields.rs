@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::Reason;
 use super::metadata::Pair;
-use super::name::{camel_decoded, is_token, key_hash, same_key, underscores};
+use super::name::{camel_decoded, key_hash, same_key, token_hash, underscores};
 use super::reserved::is_reserved;
 use super::target::is_host;
 use crate::stomp::Headers;
@@ -51,11 +51,10 @@ impl Fields {
             if is_reserved(&name) || same_key(&name, b"content-length") {
                 continue;
             }
-            if !is_token(&name) {
+            let Some(hash) = token_hash(&name) else {
                 dropped.unnameable += 1;
                 continue;
-            }
-            let hash = key_hash(&name);
+            };
             let field = Field { name, value, hash };
             let known =
                 kept.iter_mut().find(|known| known.hash == hash && same_key(&known.name, &field.name));
@@ -206,9 +205,11 @@ fn append_value(buffer: &mut Vec<u8>, value: &[u8]) {
     let from = value.iter().position(|byte| !blank(byte)).unwrap_or(value.len());
     let to = value.iter().rposition(|byte| !blank(byte)).map_or(from, |last| last + 1);
     buffer.extend_from_slice(&value[from..to]);
-    for byte in &mut buffer[start..] {
-        if matches!(byte, b'\r' | b'\n' | 0) {
-            *byte = b' ';
+    if memchr::memchr3(b'\r', b'\n', 0, &buffer[start..]).is_some() {
+        for byte in &mut buffer[start..] {
+            if matches!(byte, b'\r' | b'\n' | 0) {
+                *byte = b' ';
+            }
         }
     }
 }

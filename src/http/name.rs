@@ -23,9 +23,22 @@ const TOKEN: [bool; 256] = {
 };
 
 /// One byte of a CGI key: upper-case, `-` as `_` (RFC 3875 section 4.1.18).
-fn folded(byte: u8) -> u8 {
+const fn folded(byte: u8) -> u8 {
     if byte == b'-' { b'_' } else { byte.to_ascii_uppercase() }
 }
+
+/// The same by look-up, and 0 for what is in no token.
+const FOLDED: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        if TOKEN[byte] {
+            table[byte] = folded(byte as u8);
+        }
+        byte += 1;
+    }
+    table
+};
 
 /// Whether two names make the same `HTTP_` key, as `X-Tenant` and `x_tenant` do.
 pub(super) fn same_key(a: &[u8], b: &[u8]) -> bool {
@@ -35,8 +48,22 @@ pub(super) fn same_key(a: &[u8], b: &[u8]) -> bool {
 /// A hash (FNV-1a) that is equal for names with the same `HTTP_` key. It only saves comparisons; nothing
 /// breaks where a sender provokes collisions.
 pub(super) fn key_hash(name: &[u8]) -> u32 {
-    name.iter().fold(0x811c_9dc5, |hash, &byte| (hash ^ u32::from(folded(byte))).wrapping_mul(0x0100_0193))
+    name.iter().fold(HASH, |hash, &byte| (hash ^ u32::from(folded(byte))).wrapping_mul(PRIME))
 }
+
+/// The [`key_hash`] of a name, where it is a token.
+pub(super) fn token_hash(name: &[u8]) -> Option<u32> {
+    let (mut hash, mut all) = (HASH, !name.is_empty());
+    for &byte in name {
+        let folded = FOLDED[usize::from(byte)];
+        all &= folded != 0;
+        hash = (hash ^ u32::from(folded)).wrapping_mul(PRIME);
+    }
+    all.then_some(hash)
+}
+
+const HASH: u32 = 0x811c_9dc5;
+const PRIME: u32 = 0x0100_0193;
 
 /// How far a name is from HTTP's own spelling; of two names with the same key, the lower one wins.
 pub(super) fn underscores(name: &[u8]) -> usize {

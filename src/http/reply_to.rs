@@ -34,7 +34,8 @@ pub(super) fn check(reply_to: &[u8], allowed: &[String], consumed: &[String]) ->
         let part = part.trim_ascii(); // as ActiveMQ does
         let name = without_options(part);
         // ActiveMQ and Artemis send to everything that matches.
-        if name.is_empty() || elements(name).any(|element| matches!(element, b"*" | b">" | b"#")) {
+        let is_pattern = || elements(name).any(|element| matches!(element, b"*" | b">" | b"#"));
+        if name.is_empty() || (memchr::memchr3(b'*', b'>', b'#', name).is_some() && is_pattern()) {
             return Err(ReplyToError::Malformed);
         }
         if !allowed.iter().any(|prefix| allows(prefix.as_bytes(), name)) {

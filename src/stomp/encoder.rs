@@ -165,8 +165,10 @@ impl<'a> Encoder<'a> {
         if text.iter().fold(0, |special, &octet| special | SPECIAL[usize::from(octet)]) & mask == 0 {
             return self.out.extend_from_slice(text);
         }
-        for &octet in text {
-            let escape = match octet {
+        let mut rest = text;
+        while let Some(at) = rest.iter().position(|&octet| SPECIAL[usize::from(octet)] & mask != 0) {
+            self.out.extend_from_slice(&rest[..at]);
+            let escape = match rest[at] {
                 b'\n' => b'n',
                 b':' => b'c',
                 b'\\' => b'\\',
@@ -176,9 +178,11 @@ impl<'a> Encoder<'a> {
             if escaping && escape != 0 {
                 self.out.extend_from_slice(&[b'\\', escape]);
             } else {
-                self.out.push(substitute(octet, part));
+                self.out.push(substitute(rest[at], part));
             }
+            rest = &rest[at + 1..];
         }
+        self.out.extend_from_slice(rest);
     }
 }
 
