@@ -220,7 +220,7 @@ impl Engine {
     fn work(&mut self) -> io::Result<()> {
         let start = Instant::now();
         let mut result = Ok(());
-        // When it began, and whether the outbox of some seat has grown since it was written.
+        // When this job began, and the first of those whose outputs are not written.
         let (mut began, mut held) = (start, None);
         while let Some((place, job)) = self.jobs.pop_front() {
             let quiet = self.pace.is_quick();

@@ -54,7 +54,7 @@ pub struct Method {
     pub seconds: f64,
     /// Seconds before them that are not.
     pub warm_up: f64,
-    /// Workers that a server had, except for the single one of mio; by application where they differ.
+    /// Workers that a server had, except for the single one of mio; `blocking` had 32 at least.
     pub threads: usize,
 }
 

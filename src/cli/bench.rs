@@ -119,12 +119,10 @@ impl Bench {
         }
         let mut apps = self.apps.clone();
         if apps.is_empty() {
-            apps = APPS.map(|(name, _)| name.to_owned()).into();
+            apps = APPS.map(str::to_owned).into();
         }
-        if let Some(app) =
-            apps.iter().find(|app| !app.contains(':') && !APPS.iter().any(|(name, _)| name == app))
-        {
-            let names = APPS.map(|(name, _)| name).join(", ");
+        if let Some(app) = apps.iter().find(|app| !app.contains(':') && !APPS.contains(&app.as_str())) {
+            let names = APPS.join(", ");
             return Err(usage(format!("--app {app}: one of {names}, or MODULE:ATTRIBUTE")));
         }
         let loads = if self.rate.is_empty() {

@@ -27,5 +27,4 @@ def test_a_large_body_costs_little_more_than_twice_its_size(kind, broker, reacto
     with one.requester() as requester:
         for _ in range(3):
             assert requester.request("POST", "/", body, timeout=60).headers["http_statusCode"] == "200"
-    # Not 2.2: the read buffer and the outbox are there as well, and an allocator has its ways.
     assert memory(one, "VmHWM") - idle < 2.2 * 100
