@@ -56,20 +56,43 @@ impl Policy {
     }
 }
 
+/// A connection that messages come by.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    /// Counts connections: an ACK goes to the one that delivered, or to none.
+    pub(crate) epoch: u64,
+    pub(crate) broker: Arc<str>,
+    pub(crate) version: Version,
+    pub(crate) dialect: Dialect,
+    /// The server stops: what has not begun is left to the broker.
+    pub(crate) stopping: Arc<AtomicBool>,
+}
+
 /// A message as its job gets it.
 #[derive(Debug)]
 pub(crate) struct Delivered {
     pub(crate) message: Frame,
-    pub(crate) version: Version,
+    pub(crate) origin: Arc<Origin>,
     pub(crate) attempt: u32,
-    pub(crate) broker: Arc<str>,
     pub(crate) receipt: Receipt,
-    pub(crate) progress: Arc<Progress>,
+    pub(crate) progress: Progress,
     /// When it came; it may have been tried before.
     pub(crate) since: Instant,
-    pub(crate) dialect: Dialect,
-    /// The server stops: what has not begun is left to the broker.
-    pub(crate) stopping: Arc<AtomicBool>,
+    /// It is acknowledged, and so can be left to nobody.
+    pub(crate) acknowledged: bool,
+}
+
+impl Delivered {
+    /// The same for one more job.
+    pub(crate) fn again(&self, now: Instant, attempt: u32, acknowledged: bool) -> Self {
+        let Self { ref message, ref origin, receipt, since, .. } = *self;
+        let (message, origin) = (message.clone(), Arc::clone(origin));
+        Self { message, origin, attempt, receipt, progress: Progress::new(now), since, acknowledged }
+    }
+
+    fn may_begin(&self, now: Instant) -> bool {
+        (self.acknowledged || !self.origin.stopping.load(Ordering::Relaxed)) && self.progress.begin(now)
+    }
 }
 
 /// How far a job is: what its worker and its link tell each other.
@@ -178,7 +201,8 @@ impl Receipt {
 
 impl fmt::Display for Receipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "job-{}", self.0)
+        f.write_str("job-")?;
+        f.write_str(itoa::Buffer::new().format(self.0))
     }
 }
 
@@ -220,17 +244,18 @@ impl Service {
     /// another try.
     pub(crate) fn serve(&self, delivered: &Delivered, more: &mut dyn FnMut(Vec<u8>)) -> Option<Vec<u8>> {
         let begun = Instant::now();
-        let Delivered { version, progress, .. } = delivered;
-        if delivered.stopping.load(Ordering::Relaxed) || !progress.begin(begun) {
+        if !delivered.may_begin(begun) {
             return None;
         }
+        let Delivered { origin, progress, .. } = delivered;
+        let version = origin.version;
         let receipt = delivered.receipt.to_string();
         let request = match self.request(delivered, begun) {
             Ok(request) => request,
             Err(rejected) => {
                 tracing::warn!(reason = %rejected, "a message that is no request");
                 return Some(if rejected.can_answer() {
-                    http::reject(*version, &self.mapping, &rejected, &receipt)
+                    http::reject(version, &self.mapping, &rejected, &receipt)
                 } else {
                     self.bury(delivered, &rejected.to_string())
                 });
@@ -247,7 +272,7 @@ impl Service {
         let span = tracing::info_span!("request", method = %request.method, path = %Path(&request.path), job = delivered.receipt.0);
         let _entered = span.enter();
 
-        let mut responder = Responder::new(*version, &self.mapping, &request, &receipt, more);
+        let mut responder = Responder::new(version, &self.mapping, &request, &receipt, more);
         let mut watched = Watched { responder: &mut responder, progress };
         let result = catch_unwind(AssertUnwindSafe(|| app.call(&request, &mut watched)))
             .unwrap_or_else(|_| Err(AppError("the application panicked".to_owned())));
@@ -287,13 +312,13 @@ impl Service {
     }
 
     fn request(&self, delivered: &Delivered, now: Instant) -> Result<Request, Rejected> {
-        let Delivered { message, broker, .. } = delivered;
-        let mut request = self.mapping.request(message, broker, delivered.attempt);
+        let Delivered { message, origin, .. } = delivered;
+        let mut request = self.mapping.request(message, &origin.broker, delivered.attempt);
         let delivery = match &mut request {
             Ok(request) => &mut request.delivery,
             Err(rejected) => &mut rejected.delivery,
         };
-        delivery.came_from(delivered.dialect, now.saturating_duration_since(delivered.since));
+        delivery.came_from(origin.dialect, now.saturating_duration_since(delivered.since));
         request
     }
 
@@ -304,7 +329,7 @@ impl Service {
         if request.delivery.one_way {
             return None;
         }
-        let (version, receipt) = (delivered.version, delivered.receipt.to_string());
+        let (version, receipt) = (delivered.origin.version, delivered.receipt.to_string());
         let code = if begun { 504 } else { 503 };
         tracing::warn!(method = %request.method, path = %Path(&request.path), job = delivered.receipt.0, status = code,
             blocks, "not answered in time");
@@ -318,8 +343,8 @@ impl Service {
 
     fn bury(&self, delivered: &Delivered, reason: &str) -> Vec<u8> {
         delivered.progress.bury(reason);
-        let Delivered { version, dialect, message, receipt, .. } = delivered;
-        self.dead_letter(*version, *dialect, message, reason, *receipt)
+        let Delivered { origin, message, receipt, .. } = delivered;
+        self.dead_letter(origin.version, origin.dialect, message, reason, *receipt)
     }
 
     /// The frame that moves a message to the dead letters.

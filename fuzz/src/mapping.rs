@@ -69,7 +69,7 @@ pub fn check(data: &[u8]) {
             assert!(request.path.first() == Some(&b'/') || request.path == b"*", "a path is absolute");
             assert!(!request.target.iter().any(|octet| octet.is_ascii_control() || *octet == b' '));
             let mut keys = HashSet::new();
-            for (name, value) in &request.headers {
+            for (name, value) in request.headers.iter() {
                 let key: Vec<u8> =
                     name.to_ascii_uppercase().iter().map(|&c| if c == b'-' { b'_' } else { c }).collect();
                 assert!(

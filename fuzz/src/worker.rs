@@ -60,7 +60,7 @@ fn app(request: &Request, reply: &mut dyn Reply) -> Result<(), AppError> {
     let path = &request.path[1.min(request.path.len())..];
     let code = std::str::from_utf8(path).ok().and_then(|code| code.parse().ok());
     let mut head = Head::new(Status::of(code.filter(|code| (100..=999).contains(code)).unwrap_or(200)));
-    for (name, value) in &request.headers {
+    for (name, value) in request.headers.iter() {
         let _ = head.header(name, value);
     }
     if path != b"mute" {

@@ -9,15 +9,19 @@ use super::metadata::Pair;
 use super::name::{camel_decoded, key_hash, same_key, token_hash, underscores};
 use super::reserved::is_reserved;
 use super::target::is_host;
-use crate::stomp::Headers;
+use crate::stomp::{Builder, Headers};
 
 /// Headers that an application gets.
 #[derive(Debug)]
 pub(super) struct Fields {
     pub(super) content_type: Option<Bytes>,
     /// No two with the same `HTTP_` key.
-    pub(super) headers: Vec<(Bytes, Bytes)>,
+    pub(super) headers: Headers,
+    /// The host of the target, or else of the `Host` header.
+    pub(super) host: Option<Bytes>,
 }
+
+type Kept<'a> = SmallVec<[Field<'a>; 16]>;
 
 struct Field<'a> {
     name: Cow<'a, [u8]>,
@@ -35,9 +39,10 @@ struct Dropped {
 }
 
 impl Fields {
-    pub(super) fn read(headers: &[Pair<'_>], strict: bool) -> Result<Self, Reason> {
+    /// `host` is that of an absolute target.
+    pub(super) fn read(headers: &[Pair<'_>], host: Option<&[u8]>, strict: bool) -> Result<Self, Reason> {
         let mut content_type: Option<(u8, &[u8])> = None;
-        let mut kept: SmallVec<[Field<'_>; 16]> = SmallVec::new();
+        let mut kept = Kept::new();
         let mut dropped = Dropped::default();
         for &(raw, value) in headers {
             // Decoded first: `_HYPHEN_` must not hide a name from the checks.
@@ -77,14 +82,14 @@ impl Fields {
             tracing::debug!(unnameable, ambiguous, "headers of a message left out of its request");
         }
         let content_type = content_type.map(|(_, value)| value);
-        Ok(Self::gathered(content_type, &kept, &[]))
+        Ok(Self::gathered(content_type, kept, &[], host))
     }
 
     /// The headers of a whole request (structured mode). All of them are HTTP's, whatever a broker would take
     /// them for. Repeats are joined, as CGI wants it (RFC 3875 section 4.1.18); what the framing said is
     /// done with.
-    pub(super) fn whole(headers: &Headers, strict: bool) -> Result<Self, Reason> {
-        let mut kept: Vec<Field<'_>> = Vec::with_capacity(headers.len());
+    pub(super) fn whole(headers: &Headers, host: Option<&[u8]>, strict: bool) -> Result<Self, Reason> {
+        let mut kept = Kept::with_capacity(headers.len());
         let mut repeats: Vec<(usize, &[u8])> = Vec::new();
         // HTTP's names arrive as they are, and need no underscores for hyphens as JMS's do. To an application one would
         // be the other, which whoever checked the other did not see.
@@ -120,65 +125,59 @@ impl Fields {
             repeats.iter_mut().filter(|(of, _)| *of > at).for_each(|(of, _)| *of -= 1);
             kept.remove(at).value
         });
-        Ok(Self::gathered(content_type, &kept, &repeats))
+        Ok(Self::gathered(content_type, kept, &repeats, host))
     }
 
     /// Copies into one buffer that all share: one allocation rather than two for each header, and none that
     /// keeps the frame alive. `repeats` are further values of the fields that they name by number.
-    fn gathered(content_type: Option<&[u8]>, fields: &[Field<'_>], repeats: &[(usize, &[u8])]) -> Self {
-        let size = fields.iter().map(|field| field.name.len() + field.value.len()).sum::<usize>()
-            + repeats.iter().map(|(_, value)| value.len() + 2).sum::<usize>()
-            + content_type.map_or(0, <[u8]>::len);
-        let mut buffer = Vec::with_capacity(size);
-        if let Some(content_type) = content_type {
-            append_value(&mut buffer, content_type);
-        }
-        let mut ends = SmallVec::<[(usize, usize); 16]>::new();
-        let start = buffer.len();
-        for (at, field) in fields.iter().enumerate() {
-            buffer.extend_from_slice(&field.name);
-            let colon = buffer.len();
-            append_value(&mut buffer, field.value);
-            for (_, value) in repeats.iter().filter(|(of, _)| *of == at) {
-                // RFC 9113 section 8.2.3, and RFC 9110 section 5.3.
-                let cookie = field.name.eq_ignore_ascii_case(b"cookie");
-                buffer.extend_from_slice(if cookie { b"; " } else { b"," });
-                append_value(&mut buffer, value);
-            }
-            ends.push((colon, buffer.len()));
-        }
-        let buffer = Bytes::from(buffer);
-        let content_type = content_type.map(|_| buffer.slice(..start)).filter(|value| !value.is_empty());
-        let mut from = start;
-        let mut headers = Vec::with_capacity(fields.len() + 1); // and a Host
-        for (colon, end) in ends {
-            headers.push((buffer.slice(from..colon), buffer.slice(colon..end)));
-            from = end;
-        }
-        Self { content_type, headers }
-    }
-
-    /// Makes the `Host` header and the target agree: an absolute target wins (RFC 9112 section 3.2.2), and a
-    /// header that can be no host is dropped. Gives the host.
-    pub(super) fn settle_host(&mut self, absolute: Option<&Bytes>) -> Option<Bytes> {
-        let at = self.headers.iter().position(|(name, _)| name.eq_ignore_ascii_case(b"host"));
-        match (at, absolute) {
-            (Some(at), Some(host)) => {
-                self.headers[at].1 = host.clone();
-                Some(host.clone())
-            }
-            (Some(at), None) if is_host(&self.headers[at].1) => Some(self.headers[at].1.clone()),
-            (Some(at), None) => {
+    ///
+    /// Here the `Host` header and the target come to agree: an absolute target wins (RFC 9112 section 3.2.2), and a
+    /// header that can be no host is dropped.
+    fn gathered<'a>(
+        content_type: Option<&[u8]>,
+        mut fields: Kept<'a>,
+        repeats: &[(usize, &[u8])],
+        host: Option<&'a [u8]>,
+    ) -> Self {
+        let mut at = fields.iter().position(|field| field.name.eq_ignore_ascii_case(b"host"));
+        let mut invalid = None;
+        match (at, host) {
+            (Some(at), Some(host)) => fields[at].value = host,
+            (Some(at), None) if is_host(trimmed(fields[at].value)) => {}
+            (Some(_), None) => {
                 tracing::debug!("a message's Host header can be none, and is left out of its request");
-                self.headers.remove(at);
-                None
+                (at, invalid) = (None, at);
             }
             (None, Some(host)) => {
-                self.headers.push((Bytes::from_static(b"Host"), host.clone()));
-                Some(host.clone())
+                at = Some(fields.len());
+                fields.push(Field { name: Cow::Borrowed(b"Host"), value: host, hash: 0 });
             }
-            (None, None) => None,
+            (None, None) => {}
         }
+
+        let size = fields.iter().map(|field| field.name.len() + field.value.len()).sum::<usize>()
+            + repeats.iter().map(|(_, value)| value.len() + 2).sum::<usize>();
+        let mut headers = Builder::with_capacity(fields.len(), size);
+        for (at, Field { name, value, .. }) in fields.iter().enumerate() {
+            if Some(at) == invalid {
+                continue;
+            }
+            let value = clean(value);
+            let mut repeats = repeats.iter().filter(|(of, _)| *of == at).peekable();
+            if repeats.peek().is_none() {
+                headers.push(name, &[&value]);
+                continue;
+            }
+            // RFC 9113 section 8.2.3, and RFC 9110 section 5.3.
+            let separator: &[u8] = if name.eq_ignore_ascii_case(b"cookie") { b"; " } else { b"," };
+            let repeats: Vec<_> = repeats.map(|(_, value)| clean(value)).collect();
+            let pieces = repeats.iter().flat_map(|repeat| [separator, &**repeat]);
+            headers.push(name, &std::iter::once(&*value).chain(pieces).collect::<Vec<_>>());
+        }
+        let headers = headers.finish();
+        let host = at.map(|at| headers.value(at));
+        let content_type = content_type.map(|value| Bytes::copy_from_slice(&clean(value)));
+        Self { content_type: content_type.filter(|value| !value.is_empty()), headers, host }
     }
 }
 
@@ -199,19 +198,22 @@ pub(super) fn content_type_rank(name: &[u8]) -> Option<u8> {
 }
 
 /// A value as HTTP has it (RFC 9110 section 5.5): without blanks around it, CR, LF and NUL as spaces.
-fn append_value(buffer: &mut Vec<u8>, value: &[u8]) {
-    let start = buffer.len();
+fn clean(value: &[u8]) -> Cow<'_, [u8]> {
+    let mut value = Cow::Borrowed(trimmed(value));
+    // None is below a space in nearly all: one look without a branch for each.
+    if value.iter().fold(u8::MAX, |least, &byte| least.min(byte)) < b' ' {
+        for byte in value.to_mut().iter_mut().filter(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
+            *byte = b' ';
+        }
+    }
+    value
+}
+
+fn trimmed(value: &[u8]) -> &[u8] {
     let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | 0);
     let from = value.iter().position(|byte| !blank(byte)).unwrap_or(value.len());
     let to = value.iter().rposition(|byte| !blank(byte)).map_or(from, |last| last + 1);
-    buffer.extend_from_slice(&value[from..to]);
-    if memchr::memchr3(b'\r', b'\n', 0, &buffer[start..]).is_some() {
-        for byte in &mut buffer[start..] {
-            if matches!(byte, b'\r' | b'\n' | 0) {
-                *byte = b' ';
-            }
-        }
-    }
+    &value[from..to]
 }
 
 /// A name for the sender's eyes: a token, so that only its length needs a bound.

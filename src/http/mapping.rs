@@ -106,12 +106,12 @@ impl Mapping {
             (None, None) => self.parts(frame, &metadata, &delivery),
         });
         match parts {
-            Ok(Parts { method, target, fields, host, raw_headers, body }) => Ok(Request {
+            Ok(Parts { method, target, fields, raw_headers, body }) => Ok(Request {
                 method,
                 target: target.target,
                 path: target.path,
                 query: target.query,
-                host,
+                host: fields.host,
                 content_type: fields.content_type,
                 headers: fields.headers,
                 raw_headers,
@@ -186,9 +186,8 @@ impl Mapping {
             None => self.default_target(delivery, None)?,
             Some(url) => self.target(&url, delivery, &method)?,
         };
-        let mut fields = Fields::read(&metadata.others, self.strict_headers)?;
-        let host = fields.settle_host(target.host.as_ref());
-        Ok(Parts { method, target, fields, host, raw_headers: Headers::default(), body: frame.body.clone() })
+        let fields = Fields::read(&metadata.others, target.host.as_deref(), self.strict_headers)?;
+        Ok(Parts { method, target, fields, raw_headers: Headers::default(), body: frame.body.clone() })
     }
 
     /// What its body says, where that is a request of its own.
@@ -196,9 +195,8 @@ impl Mapping {
         let Whole { method, target, headers, body } = structured::read(frame, media_type)?;
         let method = checked(method.as_bytes())?;
         let target = self.target(&target, delivery, &method)?;
-        let mut fields = Fields::whole(&headers, self.strict_headers)?;
-        let host = fields.settle_host(target.host.as_ref());
-        Ok(Parts { method, target, fields, host, raw_headers: headers, body })
+        let fields = Fields::whole(&headers, target.host.as_deref(), self.strict_headers)?;
+        Ok(Parts { method, target, fields, raw_headers: headers, body })
     }
 
     fn target(&self, url: &Bytes, delivery: &Delivery, method: &str) -> Result<Target, InvalidTarget> {
@@ -248,7 +246,6 @@ struct Parts {
     method: String,
     target: Target,
     fields: Fields,
-    host: Option<Bytes>,
     raw_headers: Headers,
     body: Bytes,
 }

@@ -27,7 +27,8 @@ pub enum ReplyToError {
 ///
 /// ActiveMQ sends to each part of `a,b`, so each part must pass.
 pub(super) fn check(reply_to: &[u8], allowed: &[String], consumed: &[String]) -> Result<(), ReplyToError> {
-    if reply_to.iter().any(u8::is_ascii_control) {
+    let special = special(reply_to);
+    if special & CONTROL != 0 {
         return Err(ReplyToError::Malformed);
     }
     for part in reply_to.split(|&byte| byte == b',') {
@@ -35,14 +36,14 @@ pub(super) fn check(reply_to: &[u8], allowed: &[String], consumed: &[String]) ->
         let name = without_options(part);
         // ActiveMQ and Artemis send to everything that matches.
         let is_pattern = || elements(name).any(|element| matches!(element, b"*" | b">" | b"#"));
-        if name.is_empty() || (memchr::memchr3(b'*', b'>', b'#', name).is_some() && is_pattern()) {
+        if name.is_empty() || (special & PATTERN != 0 && is_pattern()) {
             return Err(ReplyToError::Malformed);
         }
         if !allowed.iter().any(|prefix| allows(prefix.as_bytes(), name)) {
             return Err(ReplyToError::NotAllowed);
         }
-        let mut ours = consumed.iter().flat_map(|consumed| consumed.split(','));
-        if ours.any(|ours| overlaps(ours.trim().as_bytes(), name)) {
+        let mut ours = consumed.iter().flat_map(|consumed| consumed.as_bytes().split(|&byte| byte == b','));
+        if ours.any(|ours| overlaps(ours.trim_ascii(), name)) {
             return Err(ReplyToError::Consumed);
         }
     }
@@ -99,7 +100,8 @@ fn overlaps(ours: &[u8], name: &[u8]) -> bool {
 
 /// Whether this is one name and stands for no other: neither a pattern nor an address with its queue.
 fn is_plain(name: &[u8]) -> bool {
-    memchr::memchr3(b'*', b'>', b'#', name).is_none() && !name.windows(2).any(|two| two == b"::")
+    let special = special(name);
+    special & PATTERN == 0 && (special & COLON == 0 || !name.windows(2).any(|two| two == b"::"))
 }
 
 /// Matches element by element: `*` is any one, `>` (ActiveMQ) and `#` (Artemis, RabbitMQ) any that follow.
@@ -121,19 +123,44 @@ fn elements(name: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// One spelling for the many of a destination: without options, percent-decoded as RabbitMQ reads it, and
 /// for queues without a prefix.
 fn canonical(name: &[u8]) -> Cow<'_, [u8]> {
-    let name = without_options(name);
+    let special = special(name);
+    let name = if special & QUESTION_MARK == 0 { name } else { without_options(name) };
     let queues: [&[u8]; 4] = [b"/queue/", b"/amq/queue/", b"/reply-queue/", b"queue://"];
     let bare = queues.iter().find_map(|prefix| name.strip_prefix(*prefix)).unwrap_or(name);
-    match memchr::memchr(b'%', bare) {
-        Some(_) => percent_encoding::percent_decode(bare).into(),
-        None => Cow::Borrowed(bare),
-    }
+    if special & PERCENT == 0 { Cow::Borrowed(bare) } else { percent_encoding::percent_decode(bare).into() }
 }
 
 /// ActiveMQ takes `?consumer.x=y` off.
 fn without_options(name: &[u8]) -> &[u8] {
     &name[..memchr::memchr(b'?', name).unwrap_or(name.len())]
 }
+
+/// Which octets that may mean something are in a name: for names as short as these, quicker than to search for each.
+fn special(name: &[u8]) -> u8 {
+    name.iter().fold(0, |special, &octet| special | SPECIAL[usize::from(octet)])
+}
+
+static SPECIAL: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut octet = 0;
+    while octet < 256 {
+        table[octet] = match octet as u8 {
+            b'*' | b'>' | b'#' => PATTERN,
+            b':' => COLON,
+            b'?' => QUESTION_MARK,
+            b'%' => PERCENT,
+            control if control.is_ascii_control() => CONTROL,
+            _ => 0,
+        };
+        octet += 1;
+    }
+    table
+};
+const CONTROL: u8 = 1;
+const PATTERN: u8 = 2;
+const COLON: u8 = 4;
+const QUESTION_MARK: u8 = 8;
+const PERCENT: u8 = 16;
 
 #[cfg(test)]
 mod tests {

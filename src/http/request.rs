@@ -29,7 +29,7 @@ pub struct Request {
     /// The other headers in order, names as sent (Camel's escapes decoded), no two of which fold to the same
     /// `HTTP_` key (a structured request's repeats are joined: with `; ` for Cookie, else `,`); never content-type or content-length. `Host` is among them wherever `host` is set, and
     /// says the same. Values hold no CR, LF or NUL.
-    pub headers: Vec<(Bytes, Bytes)>,
+    pub headers: Headers,
     /// The headers of a [structured](Delivery::structured) request exactly as they came: repeats, order,
     /// spelling, and those that [`headers`](Self::headers) leaves out. Empty else: see
     /// [`Delivery::headers`].

@@ -7,10 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-
 use crate::{
-    service::{Begun, Progress},
+    service::{Begun, Delivered, Origin, Progress, Receipt},
     stomp::{Command, Encoder, Frame, Version},
 };
 
@@ -29,12 +27,8 @@ use crate::{
 /// long as it is busy it counts against what may be in hand.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    /// The message, while it may have to be run again.
-    pub(crate) message: Frame,
-    ack: Ack,
-    /// The connection that delivered it: an ACK goes to that one or to none.
-    epoch: u64,
-    pub(crate) attempt: u32,
+    /// The message as its job has it, or will.
+    pub(crate) delivered: Arc<Delivered>,
     pub(crate) state: State,
     /// A job has it, and has not ended.
     busy: bool,
@@ -42,10 +36,8 @@ pub(crate) struct Entry {
     pub(crate) acknowledged: bool,
     /// Messages of its reply that were sent before the last.
     pub(crate) blocks: u64,
-    pub(crate) delivered: Instant,
     /// When it was last heard of, where that is later than its beginning.
     heard: Instant,
-    pub(crate) progress: Arc<Progress>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,14 +62,6 @@ pub(crate) enum State {
     Orphaned,
 }
 
-/// What an ACK of this message says, by version.
-#[derive(Debug)]
-struct Ack {
-    id: Option<Bytes>,
-    message_id: Option<Bytes>,
-    subscription: Option<Bytes>,
-}
-
 /// The messages in hand, by the number of their job.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
@@ -98,25 +82,26 @@ const SUSPECTS: usize = 1000;
 
 impl Ledger {
     /// Takes a message in, and numbers it.
-    pub(crate) fn deliver(&mut self, now: Instant, message: Frame, epoch: u64, state: State) -> u64 {
+    pub(crate) fn deliver(
+        &mut self,
+        now: Instant,
+        message: Frame,
+        origin: &Arc<Origin>,
+        state: State,
+    ) -> u64 {
         self.last += 1;
-        let header = |name| message.headers.bytes(name);
-        let ack =
-            Ack { id: header("ack"), message_id: header("message-id"), subscription: header("subscription") };
-        let entry = Entry {
+        let delivered = Arc::new(Delivered {
             message,
-            ack,
-            epoch,
+            origin: Arc::clone(origin),
             attempt: 1,
-            state,
-            busy: state == State::Running,
+            receipt: Receipt(self.last),
+            progress: Progress::new(now),
+            since: now,
             acknowledged: false,
-            blocks: 0,
-            delivered: now,
-            heard: now,
-            progress: Arc::new(Progress::new(now)),
-        };
-        self.busy += usize::from(entry.busy);
+        });
+        let busy = state == State::Running;
+        let entry = Entry { delivered, state, busy, acknowledged: false, blocks: 0, heard: now };
+        self.busy += usize::from(busy);
         self.waiting += usize::from(state.waits());
         self.entries.insert(self.last, entry);
         self.last
@@ -159,9 +144,9 @@ impl Ledger {
     /// Takes an entry that is to be run, once more or after its ACK.
     pub(crate) fn run(&mut self, now: Instant, job: u64) {
         if let Some(entry) = self.entries.get_mut(&job) {
-            entry.attempt += u32::from(entry.state.retries());
+            let attempt = entry.delivered.attempt + u32::from(entry.state.retries());
             entry.heard = now;
-            entry.progress = Arc::new(Progress::new(now));
+            entry.delivered = Arc::new(entry.delivered.again(now, attempt, entry.acknowledged));
             debug_assert!(!entry.busy, "one job at a time");
             entry.busy = true;
             self.busy += 1;
@@ -190,8 +175,9 @@ impl Ledger {
     /// One that waits begins all the same where nobody else would: it is acknowledged already.
     pub(crate) fn lost(&mut self) {
         self.entries.retain(|_, entry| {
-            if !(entry.acknowledged && entry.progress.begun() == Begun::NotYet) {
-                entry.progress.cancel();
+            let progress = &entry.delivered.progress;
+            if !(entry.acknowledged && progress.begun() == Begun::NotYet) {
+                progress.cancel();
             }
             entry.state = State::Orphaned;
             entry.busy
@@ -220,7 +206,8 @@ impl Ledger {
         }
         let under_way = self.entries.values().filter(|entry| entry.state.waits());
         // Once, however many there are that look the same.
-        let identities: HashSet<u64> = under_way.map(|entry| self.identity(&entry.message)).collect();
+        let identities: HashSet<u64> =
+            under_way.map(|entry| self.identity(&entry.delivered.message)).collect();
         for identity in identities {
             *self.suspects.entry(identity).or_default() += weight;
         }
@@ -237,7 +224,7 @@ impl Ledger {
     /// An answer was confirmed: it was not this one.
     pub(crate) fn clear_suspicion(&mut self, entry: &Entry) {
         if !self.suspects.is_empty() {
-            let identity = self.identity(&entry.message);
+            let identity = self.identity(&entry.delivered.message);
             self.suspects.remove(&identity);
         }
     }
@@ -329,12 +316,12 @@ impl State {
 
 impl Entry {
     pub(crate) fn is_of(&self, epoch: u64) -> bool {
-        self.epoch == epoch && self.state != State::Orphaned
+        self.delivered.origin.epoch == epoch && self.state != State::Orphaned
     }
 
     /// When a job will have taken too long.
     fn deadline(&self, timeout: Duration) -> Option<Instant> {
-        let begun = match self.progress.begun() {
+        let begun = match self.delivered.progress.begun() {
             _ if self.state != State::Running => return None,
             Begun::At(begun) => begun.max(self.heard),
             Begun::NotYet => self.heard,
@@ -359,14 +346,13 @@ impl Entry {
         for (name, value) in with {
             frame = frame.header(name, value);
         }
-        if let (Version::V1_2, Some(id)) = (version, &self.ack.id) {
+        let headers = &self.delivered.message.headers;
+        if let (Version::V1_2, Some(id)) = (version, headers.get("ack")) {
             frame = frame.known("id", id);
         } else {
-            for (name, value) in
-                [("message-id", &self.ack.message_id), ("subscription", &self.ack.subscription)]
-            {
-                if let Some(value) = value {
-                    frame = frame.header(name, value);
+            for name in ["message-id", "subscription"] {
+                if let Some(value) = headers.get(name) {
+                    frame = frame.known(name, value);
                 }
             }
         }

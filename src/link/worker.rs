@@ -14,7 +14,7 @@ use reactors::{Action, End, Input, Job, Link, Output, Stop};
 use super::{Connection, ConnectionConfig, Dialect, Event, Ledger, connection::Down, ledger::State};
 use crate::{
     config::{DeliveryMode, Source},
-    service::{Begun, Delivered, Part, Receipt, Service},
+    service::{Begun, Delivered, Origin, Part, Receipt, Service},
     stomp::{Command, Encoder, Frame, Version},
 };
 
@@ -67,6 +67,8 @@ pub(crate) struct Worker {
     config: WorkerConfig,
     service: Arc<Service>,
     connection: Connection,
+    /// The same as jobs see it.
+    origin: Arc<Origin>,
     ledger: Ledger,
     /// Messages whose jobs are still to be handed out, in order.
     ready: VecDeque<u64>,
@@ -128,8 +130,11 @@ impl Worker {
     /// A link that will have `service` answer what comes. What ends it before its time is left in `fatal`.
     pub(crate) fn new(config: WorkerConfig, service: Arc<Service>, fatal: Fatal) -> Self {
         let span = tracing::info_span!("link", broker = %config.connection.brokers, number = config.number);
+        let connection = Connection::new(config.connection.clone());
+        let stopping = Arc::default();
         Self {
-            connection: Connection::new(config.connection.clone()),
+            origin: origin(&connection, &stopping),
+            connection,
             service,
             ledger: Ledger::default(),
             ready: VecDeque::new(),
@@ -137,7 +142,7 @@ impl Worker {
             alone: None,
             held: VecDeque::new(),
             phase: Phase::Serving,
-            stopping: Arc::default(),
+            stopping,
             fatal,
             span,
             was_up: false,
@@ -160,6 +165,7 @@ impl Worker {
     }
 
     fn up(&mut self) {
+        self.origin = origin(&self.connection, &self.stopping);
         if self.phase != Phase::Serving {
             return;
         }
@@ -229,7 +235,7 @@ impl Worker {
             // Nobody is told, and we have no body for a dead letter.
             let lost = message.cut.is_some() && !self.service.can_answer(&message);
             if lost && self.connection.dialect().nack(self.connection.version()).is_some() {
-                let job = self.ledger.deliver(now, message, self.connection.epoch(), State::Replied);
+                let job = self.ledger.deliver(now, message, &self.origin, State::Replied);
                 return self.bury(job, "its body is too large");
             }
             let suspicion = self.ledger.suspicion(&message);
@@ -239,7 +245,7 @@ impl Worker {
                 ..SUSPECT if self.config.delivery == DeliveryMode::AtMostOnce && !lost => State::Held,
                 _ => State::Running,
             };
-            let job = self.ledger.deliver(now, message, self.connection.epoch(), first);
+            let job = self.ledger.deliver(now, message, &self.origin, first);
             match suspicion {
                 ..SUSPECT if first == State::Held => self.held.push_back(job),
                 ..SUSPECT => self.ready.push_back(job),
@@ -274,24 +280,8 @@ impl Worker {
         }
     }
 
-    fn delivered(&self, job: u64) -> Option<Delivered> {
-        let entry = self.ledger.get(job)?;
-        Some(Delivered {
-            message: entry.message.clone(),
-            version: self.connection.version(),
-            attempt: entry.attempt,
-            broker: Arc::clone(self.connection.peer()),
-            receipt: Receipt(job),
-            progress: Arc::clone(&entry.progress),
-            since: entry.delivered,
-            dialect: self.connection.dialect(),
-            // One that is acknowledged can be left to nobody.
-            stopping: if entry.acknowledged { Arc::default() } else { Arc::clone(&self.stopping) },
-        })
-    }
-
     fn job(&self, job: u64) -> Option<Job> {
-        let delivered = self.delivered(job)?;
+        let delivered = Arc::clone(&self.ledger.get(job)?.delivered);
         let service = Arc::clone(&self.service);
         Some(Job::new(job, move |more| service.serve(&delivered, more)))
     }
@@ -303,7 +293,7 @@ impl Worker {
             // It was answered in its place, or its connection is gone and the broker delivers it again.
             match end {
                 Some(_) => drop(self.ledger.remove(job)),
-                None => entry.progress.cancel(),
+                None => entry.delivered.progress.cancel(),
             }
             return;
         }
@@ -314,7 +304,7 @@ impl Worker {
             }
             (State::Running, Some(End::Done)) if bytes.is_empty() => self.settle(job),
             (State::Running, Some(End::Done)) => {
-                let buried = entry.progress.buried().is_some();
+                let buried = entry.delivered.progress.buried().is_some();
                 self.answer(job, bytes, buried);
             }
             (State::Running | State::Late, Some(_)) => self.failed(now, job),
@@ -364,10 +354,9 @@ impl Worker {
             return;
         }
         for job in self.ledger.overdue(now, timeout) {
-            let (Some(entry), Some(delivered)) = (self.ledger.get(job), self.delivered(job)) else {
-                continue;
-            };
-            let progress = Arc::clone(&entry.progress);
+            let Some(entry) = self.ledger.get(job) else { continue };
+            let delivered = Arc::clone(&entry.delivered);
+            let progress = &delivered.progress;
             let begun = progress.begun() != Begun::NotYet;
             match self.service.overdue(&delivered, begun, entry.blocks) {
                 Some(reply) => {
@@ -387,8 +376,8 @@ impl Worker {
     /// A message that nobody waits for takes too long. It has failed; but it is not run again while it runs.
     fn late(&mut self, job: u64, timeout: Duration) {
         let Some(entry) = self.ledger.get(job) else { return };
-        let attempt = entry.attempt;
-        entry.progress.cancel();
+        let attempt = entry.delivered.attempt;
+        entry.delivered.progress.cancel();
         if entry.acknowledged || !self.service.may_retry(attempt) {
             self.bury(job, &format!("not done within {timeout:?}, attempt {attempt}"));
         } else {
@@ -405,7 +394,7 @@ impl Worker {
     /// The application never answered: again after a while, or to the dead letters.
     fn failed(&mut self, now: Instant, job: u64) {
         let Some(entry) = self.ledger.get(job) else { return };
-        let (attempt, acknowledged) = (entry.attempt, entry.acknowledged);
+        let (attempt, acknowledged) = (entry.delivered.attempt, entry.acknowledged);
         if self.phase != Phase::Serving && !acknowledged {
             // Unacknowledged, it is the broker's again when we leave.
             self.ledger.remove(job);
@@ -427,9 +416,10 @@ impl Worker {
         let version = self.connection.version();
         let dialect = self.connection.dialect();
         let nack = dialect.nack(version).filter(|_| !entry.acknowledged);
-        if let (Some(octets), Some(headers)) = (entry.message.cut, nack) {
+        let Delivered { message, progress, .. } = &*entry.delivered;
+        if let (Some(octets), Some(headers)) = (message.cut, nack) {
             // Only the broker has it whole.
-            let destination = entry.message.headers.text("destination");
+            let destination = message.headers.text("destination");
             tracing::error!(
                 destination,
                 octets,
@@ -440,8 +430,8 @@ impl Worker {
             let entry = self.ledger.remove(job);
             return entry.into_iter().for_each(|entry| self.ledger.outlive(job, entry));
         }
-        entry.progress.bury(reason);
-        let frame = self.service.dead_letter(version, dialect, &entry.message, reason, Receipt(job));
+        progress.bury(reason);
+        let frame = self.service.dead_letter(version, dialect, message, reason, Receipt(job));
         self.connection.push(frame);
         self.ledger.set(job, State::Replied);
     }
@@ -530,7 +520,7 @@ impl Worker {
         // The failure of one reply, and not of the connection: a requester that is gone.
         if let (Some((Receipt(job), part)), true) = (of, self.connection.dialect().survives_error()) {
             let Some(entry) = self.ledger.get(job) else { return };
-            entry.progress.cancel();
+            entry.delivered.progress.cancel();
             if part == Part::DeadLetter {
                 tracing::error!(error = %said, "the broker refused a dead letter; it will be sent again");
                 self.retry_at(job, now + MAX_RETRY_DELAY);
@@ -673,8 +663,8 @@ impl Worker {
     fn retry_due(&mut self, now: Instant) {
         if self.retry.is_some_and(|at| at <= now) {
             for job in self.ledger.due(now) {
-                let progress = self.ledger.get(job).map(|entry| Arc::clone(&entry.progress));
-                match progress.as_ref().and_then(|progress| progress.buried()) {
+                let delivered = self.ledger.get(job).map(|entry| Arc::clone(&entry.delivered));
+                match delivered.as_ref().and_then(|delivered| delivered.progress.buried()) {
                     Some(reason) => self.bury(job, reason),
                     None => self.run(now, job),
                 }
@@ -751,6 +741,16 @@ impl Worker {
         let until = timers.into_iter().flatten().min();
         Action::Wait { until, read: self.reads() }
     }
+}
+
+fn origin(connection: &Connection, stopping: &Arc<AtomicBool>) -> Arc<Origin> {
+    Arc::new(Origin {
+        epoch: connection.epoch(),
+        broker: Arc::clone(connection.peer()),
+        version: connection.version(),
+        dialect: connection.dialect(),
+        stopping: Arc::clone(stopping),
+    })
 }
 
 impl Link for Worker {

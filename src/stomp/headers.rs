@@ -3,6 +3,7 @@ use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 /// Where a header stands in its buffer: its name runs from `start` to `colon`, its value from the octet
 /// after to `end`.
@@ -126,17 +127,39 @@ impl Headers {
 /// When they add up to more than 4 GiB.
 impl<N: AsRef<[u8]>, V: AsRef<[u8]>> FromIterator<(N, V)> for Headers {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
-        let mut buffer = Vec::new();
-        let mut entries = Vec::new();
+        let mut builder = Builder::with_capacity(0, 0);
         for (name, value) in pairs {
-            let start = offset(buffer.len());
-            buffer.extend_from_slice(name.as_ref());
-            let colon = offset(buffer.len());
-            buffer.push(b':');
-            buffer.extend_from_slice(value.as_ref());
-            entries.push(Entry { start, colon, end: offset(buffer.len()) });
+            builder.push(name.as_ref(), &[value.as_ref()]);
         }
-        Self::new(buffer, &entries)
+        builder.finish()
+    }
+}
+
+/// Headers, one after the other.
+pub(crate) struct Builder {
+    buffer: Vec<u8>,
+    entries: SmallVec<[Entry; 16]>,
+}
+
+impl Builder {
+    /// For so many headers, of which names and values are so many octets in all, or more.
+    pub(crate) fn with_capacity(headers: usize, octets: usize) -> Self {
+        let octets = octets + headers * (1 + Entry::LEN);
+        Self { buffer: Vec::with_capacity(octets), entries: SmallVec::with_capacity(headers) }
+    }
+
+    /// Adds a header whose value is in pieces.
+    pub(crate) fn push(&mut self, name: &[u8], value: &[&[u8]]) {
+        let start = offset(self.buffer.len());
+        self.buffer.extend_from_slice(name);
+        let colon = offset(self.buffer.len());
+        self.buffer.push(b':');
+        value.iter().for_each(|piece| self.buffer.extend_from_slice(piece));
+        self.entries.push(Entry { start, colon, end: offset(self.buffer.len()) });
+    }
+
+    pub(crate) fn finish(self) -> Headers {
+        Headers::new(self.buffer, &self.entries)
     }
 }
 

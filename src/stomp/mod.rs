@@ -22,6 +22,7 @@ mod session_error;
 
 pub use encoder::Encoder;
 pub use frame::{Command, Frame, Version};
+pub(crate) use headers::Builder;
 pub use headers::Headers;
 pub use heartbeat::{HeartBeat, HeartBeatError, HeartBeatOffer};
 pub use limits::Limits;

@@ -131,7 +131,7 @@ pub(crate) fn get(target: &str) -> Request {
         query: Bytes::copy_from_slice(query.as_bytes()),
         host: None,
         content_type: None,
-        headers: Vec::new(),
+        headers: Headers::default(),
         raw_headers: Headers::default(),
         body: Bytes::new(),
         delivery: Delivery { attempt: 1, ..Delivery::default() },
@@ -147,13 +147,11 @@ pub(crate) fn post(target: &str, body: impl Into<Bytes>) -> Request {
 }
 
 pub(crate) fn with_headers<const N: usize>(mut request: Request, headers: [(&str, &[u8]); N]) -> Request {
-    let bytes = Bytes::copy_from_slice;
-    for (name, value) in headers {
-        if name.eq_ignore_ascii_case("host") {
-            request.host = Some(bytes(value));
-        }
-        request.headers.push((bytes(name.as_bytes()), bytes(value)));
+    if let Some((_, host)) = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host")) {
+        request.host = Some(Bytes::copy_from_slice(host));
     }
+    let further = headers.iter().map(|(name, value)| (name.as_bytes(), *value));
+    request.headers = request.headers.iter().chain(further).collect();
     request
 }
 

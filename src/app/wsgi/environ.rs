@@ -70,7 +70,7 @@ impl Environ {
             let media_type = names.value(py, Value::ContentType, media_type);
             environ.set_item(intern!(py, "CONTENT_TYPE"), media_type)?;
         }
-        for (name, value) in &request.headers {
+        for (name, value) in request.headers.iter() {
             if let Some(key) = names.key(py, name) {
                 environ.set_item(key, native(py, value))?;
             }

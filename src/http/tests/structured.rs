@@ -645,7 +645,7 @@ proptest! {
 
         // The application gets each name once, with all the values that were sent under it.
         let mut keys = HashSet::new();
-        for (name, value) in &request.headers {
+        for (name, value) in request.headers.iter() {
             prop_assert!(keys.insert(key(name)), "twice");
             prop_assert!(!name.contains(&b'_'));
             let separator: &[u8] = if name.eq_ignore_ascii_case(b"cookie") { b"; " } else { b"," };

@@ -48,7 +48,8 @@ fn the_end_of_a_drain_cancels_what_still_runs() {
     let mut bench = Bench::up("stomp://h");
     bench.message("m1");
     let job = bench.jobs[0].id();
-    let progress = Arc::clone(&bench.link.ledger_entry(job).progress);
+    let delivered = Arc::clone(&bench.link.ledger_entry(job).delivered);
+    let progress = &delivered.progress;
     bench.give(Input::Stop);
     for _ in 0..4 {
         assert!(!progress.is_cancelled());

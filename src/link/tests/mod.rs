@@ -281,7 +281,7 @@ impl Bench {
 
     /// A worker begins with the oldest job, and does not end it.
     fn begin(&mut self) {
-        assert!(self.link.ledger_entry(self.jobs[0].id()).progress.begin(self.now));
+        assert!(self.link.ledger_entry(self.jobs[0].id()).delivered.progress.begin(self.now));
     }
 
     fn lose(&mut self) {

@@ -79,7 +79,8 @@ fn a_lost_connection_cancels_its_streams() {
     let mut bench = Bench::up("stomp://h");
     bench.message("m1");
     let job = bench.jobs[0].id();
-    let progress = Arc::clone(&bench.link.ledger_entry(job).progress);
+    let delivered = Arc::clone(&bench.link.ledger_entry(job).delivered);
+    let progress = &delivered.progress;
     bench.lose();
     assert!(progress.is_cancelled());
 }

@@ -95,7 +95,8 @@ fn a_stream_that_stops_flowing_is_broken_off() {
         bench.block();
     }
     assert_eq!(bench.commands(), [Command::Send; 3]);
-    let progress = Arc::clone(&bench.link.ledger_entry(bench.jobs[0].id()).progress);
+    let delivered = Arc::clone(&bench.link.ledger_entry(bench.jobs[0].id()).delivered);
+    let progress = &delivered.progress;
     bench.idle(9);
     assert!(bench.sent().is_empty() && !progress.is_cancelled());
     bench.idle(1);
