@@ -27,7 +27,7 @@ pub mod verdict;
 #[cfg(test)]
 mod invented;
 
-use std::{path::PathBuf, process, thread, time::Duration};
+use std::{ffi::OsString, path::PathBuf, process, thread, time::Duration};
 
 use anyhow::{Context, bail};
 use hdrhistogram::Histogram;
@@ -58,11 +58,20 @@ pub struct Plan {
     /// Workers of a server.
     pub threads: usize,
     /// A real broker; without one, this program plays it.
-    pub broker: Option<(Brokers, String)>,
+    pub broker: Option<Broker>,
     /// Whether to count system calls, by `perf`, in a round of their own.
     pub syscalls: bool,
     /// The program whose `serve` is measured.
     pub program: PathBuf,
+}
+
+/// A broker at which load and servers meet.
+#[derive(Debug, Clone)]
+pub struct Broker {
+    /// How the load finds it.
+    pub brokers: Brokers,
+    /// How servers do: variables of their environment.
+    pub variables: Vec<(&'static str, OsString)>,
 }
 
 /// The applications that come along.
@@ -160,8 +169,11 @@ impl Plan {
             Load::Rate(_) => OPEN_PREFETCH,
         });
         let threads = if app == "blocking" { self.threads.max(WAITING_THREADS) } else { self.threads };
-        let destination = format!("/queue/bench.{:x}", fastrand::u64(..));
-        let setup = |broker: String| Setup {
+        let request = Request {
+            destinations: vec![format!("/queue/bench.{:x}", fastrand::u64(..))],
+            body: if app == "upload" { UPLOAD } else { 0 },
+        };
+        let setup = |variables| Setup {
             reactor: reactor.to_owned(),
             app: match app {
                 // A factory, since not everybody has Flask.
@@ -171,25 +183,24 @@ impl Plan {
             },
             threads,
             prefetch: most.max().unwrap_or(1) + threads + 16,
-            broker,
-            destination: destination.clone(),
+            variables,
+            destinations: request.destinations.clone(),
         };
-        let request = Request { body: if app == "upload" { UPLOAD } else { 0 } };
         let (mut server, mut driver) = match &self.broker {
             None => {
                 let direct = Direct::bind()?;
-                // Without us it has nothing to do.
-                let broker = format!("failover:(stomp://{})?maxReconnectAttempts=1", direct.address()?);
-                let mut server = Server::start(&self.program, &setup(broker))?;
-                let driver = direct.accept(&mut server, &destination, &request)?;
+                // Without us it has nothing to do. It says who it is, whatever the environment has for other brokers.
+                let address = direct.address()?;
+                let uri = format!("failover:(stomp://bench:bench@{address})?maxReconnectAttempts=1");
+                let setup = setup(vec![("STOMP_WSGI_BROKER", uri.into())]);
+                let mut server = Server::start(&self.program, &setup)?;
+                let driver = direct.accept(&mut server, &request)?;
                 (server, driver)
             }
-            Some((brokers, uri)) => {
-                let host = brokers.virtual_host.as_deref().unwrap_or("/");
-                let address = brokers.addresses.first().context("no broker was named")?;
-                let (driver, name) = Driver::connect(address, host, &destination, &request)?;
+            Some(broker) => {
+                let (driver, name) = Driver::connect(&broker.brokers, &request)?;
                 report.method.broker = name;
-                (Server::start(&self.program, &setup(uri.clone()))?, driver)
+                (Server::start(&self.program, &setup(broker.variables.clone()))?, driver)
             }
         };
         let subscribed = server.started.elapsed();

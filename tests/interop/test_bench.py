@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
+import socket
 import subprocess
 
+import proxy
 import pytest
 import server
 
 QUICK = ["--rounds", "1", "--seconds", "0.2", "--warm-up", "0.05"]
 
 
-def bench(*options: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+def bench(*options: object, timeout: float = 120, **more: object) -> subprocess.CompletedProcess[str]:
     command = [server.binary(), "bench", *options]
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=timeout)
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=timeout, **more)
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +88,48 @@ def test_by_way_of_a_broker(kind: str, broker, tmp_path):
     assert "guest:guest" not in (tmp_path / "j").read_text() + done.stdout + done.stderr
 
 
+class Listener(proxy.Proxy):
+    """Keeps what each client said first."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(port)
+        self.said: dict[socket.socket, bytes] = {}
+
+    def passed(self, source: socket.socket, data: bytes) -> None:
+        self.said[source] = self.said.get(source, b"") + data
+
+
+@pytest.mark.parametrize("how", ["options", "environment"])
+def test_load_and_servers_meet_the_broker_as_it_was_said(kind: str, broker, how, tmp_path):
+    """The development broker takes any login: what both say of themselves shows on the way to it."""
+    (tmp_path / "secret").write_text("guest\n")
+    (tmp_path / "shows.py").write_text(
+        "import stomp_wsgi.bench\nopen('arguments', 'ab').write(open('/proc/self/cmdline', 'rb').read())\n"
+        "app = stomp_wsgi.bench.hello\n"
+    )
+    said = {"broker": None, "login": "guest", "vhost": "/", "dialect": "rabbitmq" if kind == "rabbitmq" else "activemq"}
+    said["passcode-file"] = tmp_path / "secret"
+    between = Listener(broker.port)
+    try:
+        said["broker"] = f"stomp://127.0.0.1:{between.port}"
+        more = {f"STOMP_WSGI_{name.upper().replace('-', '_')}": str(value) for name, value in said.items()}
+        options = [] if how == "environment" else [f"--{name}={value}" for name, value in said.items()]
+        env = server.environment() | (more if how == "environment" else {})
+        done = bench(*options, "--app", "shows:app", "--in-flight", 4, "--reactor", "mio", *QUICK, cwd=tmp_path, env=env)
+        assert done.returncode == 0, done.stderr
+    finally:
+        between.close()
+    heads = [said.partition(b"\n\n")[0].split(b"\n") for said in between.said.values()]
+    assert sorted(head[0] for head in heads) == [b"CONNECT", b"STOMP"], "a server, and the load"
+    for head in heads:
+        assert {b"login:guest", b"passcode:guest", b"host:/"} <= set(head), heads
+    (subscribe,) = (said for said in between.said.values() if b"\ndestination:/queue/bench." in said.partition(b"SEND")[0])
+    prefetch = b"prefetch-count:" if kind == "rabbitmq" else b"activemq.prefetchSize:"
+    assert prefetch in subscribe
+    arguments = (tmp_path / "arguments").read_bytes()
+    assert b"serve" in arguments and b"guest" not in arguments
+
+
 def test_compare(kept, tmp_path):
     before = kept[1] / "json"
     report = json.loads(before.read_text())
@@ -109,7 +153,12 @@ def test_compare(kept, tmp_path):
         (["--app", "no.such:app", *QUICK], 1, "no.such"),
         (["--compare", "/nowhere", "/nowhere"], 2, "/nowhere"),
         (["--json", "/nowhere/x", *QUICK], 1, "/nowhere/x"),
-        (["--broker", "ssl://127.0.0.1:1", *QUICK], 1, "TLS"),
+        (["--broker", "ssl://127.0.0.1:1", *QUICK], 1, "cannot connect to 127.0.0.1:1"),
+        (["--broker", "failover:(stomp://127.0.0.1:1,stomp://127.0.0.1:2)", *QUICK], 2, "name one of them"),
+        (["--login", "me", *QUICK], 2, "--broker URI"),
+        (["--vhost", "shop", *QUICK], 2, "--broker URI"),
+        (["--dialect", "rabbitmq", *QUICK], 2, "--broker URI"),
+        (["--tls-insecure", *QUICK], 2, "--broker URI"),
     ],
 )
 def test_what_is_wrong_is_said(options, code, said):
