@@ -57,6 +57,8 @@ pub struct Plan {
     pub warm_up: Duration,
     /// Workers of a server.
     pub threads: usize,
+    /// Destinations of a server; requests go to each in turn.
+    pub destinations: usize,
     /// A real broker; without one, this program plays it.
     pub broker: Option<Broker>,
     /// Whether to count system calls, by `perf`, in a round of their own.
@@ -104,6 +106,7 @@ impl Plan {
                 seconds: self.time.as_secs_f64(),
                 warm_up: self.warm_up.as_secs_f64(),
                 threads: self.threads,
+                destinations: self.destinations,
             },
             starts: Vec::new(),
             results: Vec::new(),
@@ -169,8 +172,9 @@ impl Plan {
             Load::Rate(_) => OPEN_PREFETCH,
         });
         let threads = if app == "blocking" { self.threads.max(WAITING_THREADS) } else { self.threads };
+        let run = fastrand::u64(..);
         let request = Request {
-            destinations: vec![format!("/queue/bench.{:x}", fastrand::u64(..))],
+            destinations: (0..self.destinations).map(|nth| format!("/queue/bench.{run:x}.{nth}")).collect(),
             body: if app == "upload" { UPLOAD } else { 0 },
         };
         let setup = |variables| Setup {
@@ -266,17 +270,7 @@ fn outcome(
     }
     let latency = all.iter_quantiles(4).map(|at| (at.percentile(), micros(at.value_iterated_to()))).collect();
     let median = median(&rounds);
-    let throughputs = || rounds.iter().map(|round| round.throughput);
-    let (least, most) = (throughputs().fold(f64::INFINITY, f64::min), throughputs().fold(0.0, f64::max));
-    Outcome {
-        app: app.to_owned(),
-        load,
-        reactor: reactor.to_owned(),
-        spread: if median.throughput > 0.0 { (most - least) / median.throughput } else { 0.0 },
-        rounds,
-        median,
-        latency,
-    }
+    Outcome { app: app.to_owned(), load, reactor: reactor.to_owned(), rounds, median, latency }
 }
 
 fn round(measured: &Measured, syscalls: Option<f64>, alone: bool) -> Round {

@@ -56,6 +56,9 @@ pub(super) struct Bench {
     /// Requests that an application works on at once (mio: always 1; blocking: at least 32)
     #[arg(long, value_name = "N", default_value = "4", value_parser = parse_count::<NonZeroUsize>)]
     threads: NonZeroUsize,
+    /// Destinations of a server, from 1 to 1000; each is asked in turn
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    destinations: u16,
     /// Count system calls as well, with perf
     #[arg(long)]
     syscalls: bool,
@@ -149,6 +152,7 @@ impl Bench {
             time: self.seconds,
             warm_up: self.warm_up,
             threads: self.threads.get(),
+            destinations: self.destinations.into(),
             broker: broker.transpose()?,
             syscalls: self.syscalls,
             program: self.program.clone().map_or_else(std::env::current_exe, Ok)?,

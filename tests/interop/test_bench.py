@@ -57,6 +57,38 @@ def test_what_is_shown_is_what_was_kept(kept):
         assert reactor in done.stdout and reactor in page
 
 
+SHOWS = """
+import stomp_wsgi.bench
+seen = set()
+def app(environ, start_response):
+    place = f"{environ['stomp.destination']} {environ['stomp.subscription']}\\n"
+    if place not in seen:
+        seen.add(place)
+        open("seen", "a").write(place)
+    return stomp_wsgi.bench.hello(environ, start_response)
+"""
+
+
+@pytest.mark.parametrize("number", [1, 50])
+@pytest.mark.parametrize("by", [None, "dev"])
+def test_destinations_are_asked_in_turn(by, number, shared_brokers, tmp_path):
+    """A request that is not answered fails the run; so does an answer that nobody waits for."""
+    (tmp_path / "shows.py").write_text(SHOWS)
+    place = ["--broker", f"stomp://127.0.0.1:{shared_brokers(by).port}"] if by else []
+    options = ["--destinations", number, "--app", "shows:app", "--in-flight", 8, "--reactor", "mio", *QUICK]
+    done = bench(*place, *options, "--json", tmp_path / "j", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "j").read_text())
+    (result,) = report["results"]
+    assert result["median"]["throughput"] > 0 and result["median"]["errors"] == 0
+    assert report["method"]["destinations"] == number
+    assert ("50 destinations" in done.stdout) == (number == 50), done.stdout
+    seen = [line.split() for line in (tmp_path / "seen").read_text().splitlines()]
+    # The place of a destination among the server's is the id of its subscription.
+    assert sorted(int(subscription) for _, subscription in seen) == list(range(number))
+    assert all(destination.endswith(f".{subscription}") for destination, subscription in seen), seen
+
+
 def test_an_open_loop_asks_as_often_as_it_says(tmp_path):
     done = bench("--app", "hello", "--rate", 200, "--reactor", "mio", "--rounds", 1, "--seconds", 2, "--json", tmp_path / "j")
     assert done.returncode == 0, done.stderr
@@ -130,6 +162,19 @@ def test_load_and_servers_meet_the_broker_as_it_was_said(kind: str, broker, how,
     assert b"serve" in arguments and b"guest" not in arguments
 
 
+def test_a_passcode_for_another_broker_is_in_nobodys_way():
+    env = server.environment() | {"STOMP_WSGI_PASSCODE": "secret"}
+    done = bench("--app", "hello", "--in-flight", 1, "--reactor", "mio", *QUICK, env=env)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_earlier_layout_is_named(kept, tmp_path):
+    report = json.loads((kept[1] / "json").read_text())
+    (tmp_path / "old").write_text(json.dumps(report | {"schema": report["schema"] - 1}))
+    done = bench("--compare", tmp_path / "old", kept[1] / "json")
+    assert done.returncode == 2 and "measure again" in done.stderr, done
+
+
 def test_compare(kept, tmp_path):
     before = kept[1] / "json"
     report = json.loads(before.read_text())
@@ -150,6 +195,8 @@ def test_compare(kept, tmp_path):
         (["--reactor", "fast"], 2, 'no reactor "fast"'),
         (["--rate", "0"], 2, "above 0"),
         (["--in-flight", "0"], 2, "from 1"),
+        (["--destinations", "0"], 2, "1..=1000"),
+        (["--destinations", "1001"], 2, "1..=1000"),
         (["--app", "no.such:app", *QUICK], 1, "no.such"),
         (["--compare", "/nowhere", "/nowhere"], 2, "/nowhere"),
         (["--json", "/nowhere/x", *QUICK], 1, "/nowhere/x"),
