@@ -258,7 +258,6 @@ impl Driver {
                 }
                 self.greet(&frame);
                 if found {
-                    self.exchange(Duration::ZERO)?;
                     return Ok(frame);
                 }
             }
