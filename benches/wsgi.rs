@@ -29,7 +29,7 @@ def application(environ, start_response):
     yield b"x"
 "#;
 
-criterion_group!(benches, python_alone, hello, post, others);
+criterion_group!(benches, python_alone, environ, hello, post, others);
 criterion_main!(benches);
 
 fn python_alone(c: &mut Criterion) {
@@ -57,6 +57,18 @@ def run(rounds):
                 let seconds = run.call1((rounds,)).and_then(|seconds| seconds.extract());
                 Duration::from_secs_f64(seconds.expect("it measures itself"))
             });
+        });
+    });
+}
+
+/// Of a message with a body and the headers that a broker adds: made and thrown away.
+fn environ(c: &mut Criterion) {
+    let app = app(HELLO);
+    let request = Mapping::default().request(&support::message(), &support::broker(), 1);
+    let request = request.expect("a request");
+    Python::attach(|py| {
+        c.bench_function("wsgi/environ", |b| {
+            b.iter(|| app.environ_dict(py, black_box(&request)).expect("an environ"));
         });
     });
 }

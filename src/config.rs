@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    collections::HashSet,
     fmt, iter,
     num::{NonZeroU32, NonZeroUsize},
     str::FromStr,
@@ -11,7 +12,7 @@ use std::{
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::{
-    http::{Mapping, overlap, same_destination},
+    http::{Destinations, Mapping, canonical},
     link::{is_topic, kept_in},
     service::Policy,
     stomp::{HeartBeatOffer, Limits},
@@ -247,15 +248,15 @@ pub fn check_destination(destination: &str) -> Result<(), DestinationError> {
 /// # Errors
 /// Says what is wrong.
 pub(crate) fn check_sources(sources: &[Source], client_id: Option<&str>) -> Result<(), DestinationError> {
-    for (at, source) in sources.iter().enumerate() {
-        let earlier = &sources[..at];
-        let why = if earlier.iter().any(|other| same_destination(&other.destination, &source.destination)) {
+    let (mut names, mut durable) = (HashSet::new(), HashSet::new());
+    for source in sources {
+        let why = if !names.insert(canonical(source.destination.as_bytes())) {
             "it is named twice"
         } else if source.durable.is_none() {
             continue;
         } else if client_id.is_none() {
             "a durable subscription belongs to a client: say who you are with --client-id"
-        } else if earlier.iter().any(|other| other.durable == source.durable) {
+        } else if !durable.insert(&source.durable) {
             "each durable subscription needs a name of its own"
         } else {
             continue;
@@ -274,13 +275,14 @@ pub(crate) fn check_dead_letters(
     client_id: Option<&str>,
     policy: &Policy,
 ) -> Result<(), DestinationError> {
+    let mut consumed = Destinations::default();
+    consumed.extend(sources.iter().flat_map(|source| source.consumed(client_id)));
     for source in sources {
         // A broker takes its options off, and so does the message's destination.
         let from = source.destination.split('?').next().unwrap_or_default();
         let letters = policy.dead_letter_of(from);
         check_destination(&letters)?;
-        let mut consumed = sources.iter().flat_map(|source| source.consumed(client_id));
-        if let Some(again) = consumed.find(|consumed| overlap(consumed, &letters)) {
+        if let Some(again) = consumed.overlapping(letters.as_bytes()) {
             let why = format!(
                 "what fails would go to {letters}, and come back by {again}; have it go elsewhere (--dead-letter), or \
                  serve less than all of that"
@@ -356,7 +358,8 @@ mod tests {
             let spelt =
                 format!("/amq/queue/{}", utf8_percent_encode(&kept_in(client, name), NON_ALPHANUMERIC));
             assert!(
-                same_destination(&consumed[1], &spelt) && !consumed[1].contains([',', '?']),
+                canonical(consumed[1].as_bytes()) == canonical(spelt.as_bytes())
+                    && !consumed[1].contains([',', '?']),
                 "{consumed:?}"
             );
         }

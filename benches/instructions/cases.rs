@@ -17,14 +17,15 @@ use stomp_wsgi::stomp::{Encoder, Frame, Limits, Parser, Version};
 type Case = (&'static str, fn(usize));
 
 /// Those of `wsgi/` have Python in them.
-const CASES: [Case; 12] = [
+const CASES: [Case; 13] = [
     ("parse/message", |rounds| parse(&support::unescaped(), 64 << 10, rounds)),
     ("parse/escapes", |rounds| parse(&support::encoded(), 64 << 10, rounds)),
     ("parse/small-reads", |rounds| parse(&support::encoded(), 100, rounds)),
     ("encode/message", encode_message),
     ("encode/reply", encode_reply),
-    ("map/request", |rounds| map_request(&support::message(), rounds)),
-    ("map/structured-request", |rounds| map_request(&support::structured(), rounds)),
+    ("map/request", |rounds| map_request(&support::message(), 1, rounds)),
+    ("map/request-among-1000", |rounds| map_request(&support::message(), 1000, rounds)),
+    ("map/structured-request", |rounds| map_request(&support::structured(), 1, rounds)),
     ("map/reply", |rounds| map_reply(&support::message(), rounds)),
     ("map/structured-reply", |rounds| map_reply(&support::structured(), rounds)),
     ("wsgi/environ", environ),
@@ -86,8 +87,10 @@ fn encode_reply(rounds: usize) {
     }
 }
 
-fn map_request(message: &Frame, rounds: usize) {
-    let (mapping, broker) = (Mapping::default(), support::broker());
+/// Where so many destinations are served.
+fn map_request(message: &Frame, destinations: usize, rounds: usize) {
+    let (mut mapping, broker) = (Mapping::default(), support::broker());
+    mapping.consumed.extend((0..destinations).map(|nth| format!("/queue/requests.{nth}")));
     for _ in 0..rounds {
         black_box(mapping.request(black_box(message), &broker, 1).expect("a request"));
     }

@@ -52,7 +52,7 @@ pub fn check(data: &[u8]) {
 
     let mut mapping = Mapping::default();
     mapping.strict_headers = options & 8 != 0;
-    mapping.consumed = vec!["/queue/in".to_owned()];
+    mapping.consumed.extend(["/queue/in".to_owned()]);
     mapping.max_reply = 4096;
     if options & 16 != 0 {
         mapping.default_path = "/{destination}/{type}?a=b".to_owned();

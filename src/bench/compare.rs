@@ -158,6 +158,7 @@ fn differences(old: &Report, new: &Report) -> Vec<String> {
     differ("the length of a round", format!("{} s", m.seconds), format!("{} s", n.seconds));
     differ("the warm-up", format!("{} s", m.warm_up), format!("{} s", n.warm_up));
     differ("the number of workers", m.threads.to_string(), n.threads.to_string());
+    differ("the number of destinations", m.destinations.to_string(), n.destinations.to_string());
     for (method, which) in [(m, "old"), (n, "new")] {
         if method.rounds < 2 {
             warnings.push(format!(
@@ -302,9 +303,15 @@ mod tests {
                 .contains("text.json is no report of `stomp-wsgi bench --json`")
         );
         assert!(error(&file("other.json", "{\"name\": 1}")).contains("missing field `schema`"));
-        assert!(error(&file("part.json", "{\"schema\": 1}")).contains("missing field `began`"));
-        let later = error(&file("later.json", "{\"schema\": 7, \"new\": []}"));
-        assert!(later.contains("later.json has layout 7 and this version reads layout 1"), "{later}");
+        assert!(
+            error(&file("part.json", &format!("{{\"schema\": {SCHEMA}}}"))).contains("missing field `began`")
+        );
+        for (name, found) in [("earlier.json", SCHEMA - 1), ("later.json", SCHEMA + 1)] {
+            let said = error(&file(name, &format!("{{\"schema\": {found}, \"other\": []}}")));
+            let layouts =
+                format!("{name} has layout {found} and this version reads layout {SCHEMA}: measure again");
+            assert!(said.contains(&layouts), "{said}");
+        }
         fs::remove_dir_all(&directory).unwrap();
     }
 }

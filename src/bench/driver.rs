@@ -20,11 +20,19 @@ use super::{
     report::Load,
     server::{Server, Usage},
 };
-use crate::stomp::{Command, Encoder, Frame, Limits, Parser, Version};
+use crate::{
+    link::{Dialect, Outbox, Replies},
+    stomp::{Command, Encoder, Frame, Limits, Parser, Version},
+    tls::{self, Tls},
+    uri::{Address, Brokers},
+};
 
 /// What is asked, again and again.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct Request {
+    /// Where; each in turn.
+    pub(super) destinations: Vec<String>,
+    /// Octets of its body.
     pub(super) body: usize,
 }
 
@@ -48,22 +56,26 @@ pub(super) struct Measured {
 const MOST: u64 = 16 * 1024;
 /// Without any answer for so long, a server counts as dead.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Digits of a request's number: all frames have the same length.
-const DIGITS: usize = 12;
+/// Stands where a request's number will: all frames have the same length.
+const NUMBER: &str = "NNNNNNNNNNNN";
 /// Octets that are read at once.
 const READ: usize = 256 * 1024;
 
 /// One connection, over which requests go and answers come.
 pub(super) struct Driver {
     socket: TcpStream,
+    /// Between the socket and the frames, where the broker wants it.
+    tls: Option<tls::Stream>,
+    /// What TLS made of what was read; kept for its buffer.
+    plain: Vec<u8>,
     parser: Parser,
     role: Role,
     buffer: Vec<u8>,
-    out: Vec<u8>,
-    written: usize,
-    template: Vec<u8>,
-    /// Where a request's number stands in the template.
-    numbers: Vec<usize>,
+    out: Outbox,
+    /// What a request begins with, for each destination.
+    heads: Vec<Head>,
+    /// The body, and the end of the frame.
+    tail: Vec<u8>,
     next: u64,
     /// The time at which a request was to be sent, in the place of its number.
     waiting: Vec<Option<Instant>>,
@@ -77,6 +89,32 @@ enum Role {
     Broker,
     /// A requester: SEND goes, MESSAGE comes.
     Requester,
+}
+
+/// A request without its body.
+struct Head {
+    frame: Vec<u8>,
+    /// Where its number is to stand.
+    numbers: Vec<usize>,
+}
+
+impl Head {
+    fn new(command: Command, headers: &[(&str, &str)], body: usize) -> Self {
+        let mut frame = Vec::new();
+        let start = Encoder::new(&mut frame, Version::V1_2, command);
+        headers
+            .iter()
+            .fold(start, |frame, (name, value)| frame.header(name, value))
+            .header("http_requestMethod", if body > 0 { "POST" } else { "GET" })
+            .header("http_requestUrl", "/")
+            .header("Host", "bench")
+            .finish();
+        // In the place of the empty line and the NUL.
+        frame.truncate(frame.len() - 2);
+        frame.extend_from_slice(format!("content-length:{body}\n\n").as_bytes());
+        let numbers = memchr::memmem::find_iter(&frame, NUMBER).collect();
+        Self { frame, numbers }
+    }
 }
 
 /// A broker's place that waits for its server.
@@ -94,12 +132,7 @@ impl Direct {
     }
 
     /// The driver of the server that comes; it has subscribed by then.
-    pub(super) fn accept(
-        &self,
-        server: &mut Server,
-        destination: &str,
-        request: &Request,
-    ) -> anyhow::Result<Driver> {
+    pub(super) fn accept(&self, server: &mut Server, request: &Request) -> anyhow::Result<Driver> {
         let deadline = Instant::now() + PATIENCE;
         let socket = loop {
             match self.0.accept() {
@@ -114,53 +147,39 @@ impl Direct {
                 }
             }
         };
-        let mut template = Vec::new();
-        let number = "N".repeat(DIGITS);
-        Encoder::new(&mut template, Version::V1_2, Command::Message)
-            .header("subscription", "0")
-            .header("message-id", format!("bench-{number}"))
-            .header("ack", format!("bench-{number}"))
-            .header("destination", destination)
-            .header("reply-to", "/queue/replies")
-            .header("correlation-id", &number)
-            .header("timestamp", "1700000000000")
-            .header("expires", "0")
-            .header("priority", "4")
-            .header("http_requestMethod", if request.body > 0 { "POST" } else { "GET" })
-            .header("http_requestUrl", "/")
-            .header("Host", "bench")
-            .body(&vec![b'x'; request.body]);
-        let mut driver = Driver::new(socket, Role::Broker, template)?;
-        driver.until(Command::Subscribe)?;
+        let mut driver = Driver::new(socket, Role::Broker, request.body)?;
+        let name = format!("bench-{NUMBER}");
+        for _ in &request.destinations {
+            let subscribe = driver.until(Command::Subscribe)?;
+            let said = |header| subscribe.headers.text(header).context("a SUBSCRIBE that says too little");
+            let headers = [
+                ("subscription", said("id")?),
+                ("message-id", &name),
+                ("ack", &name),
+                ("destination", said("destination")?),
+                ("reply-to", "/queue/replies"),
+                ("correlation-id", NUMBER),
+                ("timestamp", "1700000000000"),
+                ("expires", "0"),
+                ("priority", "4"),
+            ];
+            driver.heads.push(Head::new(Command::Message, &headers, request.body));
+        }
         Ok(driver)
     }
 }
 
 impl Driver {
     /// A requester of a real broker, and what that calls itself.
-    pub(super) fn connect(
-        address: &crate::uri::Address,
-        virtual_host: &str,
-        destination: &str,
-        request: &Request,
-    ) -> anyhow::Result<(Self, String)> {
-        ensure!(!address.tls, "the load has no TLS: name a port of the broker without it");
+    pub(super) fn connect(brokers: &Brokers, request: &Request) -> anyhow::Result<(Self, String)> {
+        let address = brokers.addresses.first().context("no broker was named")?;
         let socket = TcpStream::connect((address.host.as_str(), address.port))
             .with_context(|| format!("cannot connect to {address}"))?;
-        let (number, replies) = ("N".repeat(DIGITS), format!("/temp-queue/bench-{:x}", fastrand::u64(..)));
-        let mut template = Vec::new();
-        Encoder::new(&mut template, Version::V1_2, Command::Send)
-            .header("destination", destination)
-            .header("reply-to", &replies)
-            .header("correlation-id", &number)
-            .header("http_requestMethod", if request.body > 0 { "POST" } else { "GET" })
-            .header("http_requestUrl", "/")
-            .header("Host", "bench")
-            .body(&vec![b'x'; request.body]);
-        let mut driver = Self::new(socket, Role::Requester, template)?;
-        let mut connect = Encoder::new(&mut driver.out, Version::V1_2, Command::Stomp)
+        let mut driver = Self::new(socket, Role::Requester, request.body)?;
+        driver.secure(brokers, address)?;
+        let mut connect = Encoder::new(driver.out.tail(), Version::V1_2, Command::Stomp)
             .header("accept-version", "1.2")
-            .header("host", virtual_host);
+            .header("host", brokers.virtual_host.as_deref().unwrap_or("/"));
         if let Some(login) = &address.login {
             connect = connect.header("login", login);
         }
@@ -169,40 +188,63 @@ impl Driver {
         }
         connect.finish();
         let connected = driver.until(Command::Connected)?;
-        let name = connected.headers.text("server").unwrap_or("a broker without a name").to_owned();
-        // RabbitMQ knows whose temporary queue it is without a subscription, and takes none.
-        if !name.starts_with("RabbitMQ") {
-            Encoder::new(&mut driver.out, Version::V1_2, Command::Subscribe)
+        let name = connected.headers.text("server");
+        let dialect = brokers.dialect.or_else(|| Dialect::of(name)).unwrap_or_default();
+        let name = name.unwrap_or("a broker without a name").to_owned();
+        let kind = if dialect.row().replies == Replies::Plain { "queue" } else { "temp-queue" };
+        let replies = format!("/{kind}/bench-{:x}", fastrand::u64(..));
+        if dialect.row().replies != Replies::Implied {
+            let mut subscribe = Encoder::new(driver.out.tail(), Version::V1_2, Command::Subscribe)
                 .header("id", "replies")
                 .header("destination", &replies)
                 .header("ack", "auto")
-                .header("receipt", "subscribed")
-                .finish();
+                .header("receipt", "subscribed");
+            if let Some((name, value)) = dialect.subscription_type(&replies) {
+                subscribe = subscribe.header(name, value);
+            }
+            subscribe.finish();
             driver.until(Command::Receipt)?;
+        }
+        for destination in &request.destinations {
+            let mut headers =
+                vec![("destination", &**destination), ("reply-to", &replies), ("correlation-id", NUMBER)];
+            headers.extend(dialect.destination_type(destination.as_bytes()));
+            driver.heads.push(Head::new(Command::Send, &headers, request.body));
         }
         Ok((driver, name))
     }
 
-    fn new(socket: TcpStream, role: Role, template: Vec<u8>) -> anyhow::Result<Self> {
+    fn new(socket: TcpStream, role: Role, body: usize) -> anyhow::Result<Self> {
         socket.set_nodelay(true)?;
         socket.set_nonblocking(true)?;
         let mut parser = Parser::new(Limits::default());
         parser.set_version(Version::V1_2);
-        let places = memchr::memmem::find_iter(&template, &b"N".repeat(DIGITS)).collect();
+        let mut tail = vec![b'x'; body];
+        tail.push(0);
         Ok(Self {
             socket,
+            tls: None,
+            plain: Vec::new(),
             parser,
             role,
             buffer: vec![0; READ],
-            out: Vec::new(),
-            written: 0,
-            template,
-            numbers: places,
+            out: Outbox::default(),
+            heads: Vec::new(),
+            tail,
             next: 0,
             waiting: vec![None; MOST as usize],
             unanswered: 0,
             errors: 0,
         })
+    }
+
+    /// Begins TLS, where the address wants it.
+    fn secure(&mut self, brokers: &Brokers, address: &Address) -> anyhow::Result<()> {
+        if address.tls {
+            let tls = brokers.tls.clone().map_or_else(Tls::system, Ok).map_err(anyhow::Error::msg)?;
+            self.tls = Some(tls.connect(&address.host).map_err(anyhow::Error::msg)?);
+        }
+        Ok(())
     }
 
     /// Goes on until a frame of this kind has come.
@@ -216,7 +258,6 @@ impl Driver {
                 }
                 self.greet(&frame);
                 if found {
-                    self.exchange(Duration::ZERO)?;
                     return Ok(frame);
                 }
             }
@@ -236,13 +277,13 @@ impl Driver {
         }
         if matches!(frame.command, Command::Connect | Command::Stomp) {
             let server = concat!("stomp-wsgi-bench/", env!("CARGO_PKG_VERSION"));
-            Encoder::new(&mut self.out, Version::V1_2, Command::Connected)
+            Encoder::new(self.out.tail(), Version::V1_2, Command::Connected)
                 .header("version", "1.2")
                 .header("heart-beat", "0,0")
                 .header("server", server)
                 .finish();
         } else if let Some(receipt) = frame.headers.get("receipt") {
-            Encoder::new(&mut self.out, Version::V1_2, Command::Receipt)
+            Encoder::new(self.out.tail(), Version::V1_2, Command::Receipt)
                 .header("receipt-id", receipt)
                 .finish();
         }
@@ -273,7 +314,7 @@ impl Driver {
             }
             if now < end {
                 self.ask(load, now, &mut due);
-            } else if self.unanswered == 0 && self.out.is_empty() {
+            } else if self.unanswered == 0 && self.outbox().is_empty() {
                 break;
             }
             let patience = match load {
@@ -339,15 +380,18 @@ impl Driver {
     }
 
     fn request(&mut self, due: Instant) {
-        let start = self.out.len();
-        self.out.extend_from_slice(&self.template);
-        let mut digits = [b'0'; DIGITS];
+        let head = &self.heads[(self.next % self.heads.len() as u64) as usize];
+        let out = self.out.tail();
+        let start = out.len();
+        out.extend_from_slice(&head.frame);
+        let mut digits = [b'0'; NUMBER.len()];
         let mut text = itoa::Buffer::new();
         let number = text.format(self.next).as_bytes();
-        digits[DIGITS - number.len()..].copy_from_slice(number);
-        for place in &self.numbers {
-            self.out[start + place..][..DIGITS].copy_from_slice(&digits);
+        digits[NUMBER.len() - number.len()..].copy_from_slice(number);
+        for place in &head.numbers {
+            out[start + place..][..NUMBER.len()].copy_from_slice(&digits);
         }
+        out.extend_from_slice(&self.tail);
         self.waiting[(self.next % MOST) as usize] = Some(due);
         self.next += 1;
         self.unanswered += 1;
@@ -368,7 +412,7 @@ impl Driver {
                 _ => continue,
             }
             if let (Role::Broker, Some(receipt)) = (self.role, frame.headers.get("receipt")) {
-                Encoder::new(&mut self.out, Version::V1_2, Command::Receipt)
+                Encoder::new(self.out.tail(), Version::V1_2, Command::Receipt)
                     .header("receipt-id", receipt)
                     .finish();
             }
@@ -390,27 +434,41 @@ impl Driver {
         Ok(any)
     }
 
+    /// What the socket is to be given.
+    fn outbox(&self) -> &Outbox {
+        self.tls.as_ref().map_or(&self.out, tls::Stream::outbox)
+    }
+
     /// Writes what there is, and reads what comes in this time.
     fn exchange(&mut self, patience: Duration) -> anyhow::Result<()> {
-        if self.written < self.out.len() {
-            match self.socket.write(&self.out[self.written..]) {
-                Ok(n) => self.written += n,
+        if let Some(tls) = &mut self.tls {
+            tls.seal(&mut self.out);
+        }
+        if !self.outbox().is_empty() {
+            match (&self.socket).write(self.outbox().pending()) {
+                Ok(n) => match &mut self.tls {
+                    Some(tls) => tls.take(n),
+                    None => self.out.take(n),
+                },
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error).context("the connection broke"),
             }
-            if self.written == self.out.len() {
-                self.out.clear();
-                self.written = 0;
-            }
         }
         let mut interest = PollFlags::IN;
-        if !self.out.is_empty() {
+        if !self.outbox().is_empty() {
             interest |= PollFlags::OUT;
         }
         wait(&self.socket, interest, patience)?;
         match self.socket.read(&mut self.buffer) {
             Ok(0) => bail!("the connection was closed"),
-            Ok(n) => self.parser.feed(&self.buffer[..n]),
+            Ok(n) => match &mut self.tls {
+                None => self.parser.feed(&self.buffer[..n]),
+                Some(tls) => {
+                    self.plain.clear();
+                    tls.open(&self.buffer[..n], &mut self.plain).map_err(anyhow::Error::msg)?;
+                    self.parser.feed(&self.plain);
+                }
+            },
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => return Err(error).context("the connection broke"),
         }

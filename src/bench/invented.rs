@@ -14,7 +14,6 @@ pub(super) fn outcome(app: &str, load: Load, reactor: &str, throughputs: &[f64])
         reactor: reactor.into(),
         rounds,
         median: round(load, median),
-        spread: if median > 0.0 { (sorted[sorted.len() - 1] - sorted[0]) / median } else { 0.0 },
         latency: latency(&round(load, median)),
     }
 }
@@ -89,7 +88,14 @@ pub(super) fn report(results: Vec<Outcome>) -> Report {
             python: "3.11.2".into(),
             optimised: true,
         },
-        method: Method { broker: "direct".into(), rounds: 3, seconds: 2.0, warm_up: 0.5, threads: 4 },
+        method: Method {
+            broker: "direct".into(),
+            rounds: 3,
+            seconds: 2.0,
+            warm_up: 0.5,
+            threads: 4,
+            destinations: 1,
+        },
         starts: starts.collect(),
         results,
         doubts: Vec::new(),

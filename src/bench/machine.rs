@@ -3,6 +3,7 @@
 use std::{fs, thread, time::SystemTime};
 
 use super::{
+    figure::THROUGHPUT,
     report::{Machine, Report},
     server::field,
 };
@@ -62,7 +63,7 @@ pub(super) fn doubts(report: &Report) -> Vec<String> {
             )
         })
     };
-    if let Some(those) = where_(&|one| one.spread > SPREAD) {
+    if let Some(those) = where_(&|one| THROUGHPUT.spread(one) > SPREAD) {
         doubts.push(format!("rounds differ by more than {:.0} % in {those}: take longer or more rounds (--seconds, --rounds) on a quiet machine", SPREAD * 100.0));
     }
     if let Some(those) = where_(&|one| one.median.driver > BUSY) {
@@ -72,7 +73,7 @@ pub(super) fn doubts(report: &Report) -> Vec<String> {
         doubts
             .push(format!("something else used more than {:.0} % of the machine in {those}", NOISE * 100.0));
     }
-    if let Some(those) = where_(&|one| one.median.errors > 0) {
+    if let Some(those) = where_(&|one| one.errors() > 0) {
         doubts.push(format!("not every answer was 200 in {those}"));
     }
     doubts

@@ -27,7 +27,7 @@ pub mod verdict;
 #[cfg(test)]
 mod invented;
 
-use std::{path::PathBuf, process, thread, time::Duration};
+use std::{ffi::OsString, path::PathBuf, process, thread, time::Duration};
 
 use anyhow::{Context, bail};
 use hdrhistogram::Histogram;
@@ -57,12 +57,23 @@ pub struct Plan {
     pub warm_up: Duration,
     /// Workers of a server.
     pub threads: usize,
+    /// Destinations of a server; requests go to each in turn.
+    pub destinations: usize,
     /// A real broker; without one, this program plays it.
-    pub broker: Option<(Brokers, String)>,
+    pub broker: Option<Broker>,
     /// Whether to count system calls, by `perf`, in a round of their own.
     pub syscalls: bool,
     /// The program whose `serve` is measured.
     pub program: PathBuf,
+}
+
+/// A broker at which load and servers meet.
+#[derive(Debug, Clone)]
+pub struct Broker {
+    /// How the load finds it.
+    pub brokers: Brokers,
+    /// How servers do: variables of their environment.
+    pub variables: Vec<(&'static str, OsString)>,
 }
 
 /// The applications that come along.
@@ -95,6 +106,7 @@ impl Plan {
                 seconds: self.time.as_secs_f64(),
                 warm_up: self.warm_up.as_secs_f64(),
                 threads: self.threads,
+                destinations: self.destinations,
             },
             starts: Vec::new(),
             results: Vec::new(),
@@ -160,8 +172,12 @@ impl Plan {
             Load::Rate(_) => OPEN_PREFETCH,
         });
         let threads = if app == "blocking" { self.threads.max(WAITING_THREADS) } else { self.threads };
-        let destination = format!("/queue/bench.{:x}", fastrand::u64(..));
-        let setup = |broker: String| Setup {
+        let run = fastrand::u64(..);
+        let request = Request {
+            destinations: (0..self.destinations).map(|nth| format!("/queue/bench.{run:x}.{nth}")).collect(),
+            body: if app == "upload" { UPLOAD } else { 0 },
+        };
+        let setup = |variables| Setup {
             reactor: reactor.to_owned(),
             app: match app {
                 // A factory, since not everybody has Flask.
@@ -171,25 +187,24 @@ impl Plan {
             },
             threads,
             prefetch: most.max().unwrap_or(1) + threads + 16,
-            broker,
-            destination: destination.clone(),
+            variables,
+            destinations: request.destinations.clone(),
         };
-        let request = Request { body: if app == "upload" { UPLOAD } else { 0 } };
         let (mut server, mut driver) = match &self.broker {
             None => {
                 let direct = Direct::bind()?;
-                // Without us it has nothing to do.
-                let broker = format!("failover:(stomp://{})?maxReconnectAttempts=1", direct.address()?);
-                let mut server = Server::start(&self.program, &setup(broker))?;
-                let driver = direct.accept(&mut server, &destination, &request)?;
+                // Without us it has nothing to do. It says who it is, whatever the environment has for other brokers.
+                let address = direct.address()?;
+                let uri = format!("failover:(stomp://bench:bench@{address})?maxReconnectAttempts=1");
+                let setup = setup(vec![("STOMP_WSGI_BROKER", uri.into())]);
+                let mut server = Server::start(&self.program, &setup)?;
+                let driver = direct.accept(&mut server, &request)?;
                 (server, driver)
             }
-            Some((brokers, uri)) => {
-                let host = brokers.virtual_host.as_deref().unwrap_or("/");
-                let address = brokers.addresses.first().context("no broker was named")?;
-                let (driver, name) = Driver::connect(address, host, &destination, &request)?;
+            Some(broker) => {
+                let (driver, name) = Driver::connect(&broker.brokers, &request)?;
                 report.method.broker = name;
-                (Server::start(&self.program, &setup(uri.clone()))?, driver)
+                (Server::start(&self.program, &setup(broker.variables.clone()))?, driver)
             }
         };
         let subscribed = server.started.elapsed();
@@ -255,17 +270,7 @@ fn outcome(
     }
     let latency = all.iter_quantiles(4).map(|at| (at.percentile(), micros(at.value_iterated_to()))).collect();
     let median = median(&rounds);
-    let throughputs = || rounds.iter().map(|round| round.throughput);
-    let (least, most) = (throughputs().fold(f64::INFINITY, f64::min), throughputs().fold(0.0, f64::max));
-    Outcome {
-        app: app.to_owned(),
-        load,
-        reactor: reactor.to_owned(),
-        spread: if median.throughput > 0.0 { (most - least) / median.throughput } else { 0.0 },
-        rounds,
-        median,
-        latency,
-    }
+    Outcome { app: app.to_owned(), load, reactor: reactor.to_owned(), rounds, median, latency }
 }
 
 fn round(measured: &Measured, syscalls: Option<f64>, alone: bool) -> Round {

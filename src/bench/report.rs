@@ -22,7 +22,7 @@ pub struct Report {
 }
 
 /// The layout that this version writes and reads.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// What a run ran on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -56,6 +56,8 @@ pub struct Method {
     pub warm_up: f64,
     /// Workers that a server had, except for the single one of mio; `blocking` had 32 at least.
     pub threads: usize,
+    /// Destinations of a server, which the requests went to in turn.
+    pub destinations: usize,
 }
 
 /// How soon a server is there.
@@ -84,8 +86,6 @@ pub struct Outcome {
     pub rounds: Vec<Round>,
     /// The median of each figure over the rounds.
     pub median: Round,
-    /// The distance between the best and the worst round's throughput, as a part of the median.
-    pub spread: f64,
     /// Latency of all rounds: (percentile, microseconds), ascending.
     pub latency: Vec<(f64, f64)>,
 }

@@ -1,6 +1,7 @@
 //! A server to be measured: a process of its own, and what the kernel counts of it.
 
 use std::{
+    ffi::OsString,
     fs, io,
     io::Read,
     path::Path,
@@ -20,9 +21,9 @@ pub(super) struct Setup {
     pub(super) app: String,
     pub(super) threads: usize,
     pub(super) prefetch: usize,
-    /// Where its broker is, credentials included; it is not put into its arguments.
-    pub(super) broker: String,
-    pub(super) destination: String,
+    /// Where its broker is and how to meet it. Secrets are among it, so it is not put into its arguments.
+    pub(super) variables: Vec<(&'static str, OsString)>,
+    pub(super) destinations: Vec<String>,
 }
 
 /// A running server. It ends with this.
@@ -42,10 +43,13 @@ impl Server {
     pub(super) fn start(program: &Path, setup: &Setup) -> anyhow::Result<Self> {
         let started = Instant::now();
         let mut child = Command::new(program)
-            .args(["serve", &setup.app, "--reactor", &setup.reactor, "--destination", &setup.destination])
+            .args(["serve", &setup.app, "--reactor", &setup.reactor])
+            .args(["--destination", &setup.destinations.join(",")])
             .args(["--threads", &setup.threads.to_string(), "--prefetch", &setup.prefetch.to_string()])
             .args(["--heart-beat", "0,0", "--drain-timeout", "2", "--log-level", "warn"])
-            .env("STOMP_WSGI_BROKER", &setup.broker)
+            // What is in it has been read, and a pipe can be read once.
+            .env_remove("STOMP_WSGI_PASSCODE_FILE")
+            .envs(setup.variables.iter().map(|(name, value)| (name, value)))
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

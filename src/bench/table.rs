@@ -39,7 +39,7 @@ pub fn render(report: &Report) -> String {
                 format!("{value}{}", if mark { " *" } else { "  " })
             };
             cells.extend([outcome.reactor.clone(), show(0, &THROUGHPUT)]);
-            cells.push(format!("{:.0} %", 100.0 * outcome.spread));
+            cells.push(format!("{:.0} %", 100.0 * THROUGHPUT.spread(outcome)));
             cells.extend([show(1, &P50), show(2, &P99), show(3, &CPU), digits(outcome.median.switches)]);
             cells.extend(counted.then(|| outcome.median.syscalls.map_or("-".into(), digits)));
             cells.push(format!("{} MiB", digits(outcome.median.memory_mib)));
@@ -51,6 +51,9 @@ pub fn render(report: &Report) -> String {
         "{}\nCPU time, context switches and system calls are those of the server, per request\n",
         table.trim_fmt()
     );
+    if report.method.destinations > 1 {
+        text.push_str(&format!("a server has {} destinations, asked in turn\n", report.method.destinations));
+    }
     if marked {
         text.push_str("* the best, and what the scatter of the rounds cannot tell from it\n");
     }

@@ -15,7 +15,7 @@ use indicatif::ProgressBar;
 use super::{BrokerArgs, Exit, Failed, call::parse_seconds, parse_count};
 use crate::{
     bench::{
-        self, APPS, Plan,
+        self, APPS, Broker, Plan,
         report::{Load, Report, Start},
     },
     select::{self, MODELS},
@@ -56,6 +56,9 @@ pub(super) struct Bench {
     /// Requests that an application works on at once (mio: always 1; blocking: at least 32)
     #[arg(long, value_name = "N", default_value = "4", value_parser = parse_count::<NonZeroUsize>)]
     threads: NonZeroUsize,
+    /// Destinations of a server, from 1 to 1000; each is asked in turn
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    destinations: u16,
     /// Count system calls as well, with perf
     #[arg(long)]
     syscalls: bool,
@@ -130,10 +133,17 @@ impl Bench {
         } else {
             self.rate.iter().copied().map(Load::Rate).collect()
         };
-        let broker = match (self.broker.named()?, &self.broker.broker) {
-            (Some(brokers), Some(uri)) => Some((brokers, uri.clone())),
-            _ => None,
-        };
+        let broker = self.broker.named()?.map(|brokers| match &brokers.addresses[..] {
+            [address] => Ok(Broker { variables: self.broker.variables(address), brokers }),
+            all => Err(usage(format!(
+                "--broker names {} brokers, and the load and the servers have to meet at one: name one of them",
+                all.len()
+            ))),
+        });
+        if broker.is_none() && (self.broker.expects_one() || self.broker.dialect().is_some()) {
+            let why = "what is said of a user, TLS, a virtual host or a dialect has no effect without a broker: name it with --broker URI";
+            return Err(usage(why.to_owned()));
+        }
         Ok(Plan {
             reactors,
             apps,
@@ -142,7 +152,8 @@ impl Bench {
             time: self.seconds,
             warm_up: self.warm_up,
             threads: self.threads.get(),
-            broker,
+            destinations: self.destinations.into(),
+            broker: broker.transpose()?,
             syscalls: self.syscalls,
             program: self.program.clone().map_or_else(std::env::current_exe, Ok)?,
         })

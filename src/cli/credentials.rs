@@ -31,7 +31,7 @@ pub(super) struct Credentials {
 
 impl Credentials {
     /// Whether somebody said so here; a passcode in the environment may be there for others.
-    #[cfg(feature = "python")]
+    #[cfg(any(feature = "python", feature = "bench"))]
     pub(super) fn are_given(&self) -> bool {
         self.login.is_some() || self.passcode_file.is_some()
     }

@@ -13,6 +13,8 @@ mod serve;
 #[cfg(feature = "tls")]
 mod tls;
 
+#[cfg(feature = "bench")]
+use std::ffi::OsString;
 use std::{
     io::{self, Write},
     process::ExitCode,
@@ -21,6 +23,8 @@ use std::{
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, builder::NonEmptyStringValueParser};
 
+#[cfg(feature = "bench")]
+use crate::uri::Address;
 use crate::{
     Dialect,
     uri::{Brokers, DEFAULT_PORT},
@@ -195,8 +199,25 @@ impl BrokerArgs {
         Ok(Some(brokers))
     }
 
+    /// All of it as a server of ours is to hear it, by its environment, where nobody else sees a secret. A passcode's
+    /// file was read; it may have been a pipe.
+    #[cfg(feature = "bench")]
+    fn variables(&self, address: &Address) -> Vec<(&'static str, OsString)> {
+        let said = [
+            ("STOMP_WSGI_BROKER", &self.broker),
+            ("STOMP_WSGI_LOGIN", &address.login),
+            ("STOMP_WSGI_PASSCODE", &address.passcode),
+            ("STOMP_WSGI_DIALECT", &Some(self.dialect.clone())),
+            ("STOMP_WSGI_VHOST", &self.vhost),
+        ];
+        let said = said.map(|(name, value)| (name, value.clone().map(OsString::from)));
+        #[cfg(feature = "tls")]
+        let said = said.into_iter().chain(self.tls.variables());
+        said.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+
     /// Whether there are options that mean nothing without a broker of one's own.
-    #[cfg(feature = "python")]
+    #[cfg(any(feature = "python", feature = "bench"))]
     fn expects_one(&self) -> bool {
         #[cfg(feature = "tls")]
         let tls = self.tls.are_given();

@@ -1,5 +1,7 @@
 //! `--tls-...`: how a broker behind `ssl://` is met.
 
+#[cfg(feature = "bench")]
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, builder::FalseyValueParser};
@@ -36,6 +38,19 @@ impl TlsArgs {
             server_name: self.tls_server_name.clone(),
             insecure: self.tls_insecure,
         }
+    }
+
+    /// The same as variables of a server's environment.
+    #[cfg(feature = "bench")]
+    pub(super) fn variables(&self) -> [(&'static str, Option<OsString>); 5] {
+        let path = |path: &Option<PathBuf>| path.clone().map(OsString::from);
+        [
+            ("STOMP_WSGI_TLS_CA", path(&self.tls_ca)),
+            ("STOMP_WSGI_TLS_CERT", path(&self.tls_cert)),
+            ("STOMP_WSGI_TLS_KEY", path(&self.tls_key)),
+            ("STOMP_WSGI_TLS_SERVER_NAME", self.tls_server_name.clone().map(OsString::from)),
+            ("STOMP_WSGI_TLS_INSECURE", self.tls_insecure.then(|| "true".into())),
+        ]
     }
 
     pub(super) fn are_given(&self) -> bool {

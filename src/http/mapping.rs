@@ -10,7 +10,9 @@ use super::name::is_token;
 use super::reply_head::line_len;
 use super::structured::Whole;
 use super::target::{self, Parsed, Target};
-use super::{Delivery, HeaderNames, InvalidTarget, Reason, Rejected, Request, reply_to, structured};
+use super::{
+    Delivery, Destinations, HeaderNames, InvalidTarget, Reason, Rejected, Request, reply_to, structured,
+};
 use crate::stomp::{Frame, Headers};
 
 /// How messages become requests, and responses become messages. The default is safe for any broker.
@@ -36,7 +38,7 @@ pub struct Mapping {
     /// Temporary queues and queues by default.
     pub allow_reply_to: Vec<String>,
     /// The destinations that we subscribe to. No reply goes there: it would come back as a request.
-    pub consumed: Vec<String>,
+    pub consumed: Destinations,
     /// The header of a message by which the broker says who sent it (`REMOTE_USER`): `JMSXUserID` of ActiveMQ with
     /// `populateJMSXUserID`, `user-id` of RabbitMQ. Nobody by default, for brokers differ in which they verify.
     pub trust_user_header: Option<String>,
@@ -63,7 +65,7 @@ impl Default for Mapping {
             default_path: "/".to_owned(),
             strict_headers: false,
             allow_reply_to: queues.map(str::to_owned).to_vec(),
-            consumed: Vec::new(),
+            consumed: Destinations::default(),
             trust_user_header: None,
             reply_ttl: None,
             reply_header_names: HeaderNames::default(),

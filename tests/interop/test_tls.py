@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from pathlib import Path
 
 import brokers
@@ -93,6 +94,22 @@ def test_requests_and_replies(reactor, tls_brokers, certificates, serve, queue):
         requests = [ours.Request("POST", f"/echo/{n}", b"x", expect=b"%d:x" % n) for n in range(500)]
         caller.load(requests).check()
     assert one.stop() == 0
+
+
+def test_bench(tls_brokers, certificates, tmp_path):
+    """The load and the servers that it asks are both behind TLS; requests of 1 MiB, too."""
+    broker = tls_brokers("right")
+    load = ("--app", "hello,upload", "--in-flight", 4, "--reactor", "thread-pool,mio", "--rounds", 1, "--seconds", 0.3)
+    (tmp_path / "secret").write_text(brokers.PASSCODE)
+    place = ("--broker", f"ssl://localhost:{broker.tls_port}", "--login", brokers.LOGIN, "--passcode-file", tmp_path / "secret")
+    options = ("--tls-ca", certificates["ca"], "--tls-cert", certificates["client"], "--json", tmp_path / "kept")
+    done = ours.run("bench", *place, *options, *load, timeout=120)
+    assert done.returncode == 0, done.stderr.decode()
+    report = json.loads((tmp_path / "kept").read_text())
+    assert "ActiveMQ" in report["method"]["broker"] and len(report["results"]) == 4
+    assert all(result["median"]["throughput"] > 0 for result in report["results"])
+    done = ours.run("bench", *place, *load)
+    assert done.returncode == 1 and b"--tls-ca" in done.stderr, done.stderr.decode()
 
 
 @pytest.mark.parametrize(

@@ -302,7 +302,7 @@ fn reply_to_must_be_allowed() {
     };
     let mut mapping = Mapping::default();
     assert_eq!(refused(&mapping, "/topic/all"), Reason::ReplyTo(ReplyToError::NotAllowed));
-    mapping.consumed = vec!["/queue/in".into()];
+    mapping.consumed.extend(["/queue/in".to_owned()]);
     assert_eq!(refused(&mapping, "in"), Reason::ReplyTo(ReplyToError::Consumed));
     mapping.allow_reply_to = vec!["*".into()];
     assert!(map(&mapping, &message(&[("reply-to", "/topic/all")], "")).is_ok());
