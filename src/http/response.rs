@@ -1,4 +1,7 @@
 //! Status and headers of a response.
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
 use super::name::is_token;
 
 /// Status code and reason, checked.
@@ -71,12 +74,16 @@ impl Status {
     }
 }
 
-/// What `start_response` was given.
+/// What `start_response` was given. Clones share it, until one of them is changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Head {
+pub struct Head(Arc<HeadParts>);
+
+/// What is in a [`Head`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeadParts {
     /// The status.
     pub status: Status,
-    /// Names and values in order, repeats included. What is put here by [`Head::header`] has been checked;
+    /// Names and values in order, repeats included. What is put here by [`header`](Self::header) has been checked;
     /// what is not is made harmless when it is sent, and may be left out.
     pub headers: Vec<(Vec<u8>, Vec<u8>)>,
 }
@@ -84,9 +91,25 @@ pub struct Head {
 impl Head {
     /// A head without headers.
     pub fn new(status: Status) -> Self {
-        Self { status, headers: Vec::new() }
+        Self(Arc::new(HeadParts { status, headers: Vec::new() }))
     }
+}
 
+impl Deref for Head {
+    type Target = HeadParts;
+
+    fn deref(&self) -> &HeadParts {
+        &self.0
+    }
+}
+
+impl DerefMut for Head {
+    fn deref_mut(&mut self) -> &mut HeadParts {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+impl HeadParts {
     /// Adds a header. Blanks around the value are left out: they are no part of it (RFC 9110 section 5.5), but
     /// in STOMP they would be.
     ///
