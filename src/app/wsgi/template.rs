@@ -7,7 +7,7 @@ use pyo3::types::{PyDict, PyString};
 use super::config::Config;
 use super::errors::Errors;
 use super::names::Names;
-use super::text::{self, native};
+use super::text::native;
 
 /// Dictionaries to copy, which is quicker than to fill them: one for each kind of request.
 pub(super) struct Template {
@@ -26,7 +26,7 @@ const KINDS: usize = 8;
 /// same headers, whatever they say.
 struct Kind {
     dict: Py<PyDict>,
-    fields: [Option<Py<PyString>>; FIELDS],
+    fields: [Option<Vec<u8>>; FIELDS],
     headers: Vec<Header>,
 }
 
@@ -34,7 +34,7 @@ struct Header {
     name: Box<[u8]>,
     /// None for one that must not be in environ.
     key: Option<Py<PyString>>,
-    value: Option<Py<PyString>>,
+    value: Option<Vec<u8>>,
 }
 
 /// What a request says besides its headers.
@@ -115,11 +115,16 @@ impl Template {
         }
         let kind = &mut self.kinds[0];
         let dict = kind.dict.bind(py);
-        for ((keys, last), now) in self.keys.iter().zip(&mut kind.fields).zip(fields.0) {
-            update(dict, keys, last, now)?;
+        for ((keys, last), now) in self.keys.iter().zip(&mut kind.fields).zip(&fields.0) {
+            match now {
+                Some(now) if last.as_deref() != Some(now) => set(dict, keys, last, now)?,
+                _ => {}
+            }
         }
-        for (header, (_, value)) in kind.headers.iter_mut().zip(headers) {
-            update(dict, header.key.as_slice(), &mut header.value, Some(value))?;
+        for (Header { key, value, .. }, (_, now)) in kind.headers.iter_mut().zip(headers) {
+            if value.as_deref() != Some(now) {
+                set(dict, key.as_slice(), value, now)?;
+            }
         }
         dict.copy()
     }
@@ -138,29 +143,24 @@ impl Kind {
 
     fn is_of(&self, fields: &Fields<'_>, headers: &[(Bytes, Bytes)]) -> bool {
         self.headers.len() == headers.len()
-            && self.fields.iter().zip(fields.0).all(|(known, now)| known.is_some() == now.is_some())
+            && self.fields.iter().zip(&fields.0).all(|(known, now)| known.is_some() == now.is_some())
             && self.headers.iter().zip(headers).all(|(known, (name, _))| *known.name == **name)
     }
 }
 
 /// Sets what is not as in the last request.
-fn update(
+fn set(
     dict: &Bound<'_, PyDict>,
     keys: &[Py<PyString>],
-    last: &mut Option<Py<PyString>>,
-    now: Option<&[u8]>,
+    last: &mut Option<Vec<u8>>,
+    now: &[u8],
 ) -> PyResult<()> {
-    let py = dict.py();
-    let Some(now) = now else { return Ok(()) };
-    if last.as_ref().is_some_and(|last| text::bytes(last.bind(py)) == Some(now)) {
-        return Ok(());
-    }
-    let value = native(py, now);
+    let value = native(dict.py(), now);
     for key in keys {
         dict.set_item(key, &value)?;
     }
     // Last: should setting it fail, the dictionary is not what this says.
-    *last = Some(value.unbind());
+    now.clone_into(last.get_or_insert_default());
     Ok(())
 }
 
