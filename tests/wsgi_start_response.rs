@@ -377,6 +377,7 @@ def application(environ, sr):
 #[test]
 fn a_head_is_as_given_whatever_the_one_before_was() {
     let app = app(r#"
+A, B = ("X-A", "b"), ("X-B", "c")
 def application(environ, sr):
     try:
         sr(*eval(environ["QUERY_STRING"]))
@@ -398,6 +399,10 @@ def application(environ, sr):
     };
     let heads = [
         ("'200 OK', []", Some("200 OK")),
+        ("'200 OK', [A]", Some("200 OK|X-A=b")),
+        ("'200 OK', [A, B]", Some("200 OK|X-A=b|X-B=c")),
+        ("'200 OK', [B, A]", Some("200 OK|X-B=c|X-A=b")),
+        ("'200 OK', [A, A]", Some("200 OK|X-A=b|X-A=b")),
         ("'200 OK', [('X-A', 'b')]", Some("200 OK|X-A=b")),
         ("'200 OK', [('X-A', 'c')]", Some("200 OK|X-A=c")),
         ("'200 OK', [('x-A', 'b')]", Some("200 OK|x-A=b")),

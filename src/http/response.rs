@@ -146,11 +146,12 @@ impl HeadParts {
 
     /// The value of the first header of that name, in any case.
     pub fn first(&self, name: &[u8]) -> Option<&[u8]> {
-        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| &value[..])
+        let is = |known: &[u8]| known == name || known.eq_ignore_ascii_case(name);
+        self.headers.iter().find(|(known, _)| is(known)).map(|(_, value)| &value[..])
     }
 }
 
-const CONTENT_LENGTH: &[u8] = b"content-length";
+const CONTENT_LENGTH: &[u8] = b"Content-Length"; // as most write it
 
 /// RFC 2616 section 13.5.1, which PEP 3333 and `wsgiref.util.is_hop_by_hop` go by.
 const HOP_BY_HOP: [&str; 8] = [

@@ -63,21 +63,17 @@ struct State {
 enum Phase {
     Idle,
     Refused,
-    Held(Held),
+    /// The list of headers that the application gave; what was in it then has become the last head.
+    Held(Py<PyList>),
     Sent,
     Over,
 }
 
-/// A response that has not begun.
-struct Held {
-    head: Head,
-    /// The application's list, of which `head` was made.
-    list: Py<PyList>,
-}
-
-/// A head, and the status line that it has: the same again needs no checks.
+/// A head, and what it was made of: the same again needs no checks.
 struct Last {
-    line: Box<[u8]>,
+    line: Py<PyString>,
+    /// Tuples of strings cannot change.
+    pairs: Vec<Py<PyAny>>,
     head: Head,
 }
 
@@ -93,23 +89,19 @@ impl StartResponse {
     ) -> PyResult<Option<Py<PyCFunction>>> {
         let mut state = self.admit(py, exc_info)?;
         let write = state.write.as_ref().map(|write| write.clone_ref(py));
-        let mut phase = Phase::Refused;
-        let again = state.last.as_ref().and_then(|last| last.again(status, headers));
+        let again = state.last.as_ref().and_then(|last| last.is_of(status, headers));
         let known = again.is_some();
-        if let Some(held) = again {
-            phase = Phase::Held(held);
-        }
-        let before = std::mem::replace(&mut state.phase, phase);
+        let before = std::mem::replace(&mut state.phase, again.map_or(Phase::Refused, Phase::Held));
         // The application's objects are let go of without the lock, and looked at where that may run its code.
         drop(state);
         drop(before);
         if !known {
-            let (last, held) = Last::new(status, headers)?;
+            let (last, list) = Last::new(status, headers)?;
             let mut state = self.lock(py);
-            state.last = Some(last);
-            let before = std::mem::replace(&mut state.phase, Phase::Held(held));
+            let last = state.last.replace(last);
+            let before = std::mem::replace(&mut state.phase, Phase::Held(list));
             drop(state);
-            drop(before);
+            drop((last, before));
         }
         Ok(write)
     }
@@ -240,12 +232,12 @@ impl StartResponse {
         sole: Option<usize>,
     ) -> PyResult<MutexGuard<'a, State>> {
         let call = state.call;
-        let held = match &state.phase {
+        let list = match &state.phase {
             Phase::Sent => return Ok(state),
             // Before anything is taken for sent that cannot be.
             Phase::Held(_) if !wire::reaches(call.ticket) => return Err(call.elsewhere()),
             Phase::Held(_) => match std::mem::replace(&mut state.phase, Phase::Sent) {
-                Phase::Held(held) => held,
+                Phase::Held(list) => list.into_bound(py),
                 _ => unreachable!("the phase was Held under this very lock"),
             },
             Phase::Idle => return Err(PyAssertionError::new_err("start_response was not called")),
@@ -254,8 +246,13 @@ impl StartResponse {
             }
             Phase::Over => return Err(PyRuntimeError::new_err("write() was called after the request")),
         };
+        let last = state.last.as_ref().expect("what is Held has become the last head");
+        let (head, same) = (last.head.clone(), last.has(&list));
         drop(state);
-        let mut head = held.head(py)?;
+        // It may have been changed meanwhile.
+        let mut head =
+            if same { head } else { head_of(head.status.clone(), &list.iter().collect::<Vec<_>>())? };
+        drop(list);
         // A 304's Content-Length is about another response (RFC 9110 section 8.6).
         let mut room = None;
         if head.status.has_body() {
@@ -324,7 +321,7 @@ impl State {
 }
 
 impl Last {
-    fn new(status: &Bound<'_, PyAny>, headers: &Bound<'_, PyAny>) -> PyResult<(Self, Held)> {
+    fn new(status: &Bound<'_, PyAny>, headers: &Bound<'_, PyAny>) -> PyResult<(Self, Py<PyList>)> {
         // Subclasses of str are as good: Django's SafeString, StrEnum. A list of another kind may iterate its own way.
         let Ok(line) = status.cast::<PyString>() else {
             let given = status.get_type().name()?;
@@ -334,48 +331,46 @@ impl Last {
             let given = headers.get_type().name()?;
             return Err(PyTypeError::new_err(format!("the headers must be a list, not {given}")));
         };
-        let line = text::bytes(line).ok_or_else(|| not_latin1("the status"))?;
-        let head = head(Status::parse(line).map_err(invalid)?, list)?;
-        Ok((Self { line: line.into(), head: head.clone() }, Held { head, list: list.clone().unbind() }))
+        let status = text::bytes(line).ok_or_else(|| not_latin1("the status"))?;
+        let pairs: Vec<_> = list.iter().collect();
+        let head = head_of(Status::parse(status).map_err(invalid)?, &pairs)?;
+        let pairs = pairs.into_iter().map(Bound::unbind).collect();
+        Ok((Self { line: line.clone().unbind(), pairs, head }, list.clone().unbind()))
     }
 
-    /// The same head again, if these make it.
-    fn again(&self, status: &Bound<'_, PyAny>, headers: &Bound<'_, PyAny>) -> Option<Held> {
-        let line = text::bytes(status.cast().ok()?)?;
+    /// The list, if these would make the same head.
+    fn is_of(&self, status: &Bound<'_, PyAny>, headers: &Bound<'_, PyAny>) -> Option<Py<PyList>> {
         let list = headers.cast_exact::<PyList>().ok()?;
-        (*line == *self.line && makes(list, &self.head))
-            .then(|| Held { head: self.head.clone(), list: list.clone().unbind() })
+        let line = self.line.bind(list.py());
+        let same = status.is(line) || text::bytes(status.cast().ok()?)? == text::bytes(line)?;
+        (same && self.has(list)).then(|| list.clone().unbind())
+    }
+
+    /// Whether the list has the headers of this head, which are valid then.
+    fn has(&self, list: &Bound<'_, PyList>) -> bool {
+        let same = |pair: &Bound<'_, PyAny>, (name, value): &(Vec<u8>, Vec<u8>)| {
+            let [given_name, given] = pair.cast_exact::<PyTuple>().ok()?.as_slice() else { return None };
+            let given_name = text::bytes(given_name.cast().ok()?)?;
+            let mut given = text::bytes(given.cast().ok()?)?;
+            // What it may have around it that the head has not; anything else is to be looked at anew.
+            while let [b' ', rest @ ..] | [rest @ .., b' '] = given {
+                given = rest;
+            }
+            Some(given_name == name && given == value)
+        };
+        let known = self.pairs.iter().zip(&self.head.headers);
+        list.len() == self.pairs.len()
+            && list
+                .iter()
+                .zip(known)
+                .all(|(pair, (known, header))| pair.is(known) || same(&pair, header) == Some(true))
     }
 }
 
-impl Held {
-    /// The head, with what became of the list meanwhile.
-    fn head(self, py: Python<'_>) -> PyResult<Head> {
-        let list = self.list.bind(py);
-        if makes(list, &self.head) { Ok(self.head) } else { head(self.head.status.clone(), list) }
-    }
-}
-
-/// Whether [`head`] would make these headers of the list, which are valid then.
-fn makes(list: &Bound<'_, PyList>, head: &Head) -> bool {
-    let same = |pair: &Bound<'_, PyAny>, (name, value): &(Vec<u8>, Vec<u8>)| {
-        let [given_name, given] = pair.cast_exact::<PyTuple>().ok()?.as_slice() else { return None };
-        let given_name = text::bytes(given_name.cast().ok()?)?;
-        let mut given = text::bytes(given.cast().ok()?)?;
-        // What it may have around it that the head has not; anything else is to be looked at anew.
-        while let [b' ', rest @ ..] | [rest @ .., b' '] = given {
-            given = rest;
-        }
-        Some(given_name == name && given == value)
-    };
-    list.len() == head.headers.len()
-        && list.iter().zip(&head.headers).all(|(pair, header)| same(&pair, header) == Some(true))
-}
-
-fn head(status: Status, list: &Bound<'_, PyList>) -> PyResult<Head> {
+fn head_of(status: Status, pairs: &[Bound<'_, PyAny>]) -> PyResult<Head> {
     let mut head = Head::new(status);
     let parts = &mut *head;
-    for (index, pair) in list.iter().enumerate() {
+    for (index, pair) in pairs.iter().enumerate() {
         let Ok(pair) = pair.cast_exact::<PyTuple>() else {
             let given = pair.get_type().name()?;
             return Err(PyTypeError::new_err(format!("header {index} must be a tuple, not {given}")));
