@@ -6,8 +6,9 @@ mod harness;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use harness::{app, app_with, get, post, serve, with_headers};
-use stomp_wsgi::app::wsgi::Config;
+use stomp_wsgi::app::wsgi::{Config, Wsgi};
 use stomp_wsgi::http::{Delivery, Request};
 
 /// An application that evaluates the query string as an expression over `environ`, and answers its repr.
@@ -336,6 +337,54 @@ def application(environ, start_response):
             let mut request = get("/");
             request.headers = [(format!("x-{number}"), "")].into_iter().collect();
             assert_eq!(serve(&app, &request).ok().body(), format!("HTTP_X_{number}"), "{round}");
+        }
+    }
+}
+
+#[test]
+fn no_request_leaves_anything_for_another() {
+    let config = Config::default().environ("REMOTE_USER", "nobody").environ("HTTP_X_A", "default");
+    let text = |text: &'static str| Some(Bytes::from_static(text.as_bytes()));
+    let mut requests = vec![
+        get("/"),
+        get("/a?b=c"),
+        post("/a", "body"),
+        post("/a", "a longer body"),
+        Request { content_type: text("text/plain"), ..post("/", "x") },
+        with_headers(get("/"), [("Host", b"a.example")]),
+        with_headers(get("/"), [("Host", b"b.example:8080")]),
+        with_headers(get("/"), [("Host", b"")]),
+        with_headers(get("/"), [("X-A", b"1"), ("X-B", b"2")]),
+        with_headers(get("/"), [("X-B", b"2"), ("X-A", b"1")]),
+        with_headers(get("/"), [("X-A", b""), ("x-c", b"\xff")]),
+        with_headers(get("/"), [("X-A", &[b'x'; 20_000])]),
+        with_headers(get("/"), [("Proxy", b"x")]),
+        delivered(Delivery { user: text("alice"), redelivered: true, attempt: 2, ..Delivery::default() }),
+        delivered(Delivery { user: text(""), one_way: true, expires: Some(1), ..Delivery::default() }),
+        delivered(Delivery { reply_to: text("/queue/a"), correlation_id: text("1"), ..Delivery::default() }),
+        delivered(Delivery {
+            destination: text("/queue/b").unwrap(),
+            structured: true,
+            ..Delivery::default()
+        }),
+    ];
+    requests.extend((0..20).map(|n| {
+        let mut request = get("/");
+        request.headers = [(format!("x-{n}"), "")].into_iter().collect();
+        request
+    }));
+    let app = || app_with("application = None", &config);
+    let listed = |app: &Wsgi, request: &Request| {
+        let mut environ = app.environ(request).unwrap();
+        environ.retain(|(_, value)| !value.contains(" at 0x"));
+        environ.sort();
+        environ
+    };
+    let (one, alone) = (app(), requests.iter().map(|request| listed(&app(), request)).collect::<Vec<_>>());
+    for before in &requests {
+        for (request, expected) in requests.iter().zip(&alone) {
+            listed(&one, before);
+            assert_eq!(listed(&one, request), *expected, "{request:?} after {before:?}");
         }
     }
 }

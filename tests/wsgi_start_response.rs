@@ -232,8 +232,8 @@ except ValueError:
 return [b"sorry"]"#,
     )
     .ok();
-    let headers = outcome.head.unwrap().headers;
-    assert_eq!(headers, [(b"X-Second".to_vec(), b"2".to_vec())]);
+    let head = outcome.head.unwrap();
+    assert_eq!(head.headers, [(b"X-Second".to_vec(), b"2".to_vec())]);
 }
 
 #[test]
@@ -342,6 +342,92 @@ def application(environ, sr):
     let app = app(source);
     assert_eq!(serve(&app, &get("/")).ok().body(), "");
     assert_eq!(serve(&app, &get("/")).ok().body(), "RuntimeError AssertionError");
+}
+
+#[test]
+fn what_the_application_keeps_is_not_the_next_request_s() {
+    // Each keeps one of the two, strongly or weakly, or neither.
+    let app = app(r#"
+import weakref
+kept = []
+def application(environ, sr):
+    for name, old in kept:
+        old = old() if name.startswith("weak") else old
+        assert old is not sr, name
+        if old:
+            try:
+                old(b"x") if name.endswith("write") else old("200 OK", [])
+            except (AssertionError, RuntimeError) as error:
+                assert "after the request" in str(error), error
+            else:
+                assert False, name
+    write = sr("200 OK", [])
+    assert all(old is not write for name, old in kept)
+    how = environ["QUERY_STRING"]
+    if how:
+        one = write if how.endswith("write") else sr
+        kept.append((how, weakref.ref(one) if how.startswith("weak") else one))
+    return [b"done"]
+"#);
+    for how in ["", "sr", "", "write", "", "weak sr", "", "weak write", "", ""] {
+        assert_eq!(serve(&app, &get(&format!("/?{how}"))).ok().body(), "done", "{how}");
+    }
+}
+
+#[test]
+fn a_head_is_as_given_whatever_the_one_before_was() {
+    let app = app(r#"
+A, B = ("X-A", "b"), ("X-B", "c")
+def application(environ, sr):
+    try:
+        sr(*eval(environ["QUERY_STRING"]))
+    except (TypeError, ValueError):
+        pass
+    return []
+"#);
+    let shown = |given: &str| {
+        let outcome = serve(&app, &get(&format!("/?{given}")));
+        outcome.head.map(|head| {
+            let headers = head.headers.iter().map(|(name, value)| [name, &b"="[..], value].concat());
+            let line = [head.status.code.to_string().as_bytes(), b" ", &head.status.reason].concat();
+            let lines = std::iter::once(line).chain(headers);
+            lines
+                .map(|line| line.iter().copied().map(char::from).collect::<String>())
+                .collect::<Vec<_>>()
+                .join("|")
+        })
+    };
+    let heads = [
+        ("'200 OK', []", Some("200 OK")),
+        ("'200 OK', [A]", Some("200 OK|X-A=b")),
+        ("'200 OK', [A, B]", Some("200 OK|X-A=b|X-B=c")),
+        ("'200 OK', [B, A]", Some("200 OK|X-B=c|X-A=b")),
+        ("'200 OK', [A, A]", Some("200 OK|X-A=b|X-A=b")),
+        ("'200 OK', [('X-A', 'b')]", Some("200 OK|X-A=b")),
+        ("'200 OK', [('X-A', 'c')]", Some("200 OK|X-A=c")),
+        ("'200 OK', [('x-A', 'b')]", Some("200 OK|x-A=b")),
+        ("'200 OK', [('X-A', ' b ')]", Some("200 OK|X-A=b")),
+        ("'200 OK', [('X-A', 'b\\t')]", None),
+        ("'200 OK', [('X-A', 'b\\n')]", None),
+        ("'200 OK', [('X-A ', 'b')]", None),
+        ("'200 OK', [('X-A', 'b', '')]", None),
+        ("'200 OK', [['X-A', 'b']]", None),
+        ("'200 OK', [('X-A', b'b')]", None),
+        ("'200 OK', (('X-A', 'b'),)", None),
+        ("'200 OK', [('X-A', 'b'), ('X-A', 'b')]", Some("200 OK|X-A=b|X-A=b")),
+        ("'200 OK', [('X-A', '\\xe9')]", Some("200 OK|X-A=\u{e9}")),
+        ("'200 OK', [('X-A', '\\u20ac')]", None),
+        ("'200 Fine', [('X-A', 'b')]", Some("200 Fine|X-A=b")),
+        ("'201 OK', [('X-A', 'b')]", Some("201 OK|X-A=b")),
+        ("'200', [('X-A', 'b')]", Some("200 |X-A=b")),
+        ("b'200 OK', [('X-A', 'b')]", None),
+    ];
+    for (before, _) in heads {
+        for (given, head) in heads {
+            shown(before);
+            assert_eq!(shown(given).as_deref(), head, "{given} after {before}");
+        }
+    }
 }
 
 #[test]

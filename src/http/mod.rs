@@ -105,7 +105,7 @@ pub use reply_to::{Destinations, ReplyToError};
 pub use request::{Delivery, Request};
 pub(crate) use reserved::is_reserved;
 pub use responder::{Fault, Finished, Responder};
-pub use response::{Head, InvalidHead, Status};
+pub use response::{Head, HeadParts, InvalidHead, Status};
 pub use structured::InvalidMessage;
 pub use target::InvalidTarget;
 

@@ -197,7 +197,8 @@ mod tests {
     fn rendered(names: HeaderNames, headers: &[(&str, &[u8])]) -> Vec<(String, String)> {
         let headers =
             headers.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.to_vec())).collect();
-        let head = Head { status: Status::of(200), headers };
+        let mut head = Head::new(Status::of(200));
+        head.headers = headers;
         let mapping = Mapping { reply_header_names: names, ..Mapping::default() };
         let reply = ReplyHead::new(&head, &mapping, false).expect("a small head fits");
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("what leaves is UTF-8");
@@ -294,7 +295,11 @@ mod tests {
     #[test]
     fn what_a_broker_would_refuse_does_not_fit() {
         let mapping = Mapping::default();
-        let with = |value: Vec<u8>| Head { status: Status::of(200), headers: vec![(b"x-a".to_vec(), value)] };
+        let with = |value: Vec<u8>| {
+            let mut head = Head::new(Status::of(200));
+            head.headers.push((b"x-a".to_vec(), value));
+            head
+        };
         assert!(ReplyHead::new(&with(vec![b'x'; 10_240 - 5]), &mapping, false).is_ok());
         let fault = ReplyHead::new(&with(vec![b'x'; 10_240 - 4]), &mapping, false).unwrap_err();
         assert_eq!(fault, Fault::HeaderLine { name: "X-A".into(), octets: 10_241 });

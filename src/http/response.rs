@@ -1,4 +1,7 @@
 //! Status and headers of a response.
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
 use super::name::is_token;
 
 /// Status code and reason, checked.
@@ -71,12 +74,16 @@ impl Status {
     }
 }
 
-/// What `start_response` was given.
+/// What `start_response` was given. Clones share it, until one of them is changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Head {
+pub struct Head(Arc<HeadParts>);
+
+/// What is in a [`Head`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeadParts {
     /// The status.
     pub status: Status,
-    /// Names and values in order, repeats included. What is put here by [`Head::header`] has been checked;
+    /// Names and values in order, repeats included. What is put here by [`header`](Self::header) has been checked;
     /// what is not is made harmless when it is sent, and may be left out.
     pub headers: Vec<(Vec<u8>, Vec<u8>)>,
 }
@@ -84,9 +91,25 @@ pub struct Head {
 impl Head {
     /// A head without headers.
     pub fn new(status: Status) -> Self {
-        Self { status, headers: Vec::new() }
+        Self(Arc::new(HeadParts { status, headers: Vec::new() }))
     }
+}
 
+impl Deref for Head {
+    type Target = HeadParts;
+
+    fn deref(&self) -> &HeadParts {
+        &self.0
+    }
+}
+
+impl DerefMut for Head {
+    fn deref_mut(&mut self) -> &mut HeadParts {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+impl HeadParts {
     /// Adds a header. Blanks around the value are left out: they are no part of it (RFC 9110 section 5.5), but
     /// in STOMP they would be.
     ///
@@ -123,11 +146,12 @@ impl Head {
 
     /// The value of the first header of that name, in any case.
     pub fn first(&self, name: &[u8]) -> Option<&[u8]> {
-        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| &value[..])
+        let is = |known: &[u8]| known == name || known.eq_ignore_ascii_case(name);
+        self.headers.iter().find(|(known, _)| is(known)).map(|(_, value)| &value[..])
     }
 }
 
-const CONTENT_LENGTH: &[u8] = b"content-length";
+const CONTENT_LENGTH: &[u8] = b"Content-Length"; // as most write it
 
 /// RFC 2616 section 13.5.1, which PEP 3333 and `wsgiref.util.is_hop_by_hop` go by.
 const HOP_BY_HOP: [&str; 8] = [

@@ -106,6 +106,11 @@ impl Headers {
         self.entries().len()
     }
 
+    /// About how many octets of memory they take.
+    pub(crate) fn octets(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

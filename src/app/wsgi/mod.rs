@@ -27,6 +27,7 @@
 //! Nothing that a Python application raises comes through, be it `SystemExit` or `KeyboardInterrupt`: it
 //! is logged with its traceback, and is that request's error.
 
+mod callable;
 mod config;
 mod context;
 mod embedded;
@@ -60,8 +61,9 @@ pub use signals::Signals;
 
 use super::{AppError, Application, Reply};
 use crate::http::Request;
+use callable::Callable;
 use environ::Environ;
-use start_response::StartResponse;
+use start_response::Call;
 
 /// A WSGI application, loaded.
 pub struct Wsgi {
@@ -177,10 +179,11 @@ impl Application for Wsgi {
 impl Wsgi {
     fn serve(&self, py: Python<'_>, request: &Request, ticket: wire::Ticket) -> PyResult<()> {
         let environ = self.environ.of(py, request)?;
-        let start = Bound::new(py, StartResponse::new(ticket, request))?;
+        let call = Call::new(ticket, request);
+        let start = Callable::begin(py, call)?;
         context::fresh(py, || {
-            let outcome = respond::respond(self.app.bind(py), environ, &start);
-            start.get().close(py);
+            let outcome = respond::respond(self.app.bind(py), environ, &start, call);
+            start.end();
             outcome
         })
     }

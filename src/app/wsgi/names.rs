@@ -1,4 +1,4 @@
-//! Python strings that requests share: the keys of their headers, and values that seldom change.
+//! Python strings that requests share: the keys of their headers.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -19,27 +19,6 @@ const LONGEST: usize = 64;
 #[derive(Default)]
 pub(super) struct Names {
     keys: HashMap<Box<[u8]>, Option<Py<PyString>>, BuildHasherDefault<Fnv>>,
-    values: [Option<Last>; Value::COUNT],
-}
-
-/// What a value was in the last request.
-struct Last {
-    bytes: Box<[u8]>,
-    text: Py<PyString>,
-}
-
-/// What is most often the same as in the request before.
-#[derive(Clone, Copy)]
-pub(super) enum Value {
-    Host,
-    ContentType,
-    ReplyTo,
-    Target,
-    Path,
-}
-
-impl Value {
-    const COUNT: usize = Self::Path as usize + 1;
 }
 
 /// FNV-1a: names are short, and who contrives collisions can slow down a map of this size very little.
@@ -74,19 +53,6 @@ impl Names {
             self.keys.insert(name.into(), key.clone().map(Bound::unbind));
         }
         key
-    }
-
-    /// The native string of a value that is likely to come again.
-    pub(super) fn value<'py>(&mut self, py: Python<'py>, of: Value, bytes: &[u8]) -> Bound<'py, PyString> {
-        let last = &mut self.values[of as usize];
-        match last {
-            Some(last) if *last.bytes == *bytes => last.text.bind(py).clone(),
-            _ => {
-                let text = text::native(py, bytes);
-                *last = Some(Last { bytes: bytes.into(), text: text.clone().unbind() });
-                text
-            }
-        }
     }
 }
 

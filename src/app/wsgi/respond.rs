@@ -7,8 +7,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
+use super::callable::Callable;
 use super::report;
-use super::start_response::StartResponse;
+use super::start_response::{Call, StartResponse};
 use crate::app::Flow;
 
 /// One call of the application, to its end. The error is whatever it raised, `SystemExit` and the like
@@ -16,13 +17,14 @@ use crate::app::Flow;
 pub(super) fn respond(
     app: &Bound<'_, PyAny>,
     environ: Bound<'_, PyDict>,
-    start: &Bound<'_, StartResponse>,
+    start: &Callable<'_>,
+    call: Call,
 ) -> PyResult<()> {
     let py = app.py();
-    let result = app.call1((environ, start));
+    let result = app.call1((environ, start.start_response()));
     let start = start.get();
-    let outcome = result.and_then(|result| send(start, &result));
-    if start.is_forked() {
+    let outcome = result.and_then(|result| send(start, call, &result));
+    if call.ticket.is_forked() {
         return outcome.map(drop);
     }
     match outcome {
@@ -41,21 +43,21 @@ pub(super) fn respond(
 }
 
 /// Sends what the application returned. Answers how much is missing of its Content-Length.
-fn send(start: &StartResponse, result: &Bound<'_, PyAny>) -> PyResult<u64> {
+fn send(start: &StartResponse, call: Call, result: &Bound<'_, PyAny>) -> PyResult<u64> {
     let py = result.py();
     // Exactly these types: a subclass may well iterate its own way, or have a close().
     if let Ok(blocks) = result.cast_exact::<PyList>() {
-        return listed(start, || blocks.len(), |index| blocks.get_item(index), py);
+        return listed(start, call, || blocks.len(), |index| blocks.get_item(index), py);
     }
     if let Ok(blocks) = result.cast_exact::<PyTuple>() {
-        return listed(start, || blocks.len(), |index| blocks.get_item(index), py);
+        return listed(start, call, || blocks.len(), |index| blocks.get_item(index), py);
     }
     // A panic is a bug of ours, for which the application's locks and files must not pay.
-    let outcome = catch_unwind(AssertUnwindSafe(|| iterated(start, result)));
+    let outcome = catch_unwind(AssertUnwindSafe(|| iterated(start, call, result)));
     let closed = close(result);
     let outcome = outcome.unwrap_or_else(|panic| resume_unwind(panic));
     match closed {
-        Err(error) if start.is_forked() => Err(error),
+        Err(error) if call.ticket.is_forked() => Err(error),
         Err(error) => {
             // This concerns no requester: the response is what it is by now.
             let traceback = report::traceback(py, &error);
@@ -69,11 +71,12 @@ fn send(start: &StartResponse, result: &Bound<'_, PyAny>) -> PyResult<u64> {
 /// A list or a tuple, without an iterator. A list may change while it is being sent.
 fn listed<'py>(
     start: &StartResponse,
+    call: Call,
     length: impl Fn() -> usize,
     get: impl Fn(usize) -> PyResult<Bound<'py, PyAny>>,
     py: Python<'py>,
 ) -> PyResult<u64> {
-    let sole = start.head_only() && length() == 1;
+    let sole = call.head_only && length() == 1;
     let mut index = 0;
     while index < length() {
         let block = get(index)?;
@@ -82,19 +85,19 @@ fn listed<'py>(
         }
         index += 1;
     }
-    start.end(py, sole.then_some(0))
+    start.finish(py, sole.then_some(0))
 }
 
-fn iterated(start: &StartResponse, result: &Bound<'_, PyAny>) -> PyResult<u64> {
+fn iterated(start: &StartResponse, call: Call, result: &Bound<'_, PyAny>) -> PyResult<u64> {
     let py = result.py();
-    let sole = start.head_only() && result.len().is_ok_and(|length| length == 1);
+    let sole = call.head_only && result.len().is_ok_and(|length| length == 1);
     for block in result.try_iter().map_err(|error| not_iterable(result, error))? {
         let block = block?;
         if start.block(py, bytes(&block)?, sole)? != Flow::Continue {
             break;
         }
     }
-    start.end(py, sole.then_some(0))
+    start.finish(py, sole.then_some(0))
 }
 
 /// Blocks are bytes and nothing like them: a `bytearray` may change after it was yielded.

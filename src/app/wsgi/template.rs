@@ -5,34 +5,104 @@ use pyo3::types::{PyDict, PyString};
 
 use super::config::Config;
 use super::errors::Errors;
+use super::names::Names;
 use super::text::native;
-use crate::http::Request;
+use crate::stomp::Headers;
 
-/// A dictionary to copy for each request. It has a place for each key that all requests set, since a dictionary
-/// copies faster than it grows, and what the last request had where the next one mostly has the same.
+/// Dictionaries to copy, which is quicker than to fill them: one for each kind of request.
 pub(super) struct Template {
-    dict: Py<PyDict>,
-    method: Lasting,
-    destination: Lasting,
-    subscription: Lasting,
-    broker: Lasting,
+    /// What no request changes.
+    base: Py<PyDict>,
+    keys: [Vec<Py<PyString>>; FIELDS],
+    names: Names,
+    /// Those that came last, the last one first.
+    kinds: Vec<Kind>,
 }
 
-/// A value that stays in the template until a request has another.
-struct Lasting {
-    key: Py<PyString>,
-    bytes: Vec<u8>,
+/// How many kinds of request are remembered. Who sends ever new ones gains nothing by it and takes no memory.
+const KINDS: usize = 8;
+
+/// Octets of a request that is remembered.
+const LONGEST: usize = 16 << 10;
+
+/// The environ of the last request of a kind, without what is no string in it. A kind has the same fields and the
+/// same headers, whatever they say.
+struct Kind {
+    dict: Py<PyDict>,
+    fields: [Option<Vec<u8>>; FIELDS],
+    headers: Vec<Header>,
+}
+
+struct Header {
+    name: Box<[u8]>,
+    /// None for one that must not be in environ.
+    key: Option<Py<PyString>>,
+    value: Option<Vec<u8>>,
+}
+
+/// What a request says besides its headers.
+#[derive(Clone, Copy)]
+pub(super) enum Field {
+    Method,
+    Path,
+    Query,
+    Target,
+    Destination,
+    Subscription,
+    Broker,
+    MessageId,
+    // The rest may be missing.
+    ServerName,
+    ServerPort,
+    ContentType,
+    ContentLength,
+    ReplyTo,
+    CorrelationId,
+    User,
+}
+
+const FIELDS: usize = Field::User as usize + 1;
+
+/// The keys that each has in environ.
+const KEYS: [&[&str]; FIELDS] = [
+    &["REQUEST_METHOD"],
+    &["PATH_INFO"],
+    &["QUERY_STRING"],
+    &["REQUEST_URI", "RAW_URI"],
+    &["stomp.destination"],
+    &["stomp.subscription"],
+    &["stomp.broker"],
+    &["stomp.message_id"],
+    &["SERVER_NAME"],
+    &["SERVER_PORT"],
+    &["CONTENT_TYPE"],
+    &["CONTENT_LENGTH"],
+    &["stomp.reply_to"],
+    &["stomp.correlation_id"],
+    &["REMOTE_USER"],
+];
+
+/// The values of a request's fields.
+#[derive(Default)]
+pub(super) struct Fields<'a>([Option<&'a [u8]>; FIELDS]);
+
+impl<'a> Fields<'a> {
+    pub(super) fn set(&mut self, field: Field, value: &'a [u8]) {
+        self.0[field as usize] = Some(value);
+    }
+
+    fn octets(&self) -> usize {
+        self.0.iter().flatten().map(|value| value.len()).sum()
+    }
 }
 
 impl Template {
     pub(super) fn new(py: Python<'_>, config: &Config) -> PyResult<Self> {
-        let lasting = |key| Lasting { key: PyString::intern(py, key).unbind(), bytes: Vec::new() };
         Ok(Self {
-            dict: template(py, config)?.unbind(),
-            method: lasting("REQUEST_METHOD"),
-            destination: lasting("stomp.destination"),
-            subscription: lasting("stomp.subscription"),
-            broker: lasting("stomp.broker"),
+            base: base(py, config)?.unbind(),
+            keys: KEYS.map(|keys| keys.iter().map(|key| PyString::intern(py, key).unbind()).collect()),
+            names: Names::default(),
+            kinds: Vec::new(),
         })
     }
 
@@ -40,34 +110,85 @@ impl Template {
     pub(super) fn environ<'py>(
         &mut self,
         py: Python<'py>,
-        request: &Request,
+        fields: &Fields<'_>,
+        headers: &Headers,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        if fields.octets() + headers.octets() > LONGEST {
+            let base = self.base.bind(py).copy()?;
+            return Kind::new(base, headers, &mut self.names).environ(py, &self.keys, fields, headers);
+        }
+        match self.kinds.iter().position(|kind| kind.is_of(fields, headers)) {
+            Some(at) => self.kinds.swap(0, at),
+            None => {
+                self.kinds.truncate(KINDS - 1);
+                self.kinds.insert(0, Kind::new(self.base.bind(py).copy()?, headers, &mut self.names));
+            }
+        }
+        self.kinds[0].environ(py, &self.keys, fields, headers)
+    }
+}
+
+impl Kind {
+    fn new(dict: Bound<'_, PyDict>, headers: &Headers, names: &mut Names) -> Self {
+        let py = dict.py();
+        let header = |(name, _): (&[u8], _)| {
+            let key = names.key(py, name).map(Bound::unbind);
+            Header { name: name.into(), key, value: None }
+        };
+        let headers = headers.iter().map(header).collect();
+        Self { dict: dict.unbind(), fields: [const { None }; FIELDS], headers }
+    }
+
+    /// The environ of a request of this kind.
+    fn environ<'py>(
+        &mut self,
+        py: Python<'py>,
+        keys: &[Vec<Py<PyString>>; FIELDS],
+        fields: &Fields<'_>,
+        headers: &Headers,
     ) -> PyResult<Bound<'py, PyDict>> {
         let dict = self.dict.bind(py);
-        self.method.set(dict, request.method.as_bytes())?;
-        self.destination.set(dict, &request.delivery.destination)?;
-        self.subscription.set(dict, &request.delivery.subscription)?;
-        self.broker.set(dict, request.delivery.broker.as_bytes())?;
+        for ((keys, last), now) in keys.iter().zip(&mut self.fields).zip(&fields.0) {
+            match now {
+                Some(now) if last.as_deref() != Some(now) => set(dict, keys, last, now)?,
+                _ => {}
+            }
+        }
+        for (Header { key, value, .. }, (_, now)) in self.headers.iter_mut().zip(headers.iter()) {
+            if value.as_deref() != Some(now) {
+                set(dict, key.as_slice(), value, now)?;
+            }
+        }
         dict.copy()
     }
-}
 
-impl Lasting {
-    fn set(&mut self, dict: &Bound<'_, PyDict>, bytes: &[u8]) -> PyResult<()> {
-        if self.bytes == bytes {
-            return Ok(());
-        }
-        let py = dict.py();
-        dict.set_item(self.key.bind(py), native(py, bytes))?;
-        // Last: should setting it fail, the template is not what this says.
-        bytes.clone_into(&mut self.bytes);
-        Ok(())
+    fn is_of(&self, fields: &Fields<'_>, headers: &Headers) -> bool {
+        self.headers.len() == headers.len()
+            && self.fields.iter().zip(&fields.0).all(|(known, now)| known.is_some() == now.is_some())
+            && self.headers.iter().zip(headers.iter()).all(|(known, (name, _))| *known.name == *name)
     }
 }
 
-fn template<'py>(py: Python<'py>, config: &Config) -> PyResult<Bound<'py, PyDict>> {
-    let template = PyDict::new(py);
+/// Sets what is not as in the last request.
+fn set(
+    dict: &Bound<'_, PyDict>,
+    keys: &[Py<PyString>],
+    last: &mut Option<Vec<u8>>,
+    now: &[u8],
+) -> PyResult<()> {
+    let value = native(dict.py(), now);
+    for key in keys {
+        dict.set_item(key, &value)?;
+    }
+    // Last: should setting it fail, the dictionary is not what this says.
+    now.clone_into(last.get_or_insert_default());
+    Ok(())
+}
+
+fn base<'py>(py: Python<'py>, config: &Config) -> PyResult<Bound<'py, PyDict>> {
+    let base = PyDict::new(py);
     let text =
-        |name: &str, value: &str| template.set_item(PyString::intern(py, name), native(py, value.as_bytes()));
+        |name: &str, value: &str| base.set_item(PyString::intern(py, name), native(py, value.as_bytes()));
     text("REQUEST_METHOD", "")?;
     text("SCRIPT_NAME", &config.script_name)?;
     text("PATH_INFO", "")?;
@@ -81,7 +202,7 @@ fn template<'py>(py: Python<'py>, config: &Config) -> PyResult<Bound<'py, PyDict
     text("SERVER_SOFTWARE", concat!("stomp-wsgi/", env!("CARGO_PKG_VERSION")))?;
     text("REMOTE_ADDR", "")?;
 
-    let wsgi = |name: &str, value: Bound<'py, PyAny>| template.set_item(PyString::intern(py, name), value);
+    let wsgi = |name: &str, value: Bound<'py, PyAny>| base.set_item(PyString::intern(py, name), value);
     let flag = |value: bool| value.into_pyobject(py).map(|value| value.to_owned().into_any());
     wsgi("wsgi.version", (1, 0).into_pyobject(py)?.into_any())?;
     wsgi("wsgi.url_scheme", native(py, config.url_scheme.as_bytes()).into_any())?;
@@ -104,5 +225,5 @@ fn template<'py>(py: Python<'py>, config: &Config) -> PyResult<Bound<'py, PyDict
     for (name, value) in &config.environ {
         text(name, value)?;
     }
-    Ok(template)
+    Ok(base)
 }

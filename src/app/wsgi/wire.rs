@@ -5,6 +5,7 @@
 //! can use it meanwhile, on that thread and no other.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use scoped_tls_hkt::scoped_thread_local;
 
@@ -13,7 +14,11 @@ use crate::app::Reply;
 
 scoped_thread_local!(static mut REPLY: for<'a> &'a mut (dyn Reply + 'a));
 
+/// Numbers threads. Rust's own ids can be had only with a count of references, which several threads share.
+static THREADS: AtomicU64 = AtomicU64::new(0);
+
 thread_local! {
+    static THREAD: u64 = THREADS.fetch_add(1, Ordering::Relaxed);
     static SERVING: Cell<u64> = const { Cell::new(0) };
     static TICKETS: Cell<u64> = const { Cell::new(0) };
 }
@@ -22,7 +27,7 @@ thread_local! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ticket {
     call: u64,
-    thread: std::thread::ThreadId,
+    thread: u64,
     generation: u32,
 }
 
@@ -38,7 +43,7 @@ pub(super) fn lend<R>(reply: &mut dyn Reply, work: impl FnOnce(Ticket) -> R) -> 
     let number = TICKETS.get() + 1;
     TICKETS.set(number);
     let _outer = Outer(SERVING.replace(number));
-    let ticket = Ticket { call: number, thread: std::thread::current().id(), generation: fork::generation() };
+    let ticket = Ticket { call: number, thread: this_thread(), generation: fork::generation() };
     REPLY.set(reply, || work(ticket))
 }
 
@@ -49,10 +54,11 @@ pub(super) fn with<R>(ticket: Ticket, work: impl FnOnce(&mut dyn Reply) -> R) ->
 
 /// Whether [`with`] would find the reply.
 pub(super) fn reaches(ticket: Ticket) -> bool {
-    SERVING.get() == ticket.call
-        && std::thread::current().id() == ticket.thread
-        && !ticket.is_forked()
-        && REPLY.is_set()
+    SERVING.get() == ticket.call && this_thread() == ticket.thread && !ticket.is_forked() && REPLY.is_set()
+}
+
+fn this_thread() -> u64 {
+    THREAD.with(|thread| *thread)
 }
 
 /// Calls may nest: an application may well serve another in the middle of its own.

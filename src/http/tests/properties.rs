@@ -132,7 +132,8 @@ proptest! {
         let request = request(&call(&[("http_acceptStream", accept), ("correlation-id", "c")], ""));
         let mapping = Mapping { reply_header_names: names, ..Mapping::default() };
         // Unchecked on purpose: as if start_response let everything pass.
-        let head = Head { status: Status { code: 200, reason }, headers };
+        let mut head = Head::new(Status { code: 200, reason });
+        head.headers = headers;
         let cut = head.content_length().is_some();
         let mut sent = Vec::new();
         let mut more = |bytes: Vec<u8>| sent.push(bytes);
