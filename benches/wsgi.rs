@@ -77,7 +77,7 @@ fn hello(c: &mut Criterion) {
     let (app, request) = (app(HELLO), get("/"));
     let mut call = || app.call(black_box(&request), &mut Discard).expect("it answers");
     c.bench_function("wsgi/hello, attached each time", |b| b.iter(&mut call));
-    c.bench_function("wsgi/hello, in a batch", |b| app.batch(&mut || b.iter(&mut call)));
+    c.bench_function("wsgi/hello, attached already", |b| Python::attach(|_| b.iter(&mut call)));
 }
 
 /// With a body, and the headers that a broker adds.
@@ -87,7 +87,7 @@ fn post(c: &mut Criterion) {
     let request = request.expect("a request");
     let mut call = || app.call(black_box(&request), &mut Discard).expect("it answers");
     c.bench_function("wsgi/POST with headers, attached each time", |b| b.iter(&mut call));
-    c.bench_function("wsgi/POST with headers, in a batch", |b| app.batch(&mut || b.iter(&mut call)));
+    c.bench_function("wsgi/POST with headers, attached already", |b| Python::attach(|_| b.iter(&mut call)));
 }
 
 fn others(c: &mut Criterion) {

@@ -70,16 +70,16 @@ def application(environ, sr):
         assert!(!outcome.log.contains("close()"), "{}", outcome.log);
         assert!(path == "/fail" || outcome.ok().body() == "None");
     }
-    app.batch(&mut || (0..2).for_each(|_| assert_eq!(serve(&app, &get("/")).ok().body(), "None")));
+    pyo3::Python::attach(|_| (0..2).for_each(|_| assert_eq!(serve(&app, &get("/")).ok().body(), "None")));
 }
 
 #[test]
-fn a_batch_attaches_once_and_calls_nest() {
+fn a_thread_may_be_attached_before() {
     let app = app(COUNT);
     thread::scope(|scope| {
         scope.spawn(|| {
             let mut bodies = Vec::new();
-            app.batch(&mut || {
+            pyo3::Python::attach(|_| {
                 for _ in 0..3 {
                     bodies
                         .push(serve(&app, &get("/")).ok().body().split(' ').next_back().unwrap().to_owned());

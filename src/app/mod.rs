@@ -13,12 +13,6 @@ pub trait Application: Send + Sync {
     /// # Errors
     /// [`AppError`] where the application failed; it has logged why.
     fn call(&self, request: &Request, reply: &mut dyn Reply) -> Result<(), AppError>;
-
-    /// Runs `body`, which calls [`call`](Self::call) several times and waits for nothing in between. An
-    /// application that enters something costly for each call can enter it once here.
-    fn batch(&self, body: &mut dyn FnMut()) {
-        body();
-    }
 }
 
 /// Where a response goes, block by block.
