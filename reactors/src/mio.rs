@@ -15,7 +15,7 @@ use std::{
 use ::mio::{Events, Poll, Token, Waker};
 
 use self::seat::{Addresses, Resolver, Seat};
-use crate::{Action, HOLD, Input, Job, Link, Output, READ_BUFFER, Reactor, Stop, pace::Pace};
+use crate::{Action, Input, Job, Link, Output, READ_BUFFER, Reactor, Stop, pace::Pace};
 
 mod seat;
 
@@ -220,8 +220,8 @@ impl Engine {
     fn work(&mut self) -> io::Result<()> {
         let start = Instant::now();
         let mut result = Ok(());
-        // When this job began, and the first of those whose outputs are not written.
-        let (mut began, mut held) = (start, None);
+        // When this job began, and the first of those whose outputs are not written; how many these are.
+        let (mut began, mut since, mut held) = (start, start, 0);
         while let Some((place, job)) = self.jobs.pop_front() {
             let quiet = self.pace.is_quick();
             // A finished link's jobs are of no use to anybody.
@@ -234,10 +234,10 @@ impl Engine {
             }
             let now = Instant::now();
             self.pace.took(now - began);
-            let since = *held.get_or_insert(began);
-            if !self.pace.is_quick() || now - since >= HOLD {
-                held = None;
+            held += 1;
+            if self.pace.lets_go(now - since, held, self.jobs.len()) {
                 self.write_all();
+                (since, held) = (now, 0);
             }
             began = now;
             if result.is_err() || now - start >= SLICE {

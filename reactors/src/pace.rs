@@ -11,6 +11,10 @@ const STREAK: u32 = 32;
 /// More than these are not counted.
 const LONGEST: u32 = 256;
 
+/// What quick jobs give waits so long for what the next ones give; the second where many wait.
+const HOLD: Duration = Duration::from_micros(50);
+const LONGEST_HOLD: Duration = Duration::from_micros(300);
+
 /// Whether jobs have lately been so quick that to wake somebody for each costs more than it gains: then what they
 /// give may wait for the next of them.
 #[derive(Debug, Default)]
@@ -23,6 +27,12 @@ impl Pace {
     pub(crate) fn took(&mut self, time: Duration) {
         // One of a hundred may be slow: most of those are quick jobs during which the kernel ran something else.
         self.streak = if time <= QUICK { LONGEST.min(self.streak + 1) } else { self.streak / 2 };
+    }
+
+    /// Whether what so many jobs have `given` in this time goes out now, while others are `waiting`: half of what there
+    /// is to do, and then half of the rest, so that neither side waits for the other.
+    pub(crate) fn lets_go(&self, time: Duration, given: usize, waiting: usize) -> bool {
+        !self.is_quick() || waiting == 0 || time >= LONGEST_HOLD || time >= HOLD && given >= waiting
     }
 
     pub(crate) fn is_quick(&self) -> bool {
