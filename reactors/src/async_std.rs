@@ -100,7 +100,7 @@ async fn drive(mut link: Box<dyn Link>, pool: Arc<Pool>, mailbox: Mailbox) {
             }
         };
         if !jobs.is_empty() {
-            pool.extend(jobs.drain(..), &mailbox);
+            pool.extend(jobs.drain(..), &mailbox, None);
         }
         turns = (turns + 1) % TURNS;
         if turns == 0 {

@@ -6,12 +6,14 @@
 //!
 //! To wake a thread costs more than a quick job. So while jobs are quick, one worker does all of them, and wakes
 //! owners for what several jobs have given. Meanwhile another, the lookout, sees every [`LOOK`] whether the first is
-//! stuck with a job that is not quick after all; then it announces what waits, and everybody is called.
+//! stuck with a job that is not quick after all; then it announces what waits, and everybody is called. A
+//! reactor may lend that worker what it reads from, too: see [`Lead`].
 
 use std::{
     collections::VecDeque,
+    io,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Waker},
@@ -19,13 +21,38 @@ use std::{
 };
 
 #[cfg(any(feature = "thread-pool", feature = "async-std"))]
-use std::{io, num::NonZeroUsize, thread};
+use std::{num::NonZeroUsize, thread};
 
 #[cfg(any(feature = "thread-pool", feature = "async-std"))]
 use crate::JOB_STACK;
 use crate::{
     HOLD, Input, Job, LOOK, Link, OUTBOX_HIGH_WATER, OUTPUT_QUEUE, Output, READ_BUFFER, Stop, pace::Pace,
 };
+
+/// Jobs that may begin before what is lent goes back. Where there are more, it is better to read meanwhile.
+const LENT: u64 = 64;
+
+/// Somebody who goes on with a link at once, on the thread that calls.
+pub(crate) trait Drive: Send + Sync {
+    /// There are outputs. Does not wait for whoever goes on with the link just now.
+    fn drive(&self);
+}
+
+/// What a worker may read from while jobs are quick, in the place of whoever else would wake it with the next. Just
+/// one has it: the worker at work, or [`Queue::lent`] while it runs jobs, so that others can take it from there.
+pub(crate) trait Lead: Send + Sync {
+    /// From now on a worker has it.
+    fn lend(&self);
+
+    /// Waits a moment for bytes.
+    fn read(&self, buffer: &mut Vec<u8>) -> Option<io::Result<usize>>;
+
+    /// Passes on what was read, and says whether to go on.
+    fn feed(&self, result: io::Result<usize>, bytes: &[u8]) -> bool;
+
+    /// The worker no longer has it.
+    fn give_back(&self);
+}
 
 /// The jobs of all links, in the order in which they were asked for.
 #[derive(Default)]
@@ -49,10 +76,25 @@ struct Queue {
     unheard: Vec<Arc<Shared>>,
     /// Whether an idle worker looks out.
     lookout: bool,
+    /// What the next worker without a job may read from, and how many jobs there had been when it came here.
+    lent: Option<(Arc<dyn Lead>, u64)>,
+    /// Whether a worker reads.
+    reading: bool,
     closed: bool,
 }
 
 impl Queue {
+    /// What to read from, for a worker with nothing else to do. Another must be left for the jobs of other links.
+    fn take_lead(&mut self) -> Option<Arc<dyn Lead>> {
+        let free = self.jobs.is_empty() && self.running == 0 && self.idle > 0;
+        self.lent.take_if(|_| free).map(|(lead, _)| lead)
+    }
+
+    /// Whether there is a use for somebody who looks out.
+    fn wants_lookout(&self) -> bool {
+        !self.lookout && (self.is_served() || self.reading)
+    }
+
     /// Whether a worker is at it, and jobs are so quick that one is enough.
     fn is_served(&self) -> bool {
         self.running > 0 && self.pace.is_quick()
@@ -69,7 +111,13 @@ impl Queue {
 impl Pool {
     /// Adds jobs whose outputs go to `mailbox`. Where they will be quick, its owner had better write what else it has
     /// together with what they give ([`Mailbox::may_write`]).
-    pub(crate) fn extend(&self, jobs: impl Iterator<Item = Job>, mailbox: &Mailbox) {
+    /// Where a worker would do well to read from `lead` afterwards, it has it.
+    pub(crate) fn extend(
+        &self,
+        jobs: impl Iterator<Item = Job>,
+        mailbox: &Mailbox,
+        lead: Option<Arc<dyn Lead>>,
+    ) {
         let mut queue = lock(&self.queue);
         queue.jobs.extend(jobs.map(|job| (job, Arc::clone(&mailbox.0))));
         // Nobody would look out with a single one, nor where nobody is left to do so.
@@ -77,6 +125,16 @@ impl Pool {
         if queue.pace.is_quick() && queue.jobs.len() > 1 && lookouts > 0 {
             mailbox.0.held.store(true, Ordering::Release);
             queue.leave_unheard(&mailbox.0);
+        }
+        if let Some(lead) = lead.filter(|_| {
+            queue.pace.is_quick()
+                && lookouts > 0
+                && queue.lent.is_none()
+                && !queue.reading
+                && queue.jobs.len() as u64 <= LENT
+        }) {
+            lead.lend();
+            queue.lent = Some((lead, queue.begun));
         }
         self.wake_one(queue);
     }
@@ -86,10 +144,14 @@ impl Pool {
         let mut queue = lock(&self.queue);
         // When the first output that nobody was told of may have been given.
         let mut held: Option<Instant> = None;
+        let mut buffer = Vec::new();
         while !queue.closed {
             let next = if queue.is_served() { None } else { queue.jobs.pop_front() };
             let Some((job, mailbox)) = next else {
-                queue = self.rest(queue);
+                queue = match queue.take_lead() {
+                    Some(lead) => self.lead(queue, lead, &mut buffer),
+                    None => self.rest(queue),
+                };
                 continue;
             };
             queue.running += 1;
@@ -113,13 +175,50 @@ impl Pool {
                 held = None;
                 queue = self.announce(queue);
             }
+            let (quick, begun) = (queue.pace.is_quick(), queue.begun);
+            if let Some((lead, _)) = queue.lent.take_if(|(_, since)| !quick || begun - *since > LENT) {
+                drop(queue);
+                lead.give_back();
+                queue = lock(&self.queue);
+            }
         }
+    }
+
+    /// Reads once, and makes jobs of it.
+    fn lead<'a>(
+        &'a self,
+        mut queue: MutexGuard<'a, Queue>,
+        lead: Arc<dyn Lead>,
+        buffer: &mut Vec<u8>,
+    ) -> MutexGuard<'a, Queue> {
+        queue.reading = true;
+        drop(queue);
+        let mut go_on = false;
+        if let Some(result) = lead.read(buffer) {
+            let mut queue = lock(&self.queue);
+            // As good as a job: there is somebody for those that come of it.
+            queue.running += 1;
+            queue.begun += 1;
+            drop(queue);
+            go_on = lead.feed(result, buffer);
+            lock(&self.queue).running -= 1;
+        }
+        let mut queue = lock(&self.queue);
+        queue.reading = false;
+        if go_on && queue.pace.is_quick() && !queue.closed {
+            queue.lent = Some((lead, queue.begun));
+        } else {
+            drop(queue);
+            lead.give_back();
+            queue = lock(&self.queue);
+        }
+        queue
     }
 
     /// Waits for a call; or looks out, while others are at work.
     fn rest<'a>(&'a self, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
         queue.idle += 1;
-        if queue.is_served() && !queue.lookout {
+        if queue.wants_lookout() {
             queue.lookout = true;
             let begun = queue.begun;
             queue = self.ready.wait_timeout(queue, LOOK).unwrap_or_else(PoisonError::into_inner).0;
@@ -127,6 +226,11 @@ impl Pool {
             if queue.running > 0 && queue.begun == begun {
                 // That one is not quick.
                 queue.pace = Pace::default();
+                if let Some((lead, _)) = queue.lent.take() {
+                    drop(queue);
+                    lead.give_back();
+                    queue = lock(&self.queue);
+                }
                 queue = self.announce(queue);
             }
         } else {
@@ -167,7 +271,10 @@ impl Pool {
         struct Close<'a>(&'a Pool);
         impl Drop for Close<'_> {
             fn drop(&mut self) {
-                lock(&self.0.queue).closed = true;
+                let mut queue = lock(&self.0.queue);
+                queue.closed = true;
+                queue.lent = None;
+                drop(queue);
                 self.0.ready.notify_all();
             }
         }
@@ -176,7 +283,7 @@ impl Pool {
 
     /// Calls a worker if there is a use for one more: a job, or the need of a lookout.
     fn wake_one(&self, mut queue: MutexGuard<'_, Queue>) {
-        let served = queue.jobs.is_empty() || queue.is_served() && queue.lookout;
+        let served = queue.jobs.is_empty() && queue.lent.is_none() || queue.is_served() && queue.lookout;
         let wake = !served && queue.idle > 0 && queue.waking == 0;
         queue.waking += usize::from(wake);
         drop(queue);
@@ -196,6 +303,8 @@ struct Shared {
     room: Condvar,
     /// Somebody is going to announce what is there.
     held: AtomicBool,
+    /// Who goes on with the link, where that can be any thread.
+    driver: OnceLock<Weak<dyn Drive>>,
 }
 
 #[derive(Default)]
@@ -222,6 +331,12 @@ impl Mailbox {
         let mailboxes: Vec<Weak<Shared>> = links.iter().map(|(_, it)| Arc::downgrade(&it.0)).collect();
         stop.on_stop(move || mailboxes.iter().filter_map(Weak::upgrade).for_each(|it| it.stop()));
         links
+    }
+
+    /// Has outputs, once the owner is told of them, bring `driver` to the thread that gave them.
+    pub(crate) fn driven_by(&self, driver: Weak<dyn Drive>) {
+        // There is one for the link's whole life.
+        let _ = self.0.driver.set(driver);
     }
 
     /// Whether to write at once: not while quick jobs are about to give more.
@@ -282,7 +397,7 @@ impl Shared {
             let owner = if state.wanted { state.owner.take() } else { None };
             if owner.is_some() {
                 drop(state);
-                wake(owner);
+                self.tell(owner);
                 state = lock(&self.state);
                 continue;
             }
@@ -294,7 +409,7 @@ impl Shared {
             state.outputs.push_back(output);
             let owner = if state.wanted && !quiet { state.owner.take() } else { None };
             drop(state);
-            wake(owner);
+            self.tell(owner);
         }
     }
 
@@ -305,7 +420,15 @@ impl Shared {
         let mut state = lock(&self.state);
         let owner = if state.wanted { state.owner.take() } else { None };
         drop(state);
-        wake(owner);
+        self.tell(owner);
+    }
+
+    /// Has somebody see to the outputs, if the owner sleeps.
+    fn tell(&self, owner: Option<Waker>) {
+        match self.driver.get().and_then(Weak::upgrade) {
+            Some(driver) if owner.is_some() => driver.drive(),
+            _ => wake(owner),
+        }
     }
 
     fn stop(&self) {

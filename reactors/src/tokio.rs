@@ -112,7 +112,7 @@ async fn drive(mut link: Box<dyn Link>, pool: Arc<Pool>, mailbox: Mailbox) {
             }
         };
         if !jobs.is_empty() {
-            pool.extend(jobs.drain(..), &mailbox);
+            pool.extend(jobs.drain(..), &mailbox, None);
         }
         poll_fn(|cx| {
             let link = link.as_mut();
