@@ -64,8 +64,12 @@ pub mod mio;
 #[cfg(any(feature = "thread-pool", feature = "tokio", feature = "async-std", feature = "mio"))]
 mod pace;
 #[cfg(any(feature = "thread-pool", feature = "tokio", feature = "async-std"))]
+mod place;
+#[cfg(any(feature = "thread-pool", feature = "tokio", feature = "async-std"))]
 mod pool;
 mod stop;
+#[cfg(any(feature = "tokio", feature = "async-std"))]
+mod task;
 #[cfg(feature = "thread-pool")]
 pub mod thread_pool;
 #[cfg(feature = "tokio")]

@@ -10,10 +10,7 @@ use std::{
     io,
     num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak,
-        atomic::{AtomicBool, Ordering, fence},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Wake, Waker},
     thread::{self, JoinHandle, Thread},
     time::Instant,
@@ -22,13 +19,11 @@ use std::{
 use self::connection::{Connection, Line};
 use crate::{
     Action, Input, Job, LOOK, Link, Reactor, Stop,
+    place::Place,
     pool::{Drive, Lead, Mailbox, Pool},
 };
 
 mod connection;
-
-/// How often a thread goes round a link that is never idle before it leaves that to the link's own thread.
-const ROUNDS: usize = 16;
 
 /// Threads all the way: each link has one that keeps its time and, per connection, a reader (and a writer once
 /// the peer is slow); jobs run on a fixed set of workers.
@@ -80,18 +75,12 @@ impl Wake for Unpark {
     }
 }
 
-/// A link's place, where one thread at a time goes on with it.
-///
-/// Workers never wait for it: one that finds it taken leaves word in `news`, and who leaves the place looks there
-/// and goes round once more. No word is lost. It is left before the place is tried, and looked for after
-/// the place is left, with a fence in between on both sides; so of a worker that finds the place taken and the one who
-/// leaves it, the latter sees the word, or somebody was in between and comes to look as well.
+/// A link's place.
 struct Seat {
     me: Weak<Self>,
     pool: Arc<Pool>,
     /// Empty once the link has finished.
-    place: Mutex<Option<Sitter>>,
-    news: AtomicBool,
+    place: Place<Option<Sitter>>,
     clock: Thread,
     /// Wakes the clock's thread, where nobody is there to go on at once.
     waker: Waker,
@@ -134,8 +123,7 @@ impl Seat {
             Self {
                 me: me.clone(),
                 pool,
-                place: Mutex::new(Some(sitter)),
-                news: AtomicBool::new(false),
+                place: Place::new(Some(sitter)),
                 clock: thread::current(),
                 waker: Waker::from(Arc::new(Unpark(thread::current()))),
                 leaving: Mutex::default(),
@@ -148,13 +136,11 @@ impl Seat {
     fn keep_time(&self) {
         loop {
             self.enter(|_| {});
-            let alarm = match &mut *lock(&self.place) {
-                None => break,
-                Some(sitter) => {
-                    sitter.alarm = sitter.due();
-                    sitter.alarm
-                }
-            };
+            let alarm = self.look(|sitter| {
+                sitter.alarm = sitter.due();
+                sitter.alarm
+            });
+            let Some(alarm) = alarm else { break };
             lock(&self.leaving).retain(|thread| !thread.is_finished());
             match alarm.map(|alarm| alarm.saturating_duration_since(Instant::now())) {
                 None => thread::park(),
@@ -174,32 +160,20 @@ impl Seat {
 
     /// Has the link hear something, and goes on with it.
     fn enter(&self, tell: impl FnOnce(&mut Sitter)) {
-        let mut place = lock(&self.place);
-        self.guard(&mut place, |place| place.as_mut().map(tell));
-        self.go_on(place);
+        let change = |place: &mut _| self.guard(place, |place| place.as_mut().map(tell).unwrap_or_default());
+        if !self.place.enter(change, |place| self.guard(place, |place| self.round(place))) {
+            self.clock.unpark();
+        }
     }
 
-    /// Goes round until there is nothing to do.
-    fn go_on<'a>(&'a self, mut place: MutexGuard<'a, Option<Sitter>>) {
-        for _ in 0..ROUNDS {
-            // First: what comes from here on may be too late for this round.
-            self.news.store(false, Ordering::SeqCst);
-            if self.guard(&mut place, |place| self.round(place)) {
-                continue;
-            }
-            drop(place);
-            fence(Ordering::SeqCst);
-            if !self.news.load(Ordering::SeqCst) {
-                return;
-            }
-            match self.place.try_lock() {
-                Ok(again) => place = again,
-                Err(TryLockError::Poisoned(again)) => place = again.into_inner(),
-                Err(TryLockError::WouldBlock) => return,
-            }
+    /// Looks at the link, unless it has finished, which changes nothing for it.
+    fn look<R>(&self, look: impl FnOnce(&mut Sitter) -> R) -> Option<R> {
+        let look = |place: &mut Option<Sitter>| place.as_mut().map(look);
+        let (seen, done) = self.place.look(look, |place| self.guard(place, |place| self.round(place)));
+        if !done {
+            self.clock.unpark();
         }
-        drop(place);
-        self.clock.unpark();
+        seen
     }
 
     /// Has nobody but the clock's thread, and so the caller of `run`, feel a link that panics.
@@ -344,12 +318,8 @@ impl Sitter {
 
 impl Drive for Seat {
     fn drive(&self) {
-        self.news.store(true, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
-        match self.place.try_lock() {
-            Ok(place) => self.go_on(place),
-            Err(TryLockError::Poisoned(place)) => self.go_on(place.into_inner()),
-            Err(TryLockError::WouldBlock) => {}
+        if !self.place.nudge(|place| self.guard(place, |place| self.round(place))) {
+            self.clock.unpark();
         }
     }
 }

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Lead, Seat, lock};
+use super::{Lead, Seat, Sitter};
 use crate::{Input, LOOK, Link, READ_BUFFER};
 
 /// How long a thread waits for room in a socket before it leaves the writing to a thread of the connection's own.
@@ -214,14 +214,15 @@ impl Line {
 
     /// Whether the reader may go to the socket; `None` once the connection is gone.
     fn may_read(&self) -> Option<bool> {
-        let mut place = lock(&self.seat.place);
-        let sitter = place.as_mut()?;
-        let read = sitter.read && !self.lent.load(Ordering::SeqCst);
-        sitter.connection(self.number)?.resting = !read;
-        Some(read)
+        let look = |sitter: &mut Sitter| {
+            let read = sitter.read && !self.lent.load(Ordering::SeqCst);
+            sitter.connection(self.number)?.resting = !read;
+            Some(read)
+        };
+        self.seat.look(look).flatten()
     }
 
-    fn arrive(&self, sitter: &mut super::Sitter, result: io::Result<usize>, bytes: &[u8]) {
+    fn arrive(&self, sitter: &mut Sitter, result: io::Result<usize>, bytes: &[u8]) {
         let (now, read) = (Instant::now(), sitter.read);
         let Some(connection) = sitter.connection(self.number) else { return };
         connection.brisk = now - connection.arrived < LOOK;
