@@ -1,7 +1,7 @@
 //! A place where one thread at a time goes on with something.
 
 use std::sync::{
-    Mutex, MutexGuard, PoisonError, TryLockError,
+    Mutex, MutexGuard, TryLockError,
     atomic::{AtomicBool, Ordering, fence},
 };
 
@@ -27,6 +27,7 @@ impl<T> Place<T> {
 
     /// Waits for the place, changes what is here, and goes round. Says whether that is done: somebody must come
     /// again where it is not.
+    #[cfg(feature = "thread-pool")]
     pub(crate) fn enter(&self, change: impl FnOnce(&mut T), round: impl FnMut(&mut T) -> bool) -> bool {
         let mut content = self.wait();
         change(&mut content);
@@ -35,6 +36,7 @@ impl<T> Place<T> {
 
     /// Waits for the place, for a look, and goes round if somebody came meanwhile. Says what was seen, and whether
     /// that is done.
+    #[cfg(feature = "thread-pool")]
     pub(crate) fn look<R>(
         &self,
         look: impl FnOnce(&mut T) -> R,
@@ -76,8 +78,9 @@ impl<T> Place<T> {
         self.news.load(Ordering::SeqCst)
     }
 
+    #[cfg(feature = "thread-pool")]
     fn wait(&self) -> MutexGuard<'_, T> {
-        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+        self.content.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn free(&self) -> Option<MutexGuard<'_, T>> {

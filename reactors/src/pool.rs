@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// Jobs that may begin before what is lent goes back. Where there are more, it is better to read meanwhile.
-const LENT: u64 = 64;
+const LENT: u64 = 32;
 
 /// Somebody who goes on with a link at once, on the thread that calls.
 pub(crate) trait Drive: Send + Sync {
@@ -173,7 +173,9 @@ impl Pool {
             queue.running -= 1;
             if queue.jobs.is_empty() || !queue.pace.is_quick() || now - since >= HOLD {
                 held = None;
-                queue = self.announce(queue);
+                // Who has more to do leaves it to the owner, who can see to it meanwhile.
+                let leave = queue.pace.is_quick() && !queue.jobs.is_empty();
+                queue = self.announce(queue, if leave { Shared::call } else { Shared::tell });
             }
             let (quick, begun) = (queue.pace.is_quick(), queue.begun);
             if let Some((lead, _)) = queue.lent.take_if(|(_, since)| !quick || begun - *since > LENT) {
@@ -231,7 +233,7 @@ impl Pool {
                     lead.give_back();
                     queue = lock(&self.queue);
                 }
-                queue = self.announce(queue);
+                queue = self.announce(queue, Shared::tell);
             }
         } else {
             queue = self.ready.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -242,13 +244,17 @@ impl Pool {
     }
 
     /// Tells owners of what they have.
-    fn announce<'a>(&'a self, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+    fn announce<'a>(
+        &'a self,
+        mut queue: MutexGuard<'a, Queue>,
+        tell: fn(&Shared, Option<Waker>),
+    ) -> MutexGuard<'a, Queue> {
         if queue.unheard.is_empty() {
             return queue;
         }
         let mailboxes = std::mem::take(&mut queue.unheard);
         drop(queue);
-        mailboxes.iter().for_each(|mailbox| mailbox.announce());
+        mailboxes.iter().for_each(|mailbox| mailbox.announce(tell));
         lock(&self.queue)
     }
 
@@ -413,21 +419,28 @@ impl Shared {
         }
     }
 
-    /// Wakes the owner for what is there, and what it has itself.
-    fn announce(&self) {
+    /// Has somebody see to what is there, and to what the owner has itself.
+    fn announce(&self, tell: fn(&Self, Option<Waker>)) {
         // First: an owner that has not seen this is asleep when it is looked for.
         self.held.store(false, Ordering::Release);
         let mut state = lock(&self.state);
         let owner = if state.wanted { state.owner.take() } else { None };
         drop(state);
-        self.tell(owner);
+        tell(self, owner);
     }
 
     /// Has somebody see to the outputs, if the owner sleeps.
     fn tell(&self, owner: Option<Waker>) {
         match self.driver.get().and_then(Weak::upgrade) {
             Some(driver) if owner.is_some() => driver.drive(),
-            _ => wake(owner),
+            _ => self.call(owner),
+        }
+    }
+
+    /// Wakes the owner, if it sleeps.
+    fn call(&self, owner: Option<Waker>) {
+        if let Some(owner) = owner {
+            owner.wake();
         }
     }
 
@@ -436,13 +449,7 @@ impl Shared {
         state.stop = true;
         let owner = state.owner.take();
         drop(state);
-        wake(owner);
-    }
-}
-
-fn wake(owner: Option<Waker>) {
-    if let Some(owner) = owner {
-        owner.wake();
+        self.call(owner);
     }
 }
 
