@@ -29,8 +29,8 @@ use crate::{
     HOLD, Input, Job, LOOK, Link, OUTBOX_HIGH_WATER, OUTPUT_QUEUE, Output, READ_BUFFER, Stop, pace::Pace,
 };
 
-/// Jobs that may begin before what is lent goes back. Where there are more, it is better to read meanwhile.
-const LENT: u64 = 32;
+/// Where more jobs wait than these, other threads had better read and write while a worker does them.
+const MANY: usize = 32;
 
 /// Somebody who goes on with a link at once, on the thread that calls.
 pub(crate) trait Drive: Send + Sync {
@@ -90,6 +90,14 @@ impl Queue {
         self.lent.take_if(|_| free).map(|(lead, _)| lead)
     }
 
+    /// What had better be read by somebody else from now on: the worker that has it is kept by slow jobs, or by many.
+    fn withdraw(&mut self) -> Option<Arc<dyn Lead>> {
+        let (quick, busy, begun) = (self.pace.is_quick(), !self.jobs.is_empty(), self.begun);
+        self.lent
+            .take_if(|(_, since)| !quick || busy && begun - *since > 2 * MANY as u64)
+            .map(|(lead, _)| lead)
+    }
+
     /// Whether there is a use for somebody who looks out.
     fn wants_lookout(&self) -> bool {
         !self.lookout && (self.is_served() || self.reading)
@@ -131,7 +139,7 @@ impl Pool {
                 && lookouts > 0
                 && queue.lent.is_none()
                 && !queue.reading
-                && queue.jobs.len() as u64 <= LENT
+                && queue.jobs.len() <= MANY
         }) {
             lead.lend();
             queue.lent = Some((lead, queue.begun));
@@ -162,23 +170,25 @@ impl Pool {
             }
             self.wake_one(queue);
             let start = Instant::now();
+            // The job's own: what becomes of its output is not its fault.
+            let mut end = start;
             // A finished link's jobs are of no use to anybody.
             if !lock(&mailbox.state).finished {
-                job.run(&mut |output| mailbox.put(output, quiet));
+                job.run(&mut |output| {
+                    end = Instant::now();
+                    mailbox.put(output, quiet);
+                });
             }
-            let now = Instant::now();
             let since = *held.get_or_insert(start);
             queue = lock(&self.queue);
-            queue.pace.took(now - start);
+            queue.pace.took(end - start);
             queue.running -= 1;
-            if queue.jobs.is_empty() || !queue.pace.is_quick() || now - since >= HOLD {
+            if queue.jobs.is_empty() || !queue.pace.is_quick() || end - since >= HOLD {
                 held = None;
-                // Who has more to do leaves it to the owner, who can see to it meanwhile.
-                let leave = queue.pace.is_quick() && !queue.jobs.is_empty();
-                queue = self.announce(queue, if leave { Shared::call } else { Shared::tell });
+                let many = queue.pace.is_quick() && queue.jobs.len() > MANY;
+                queue = self.announce(queue, if many { Shared::call } else { Shared::tell });
             }
-            let (quick, begun) = (queue.pace.is_quick(), queue.begun);
-            if let Some((lead, _)) = queue.lent.take_if(|(_, since)| !quick || begun - *since > LENT) {
+            if let Some(lead) = queue.withdraw() {
                 drop(queue);
                 lead.give_back();
                 queue = lock(&self.queue);
