@@ -130,7 +130,7 @@ impl Pool {
         queue.jobs.extend(jobs.map(|job| (job, Arc::clone(&mailbox.0))));
         // Nobody would look out with a single one, nor where nobody is left to do so.
         let lookouts = queue.idle.saturating_sub(usize::from(queue.running == 0));
-        if queue.pace.is_quick() && queue.jobs.len() > 1 && lookouts > 0 {
+        if queue.pace.is_quick() && (queue.jobs.len() > 1 || queue.reading) && lookouts > 0 {
             mailbox.0.held.store(true, Ordering::Release);
             queue.leave_unheard(&mailbox.0);
         }
@@ -164,7 +164,8 @@ impl Pool {
             };
             queue.running += 1;
             queue.begun += 1;
-            let quiet = queue.lookout && queue.is_served() && !queue.jobs.is_empty();
+            let more = !queue.jobs.is_empty() || queue.lent.is_some();
+            let quiet = queue.lookout && queue.is_served() && more;
             if quiet {
                 queue.leave_unheard(&mailbox);
             }
