@@ -118,8 +118,7 @@ impl Queue {
 
 impl Pool {
     /// Adds jobs whose outputs go to `mailbox`. Where they will be quick, its owner had better write what else it has
-    /// together with what they give ([`Mailbox::may_write`]).
-    /// Where a worker would do well to read from `lead` afterwards, it has it.
+    /// together with what they give ([`Mailbox::may_write`]), and the worker who does them may have `lead` afterwards.
     pub(crate) fn extend(
         &self,
         jobs: impl Iterator<Item = Job>,
@@ -128,9 +127,12 @@ impl Pool {
     ) {
         let mut queue = lock(&self.queue);
         queue.jobs.extend(jobs.map(|job| (job, Arc::clone(&mailbox.0))));
-        // Nobody would look out with a single one, nor where nobody is left to do so.
+        // Nobody would look out with a single one, unless a worker has read it; nor where nobody is left to do so.
         let lookouts = queue.idle.saturating_sub(usize::from(queue.running == 0));
-        if queue.pace.is_quick() && (queue.jobs.len() > 1 || queue.reading) && lookouts > 0 {
+        if queue.pace.is_quick()
+            && (queue.jobs.len() > 1 || queue.reading && queue.running > 0)
+            && lookouts > 0
+        {
             mailbox.0.held.store(true, Ordering::Release);
             queue.leave_unheard(&mailbox.0);
         }
@@ -183,17 +185,15 @@ impl Pool {
             let since = *held.get_or_insert(start);
             queue = lock(&self.queue);
             queue.pace.took(end - start);
-            queue.running -= 1;
             if queue.jobs.is_empty() || !queue.pace.is_quick() || end - since >= HOLD {
                 held = None;
                 let many = queue.pace.is_quick() && queue.jobs.len() > MANY;
                 queue = self.announce(queue, if many { Shared::call } else { Shared::tell });
             }
-            if let Some(lead) = queue.withdraw() {
-                drop(queue);
-                lead.give_back();
-                queue = lock(&self.queue);
-            }
+            let lead = queue.withdraw();
+            queue = self.give_back(queue, lead);
+            // Only now: to see to the outputs may take a while, too.
+            queue.running -= 1;
         }
     }
 
@@ -206,26 +206,33 @@ impl Pool {
     ) -> MutexGuard<'a, Queue> {
         queue.reading = true;
         drop(queue);
-        let mut go_on = false;
-        if let Some(result) = lead.read(buffer) {
-            let mut queue = lock(&self.queue);
-            // As good as a job: there is somebody for those that come of it.
-            queue.running += 1;
-            queue.begun += 1;
-            drop(queue);
-            go_on = lead.feed(result, buffer);
-            lock(&self.queue).running -= 1;
-        }
-        let mut queue = lock(&self.queue);
+        let read = lead.read(buffer);
+        queue = lock(&self.queue);
+        // As good as a job: there is somebody for those that come of it.
+        queue.running += 1;
+        queue.begun += 1;
+        drop(queue);
+        let go_on = read.is_some_and(|result| lead.feed(result, buffer));
+        queue = lock(&self.queue);
+        queue.running -= 1;
         queue.reading = false;
         if go_on && queue.pace.is_quick() && !queue.closed {
             queue.lent = Some((lead, queue.begun));
+            queue
         } else {
-            drop(queue);
-            lead.give_back();
-            queue = lock(&self.queue);
+            self.give_back(queue, Some(lead))
         }
-        queue
+    }
+
+    fn give_back<'a>(
+        &'a self,
+        queue: MutexGuard<'a, Queue>,
+        lead: Option<Arc<dyn Lead>>,
+    ) -> MutexGuard<'a, Queue> {
+        let Some(lead) = lead else { return queue };
+        drop(queue);
+        lead.give_back();
+        lock(&self.queue)
     }
 
     /// Waits for a call; or looks out, while others are at work.
@@ -239,11 +246,8 @@ impl Pool {
             if queue.running > 0 && queue.begun == begun {
                 // That one is not quick.
                 queue.pace = Pace::default();
-                if let Some((lead, _)) = queue.lent.take() {
-                    drop(queue);
-                    lead.give_back();
-                    queue = lock(&self.queue);
-                }
+                let lead = queue.withdraw();
+                queue = self.give_back(queue, lead);
                 queue = self.announce(queue, Shared::tell);
             }
         } else {
@@ -298,9 +302,10 @@ impl Pool {
         Close(self)
     }
 
-    /// Calls a worker if there is a use for one more: a job, or the need of a lookout.
+    /// Calls a worker if there is a use for one more: a job, or the need of a lookout for what a slow job would hold up.
     fn wake_one(&self, mut queue: MutexGuard<'_, Queue>) {
-        let served = queue.jobs.is_empty() && queue.lent.is_none() || queue.is_served() && queue.lookout;
+        let watched = queue.lent.is_some() || queue.reading || !queue.unheard.is_empty();
+        let served = queue.jobs.is_empty() && !watched || queue.is_served() && queue.lookout;
         let wake = !served && queue.idle > 0 && queue.waking == 0;
         queue.waking += usize::from(wake);
         drop(queue);
