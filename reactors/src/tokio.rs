@@ -57,6 +57,8 @@ impl Reactor for Tokio {
             .thread_name("stomp-wsgi-tokio")
             .thread_stack_size(JOB_STACK)
             .max_blocking_threads(self.workers.get().saturating_add(LOOK_UPS))
+            // Turns of tasks between two looks at the sockets. Ours are long where a peer never pauses (`Place`).
+            .event_interval(8)
             .enable_all()
             .build()?;
         let pool = Arc::new(Pool::default());
