@@ -32,6 +32,12 @@ use crate::{
 /// Where more jobs wait than these, other threads had better read and write while a worker does them.
 const MANY: usize = 32;
 
+/// So many jobs later that may have changed.
+const CROWD: u64 = 1024;
+
+/// How a worker has somebody see to outputs: [`Shared::tell`] or [`Shared::call`].
+type Tell = fn(&Shared, Option<Waker>);
+
 /// Somebody who goes on with a link at once, on the thread that calls.
 pub(crate) trait Drive: Send + Sync {
     /// There are outputs. Does not wait for whoever goes on with the link just now.
@@ -80,6 +86,8 @@ struct Queue {
     lent: Option<(Arc<dyn Lead>, u64)>,
     /// Whether a worker reads.
     reading: bool,
+    /// Until there were so many jobs, there may be many at once.
+    crowded: u64,
     closed: bool,
 }
 
@@ -90,12 +98,20 @@ impl Queue {
         self.lent.take_if(|_| free).map(|(lead, _)| lead)
     }
 
+    /// Whether there are so many jobs at once that one core is better left to them alone.
+    fn is_crowded(&self) -> bool {
+        self.pace.is_quick() && self.begun < self.crowded
+    }
+
+    fn tell(&self) -> Tell {
+        if self.is_crowded() { Shared::call } else { Shared::tell }
+    }
+
     /// What had better be read by somebody else from now on: the worker that has it is kept by slow jobs, or by many.
     fn withdraw(&mut self) -> Option<Arc<dyn Lead>> {
-        let (quick, busy, begun) = (self.pace.is_quick(), !self.jobs.is_empty(), self.begun);
-        self.lent
-            .take_if(|(_, since)| !quick || busy && begun - *since > 2 * MANY as u64)
-            .map(|(lead, _)| lead)
+        let kept = !self.pace.is_quick() || self.is_crowded();
+        let (busy, begun) = (!self.jobs.is_empty(), self.begun);
+        self.lent.take_if(|(_, since)| kept || busy && begun - *since > 2 * MANY as u64).map(|(lead, _)| lead)
     }
 
     /// Whether there is a use for somebody who looks out.
@@ -127,6 +143,9 @@ impl Pool {
     ) {
         let mut queue = lock(&self.queue);
         queue.jobs.extend(jobs.map(|job| (job, Arc::clone(&mailbox.0))));
+        if queue.jobs.len() > MANY {
+            queue.crowded = queue.begun + CROWD;
+        }
         // Nobody would look out with a single one, unless a worker has read it; nor where nobody is left to do so.
         let lookouts = queue.idle.saturating_sub(usize::from(queue.running == 0));
         if queue.pace.is_quick()
@@ -141,7 +160,7 @@ impl Pool {
                 && lookouts > 0
                 && queue.lent.is_none()
                 && !queue.reading
-                && queue.jobs.len() <= MANY
+                && !queue.is_crowded()
         }) {
             lead.lend();
             queue.lent = Some((lead, queue.begun));
@@ -168,9 +187,7 @@ impl Pool {
             queue.begun += 1;
             let more = !queue.jobs.is_empty() || queue.lent.is_some();
             let quiet = queue.lookout && queue.is_served() && more;
-            if quiet {
-                queue.leave_unheard(&mailbox);
-            }
+            let tell = queue.tell();
             self.wake_one(queue);
             let start = Instant::now();
             // The job's own: what becomes of its output is not its fault.
@@ -179,16 +196,20 @@ impl Pool {
             if !lock(&mailbox.state).finished {
                 job.run(&mut |output| {
                     end = Instant::now();
-                    mailbox.put(output, quiet);
+                    mailbox.put(output, quiet, tell);
                 });
             }
             let since = *held.get_or_insert(start);
             queue = lock(&self.queue);
+            if quiet {
+                // Only now: what was announced while the job ran was not its output.
+                queue.leave_unheard(&mailbox);
+            }
             queue.pace.took(end - start);
             if queue.jobs.is_empty() || !queue.pace.is_quick() || end - since >= HOLD {
                 held = None;
-                let many = queue.pace.is_quick() && queue.jobs.len() > MANY;
-                queue = self.announce(queue, if many { Shared::call } else { Shared::tell });
+                let tell = queue.tell();
+                queue = self.announce(queue, tell);
             }
             let lead = queue.withdraw();
             queue = self.give_back(queue, lead);
@@ -216,7 +237,7 @@ impl Pool {
         queue = lock(&self.queue);
         queue.running -= 1;
         queue.reading = false;
-        if go_on && queue.pace.is_quick() && !queue.closed {
+        if go_on && queue.pace.is_quick() && !queue.is_crowded() && !queue.closed {
             queue.lent = Some((lead, queue.begun));
             queue
         } else {
@@ -259,11 +280,7 @@ impl Pool {
     }
 
     /// Tells owners of what they have.
-    fn announce<'a>(
-        &'a self,
-        mut queue: MutexGuard<'a, Queue>,
-        tell: fn(&Shared, Option<Waker>),
-    ) -> MutexGuard<'a, Queue> {
+    fn announce<'a>(&'a self, mut queue: MutexGuard<'a, Queue>, tell: Tell) -> MutexGuard<'a, Queue> {
         if queue.unheard.is_empty() {
             return queue;
         }
@@ -411,7 +428,7 @@ impl Drop for Mailbox {
 
 impl Shared {
     /// Waits while the mailbox is full. Its owner is not told where somebody will `announce` it.
-    fn put(&self, output: Output, quiet: bool) {
+    fn put(&self, output: Output, quiet: bool, tell: Tell) {
         // A part comes from a job that goes on, which may take a while.
         let quiet = quiet && output.end.is_some();
         let mut state = lock(&self.state);
@@ -419,7 +436,7 @@ impl Shared {
             let owner = if state.wanted { state.owner.take() } else { None };
             if owner.is_some() {
                 drop(state);
-                self.tell(owner);
+                tell(self, owner);
                 state = lock(&self.state);
                 continue;
             }
@@ -431,12 +448,12 @@ impl Shared {
             state.outputs.push_back(output);
             let owner = if state.wanted && !quiet { state.owner.take() } else { None };
             drop(state);
-            self.tell(owner);
+            tell(self, owner);
         }
     }
 
     /// Has somebody see to what is there, and to what the owner has itself.
-    fn announce(&self, tell: fn(&Self, Option<Waker>)) {
+    fn announce(&self, tell: Tell) {
         // First: an owner that has not seen this is asleep when it is looked for.
         self.held.store(false, Ordering::Release);
         let mut state = lock(&self.state);
