@@ -347,6 +347,10 @@ pub fn quick_jobs_teach_nothing_wrong(make: Make) {
         thread::sleep(SOON / 4);
         say(first, b"!q");
         expect(first, b"!q");
+        for _ in 0..100 {
+            say(first, b"q");
+            expect(first, b"q");
+        }
         say(first, b"w");
         if !inline {
             expect(first, b".");
