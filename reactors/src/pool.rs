@@ -2,7 +2,8 @@
 //!
 //! All links' jobs wait in one FIFO queue, the [`Pool`]; a worker that finds more of them goes on without
 //! anybody waking it. Outputs land in their link's [`Mailbox`] the moment they are there, and wake its owner
-//! only if the owner sleeps: while it is awake and busy, the next outputs simply join the batch.
+//! only if the owner sleeps: while it is awake and busy, the next outputs simply join the batch. Where the link can be
+//! gone on with on any thread ([`Drive`]), the worker does so itself rather than wake the owner, unless jobs crowd.
 //!
 //! To wake a thread costs more than a quick job. So while jobs are quick, one worker does all of them, and wakes
 //! owners for what several jobs have given. Meanwhile another, the lookout, sees every [`LOOK`] whether the first is

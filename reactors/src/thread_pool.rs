@@ -2,7 +2,7 @@
 //!
 //! Whoever has news of a link goes on with it, on his own thread: the reader of its connection with the bytes,
 //! a worker with what its jobs gave, the link's clock with the time. To hand the news to somebody else would cost
-//! more than to act on it. And while jobs are quick, the worker that did the last of them reads, too ([`Lead`]),
+//! more than to act on it. And while jobs are quick, the worker that did the last of them reads, too (`Lead`),
 //! so that a request comes and goes without a second thread.
 
 use std::{
