@@ -4,7 +4,6 @@
 //! `examples/custom_reactor.rs` shows the same shape on smol, which is the way on.
 
 use std::{
-    future::poll_fn,
     io::{self, ErrorKind},
     num::NonZeroUsize,
     ops::ControlFlow,
@@ -19,16 +18,14 @@ use ::async_std::{
     future::timeout,
     io::{Read, Write},
     net::TcpStream,
-    task,
+    task::{block_on, sleep, spawn},
 };
 
 use crate::{
-    Action, Input, Link, READ_BUFFER, Reactor, Stop,
+    Input, Link, READ_BUFFER, Reactor, Stop,
     pool::{Mailbox, Pool},
+    task,
 };
-
-/// Turns after which a task that is still busy lets others go first. Nothing in async-std does that for it.
-const TURNS: u32 = 16;
 
 /// One task per link on the process-wide executor; jobs run on threads of their own.
 ///
@@ -65,9 +62,16 @@ impl Reactor for AsyncStd {
             pool.staff(scope, self.workers)?;
             let links: Vec<_> = Mailbox::for_each(links, stop)
                 .into_iter()
-                .map(|(link, mailbox)| task::spawn(drive(link, Arc::clone(&pool), mailbox)))
+                .map(|(link, mailbox)| {
+                    let line = Line {
+                        socket: Socket::Closed,
+                        alarm: Alarm::default(),
+                        buffer: vec![0; READ_BUFFER],
+                    };
+                    spawn(task::drive(link, Arc::clone(&pool), mailbox, line))
+                })
                 .collect();
-            task::block_on(async {
+            block_on(async {
                 for link in links {
                     link.await;
                 }
@@ -77,48 +81,31 @@ impl Reactor for AsyncStd {
     }
 }
 
-/// Owns a link: polls it until it has to wait, then waits for whatever comes, and takes it as a batch.
-async fn drive(mut link: Box<dyn Link>, pool: Arc<Pool>, mailbox: Mailbox) {
-    let mut socket = Socket::Closed;
-    let mut alarm = Alarm::default();
-    let mut turns = 0;
-    let mut buffer = vec![0; READ_BUFFER];
-    let mut jobs = Vec::new();
-    loop {
-        let (until, read) = loop {
-            match link.poll() {
-                Action::Run(job) => jobs.push(job),
-                Action::Wait { until, read } => break (until, read),
-                Action::Finished => return,
-                Action::Connect { host, port, timeout } => {
-                    socket = Socket::Connecting(Box::pin(connect(host, port, timeout)));
-                }
-                Action::Close => {
-                    socket = Socket::Closed;
-                    link.handle(Instant::now(), Input::Closed(Ok(())));
-                }
-            }
-        };
-        if !jobs.is_empty() {
-            pool.extend(jobs.drain(..), &mailbox);
-        }
-        turns = (turns + 1) % TURNS;
-        if turns == 0 {
-            task::yield_now().await;
-        }
-        poll_fn(|cx| {
-            let link = link.as_mut();
-            let delivered = mailbox.deliver(cx, link, matches!(socket, Socket::Open(_)));
-            let wants = (read, mailbox.may_write(link));
-            let mut busy = delivered | socket.turn(cx, link, &mut buffer, wants);
-            // The socket was asked directly, so whatever had arrived was seen before the clock.
-            if !busy && alarm.rings(cx, until) {
-                link.handle(Instant::now(), Input::Timer);
-                busy = true;
-            }
-            if busy { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+struct Line {
+    socket: Socket,
+    alarm: Alarm,
+    buffer: Vec<u8>,
+}
+
+impl task::Line for Line {
+    fn connect(&mut self, host: String, port: u16, timeout: Duration) {
+        self.socket = Socket::Connecting(Box::pin(connect(host, port, timeout)));
+    }
+
+    fn close(&mut self) {
+        self.socket = Socket::Closed;
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self.socket, Socket::Open(_))
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>, link: &mut dyn Link, wants: (bool, bool)) -> bool {
+        self.socket.turn(cx, link, &mut self.buffer, wants)
+    }
+
+    fn rings(&mut self, cx: &mut Context<'_>, until: Option<Instant>) -> bool {
+        self.alarm.rings(cx, until)
     }
 }
 
@@ -142,7 +129,7 @@ impl Alarm {
                     Poll::Pending => return false,
                     Poll::Ready(()) => self.0 = None,
                 },
-                _ => self.0 = Some((until, Box::pin(task::sleep(left)))),
+                _ => self.0 = Some((until, Box::pin(sleep(left)))),
             }
         }
     }

@@ -50,6 +50,7 @@ macro_rules! conformance {
             parts_arrive_while_the_job_runs,
             outputs_do_not_wait_for_the_next_job,
             outputs_outlive_their_connection,
+            quick_jobs_teach_nothing_wrong,
             a_finished_link_frees_its_workers,
             stops_while_a_job_runs,
             beats_while_every_worker_is_busy,

@@ -64,8 +64,12 @@ pub mod mio;
 #[cfg(any(feature = "thread-pool", feature = "tokio", feature = "async-std", feature = "mio"))]
 mod pace;
 #[cfg(any(feature = "thread-pool", feature = "tokio", feature = "async-std"))]
+mod place;
+#[cfg(any(feature = "thread-pool", feature = "tokio", feature = "async-std"))]
 mod pool;
 mod stop;
+#[cfg(any(feature = "tokio", feature = "async-std"))]
+mod task;
 #[cfg(feature = "thread-pool")]
 pub mod thread_pool;
 #[cfg(feature = "tokio")]
@@ -138,7 +142,8 @@ impl<R: Reactor + ?Sized> Reactor for Box<R> {
     }
 }
 
-/// One connection to one peer, over all its reconnects. It has one owner, and so needs no lock.
+/// One connection to one peer, over all its reconnects. One thread at a time goes on with it, not always the same, so it
+/// needs no lock.
 pub trait Link: Send {
     /// Takes note of what happened. Never blocks.
     fn handle(&mut self, now: Instant, input: Input<'_>);

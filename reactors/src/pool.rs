@@ -2,16 +2,19 @@
 //!
 //! All links' jobs wait in one FIFO queue, the [`Pool`]; a worker that finds more of them goes on without
 //! anybody waking it. Outputs land in their link's [`Mailbox`] the moment they are there, and wake its owner
-//! only if the owner sleeps: while it is awake and busy, the next outputs simply join the batch.
+//! only if the owner sleeps: while it is awake and busy, the next outputs simply join the batch. Where the link can be
+//! gone on with on any thread ([`Drive`]), the worker does so itself rather than wake the owner, unless jobs crowd.
 //!
 //! To wake a thread costs more than a quick job. So while jobs are quick, one worker does all of them, and wakes
 //! owners for what several jobs have given. Meanwhile another, the lookout, sees every [`LOOK`] whether the first is
-//! stuck with a job that is not quick after all; then it announces what waits, and everybody is called.
+//! stuck with a job that is not quick after all; then it announces what waits, and everybody is called. A
+//! reactor may lend that worker what it reads from, too: see [`Lead`].
 
 use std::{
     collections::VecDeque,
+    io,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Waker},
@@ -19,13 +22,44 @@ use std::{
 };
 
 #[cfg(any(feature = "thread-pool", feature = "async-std"))]
-use std::{io, num::NonZeroUsize, thread};
+use std::{num::NonZeroUsize, thread};
 
 #[cfg(any(feature = "thread-pool", feature = "async-std"))]
 use crate::JOB_STACK;
 use crate::{
     HOLD, Input, Job, LOOK, Link, OUTBOX_HIGH_WATER, OUTPUT_QUEUE, Output, READ_BUFFER, Stop, pace::Pace,
 };
+
+/// Where more jobs wait than these, other threads had better read and write while a worker does them.
+const MANY: usize = 32;
+
+/// So many jobs later that may have changed.
+const CROWD: u64 = 1024;
+
+/// How a worker has somebody see to outputs: [`Shared::tell`] or [`Shared::call`].
+type Tell = fn(&Shared, Option<Waker>);
+
+/// Somebody who goes on with a link at once, on the thread that calls.
+pub(crate) trait Drive: Send + Sync {
+    /// There are outputs. Does not wait for whoever goes on with the link just now.
+    fn drive(&self);
+}
+
+/// What a worker may read from while jobs are quick, in the place of whoever else would wake it with the next. Just
+/// one has it: the worker at work, or [`Queue::lent`] while it runs jobs, so that others can take it from there.
+pub(crate) trait Lead: Send + Sync {
+    /// From now on a worker has it.
+    fn lend(&self);
+
+    /// Waits a moment for bytes.
+    fn read(&self, buffer: &mut Vec<u8>) -> Option<io::Result<usize>>;
+
+    /// Passes on what was read, and says whether to go on.
+    fn feed(&self, result: io::Result<usize>, bytes: &[u8]) -> bool;
+
+    /// The worker no longer has it.
+    fn give_back(&self);
+}
 
 /// The jobs of all links, in the order in which they were asked for.
 #[derive(Default)]
@@ -49,10 +83,43 @@ struct Queue {
     unheard: Vec<Arc<Shared>>,
     /// Whether an idle worker looks out.
     lookout: bool,
+    /// What the next worker without a job may read from, and how many jobs there had been when it came here.
+    lent: Option<(Arc<dyn Lead>, u64)>,
+    /// Whether a worker reads.
+    reading: bool,
+    /// Until there were so many jobs, there may be many at once.
+    crowded: u64,
     closed: bool,
 }
 
 impl Queue {
+    /// What to read from, for a worker with nothing else to do. Another must be left for the jobs of other links.
+    fn take_lead(&mut self) -> Option<Arc<dyn Lead>> {
+        let free = self.jobs.is_empty() && self.running == 0 && self.idle > 0;
+        self.lent.take_if(|_| free).map(|(lead, _)| lead)
+    }
+
+    /// Whether there are so many jobs at once that one core is better left to them alone.
+    fn is_crowded(&self) -> bool {
+        self.pace.is_quick() && self.begun < self.crowded
+    }
+
+    fn tell(&self) -> Tell {
+        if self.is_crowded() { Shared::call } else { Shared::tell }
+    }
+
+    /// What had better be read by somebody else from now on: the worker that has it is kept by slow jobs, or by many.
+    fn withdraw(&mut self) -> Option<Arc<dyn Lead>> {
+        let kept = !self.pace.is_quick() || self.is_crowded();
+        let (busy, begun) = (!self.jobs.is_empty(), self.begun);
+        self.lent.take_if(|(_, since)| kept || busy && begun - *since > 2 * MANY as u64).map(|(lead, _)| lead)
+    }
+
+    /// Whether there is a use for somebody who looks out.
+    fn wants_lookout(&self) -> bool {
+        !self.lookout && (self.is_served() || self.reading)
+    }
+
     /// Whether a worker is at it, and jobs are so quick that one is enough.
     fn is_served(&self) -> bool {
         self.running > 0 && self.pace.is_quick()
@@ -68,15 +135,36 @@ impl Queue {
 
 impl Pool {
     /// Adds jobs whose outputs go to `mailbox`. Where they will be quick, its owner had better write what else it has
-    /// together with what they give ([`Mailbox::may_write`]).
-    pub(crate) fn extend(&self, jobs: impl Iterator<Item = Job>, mailbox: &Mailbox) {
+    /// together with what they give ([`Mailbox::may_write`]), and the worker who does them may have `lead` afterwards.
+    pub(crate) fn extend(
+        &self,
+        jobs: impl Iterator<Item = Job>,
+        mailbox: &Mailbox,
+        lead: Option<Arc<dyn Lead>>,
+    ) {
         let mut queue = lock(&self.queue);
         queue.jobs.extend(jobs.map(|job| (job, Arc::clone(&mailbox.0))));
-        // Nobody would look out with a single one, nor where nobody is left to do so.
+        if queue.jobs.len() > MANY {
+            queue.crowded = queue.begun + CROWD;
+        }
+        // Nobody would look out with a single one, unless a worker has read it; nor where nobody is left to do so.
         let lookouts = queue.idle.saturating_sub(usize::from(queue.running == 0));
-        if queue.pace.is_quick() && queue.jobs.len() > 1 && lookouts > 0 {
+        if queue.pace.is_quick()
+            && (queue.jobs.len() > 1 || queue.reading && queue.running > 0)
+            && lookouts > 0
+        {
             mailbox.0.held.store(true, Ordering::Release);
             queue.leave_unheard(&mailbox.0);
+        }
+        if let Some(lead) = lead.filter(|_| {
+            queue.pace.is_quick()
+                && lookouts > 0
+                && queue.lent.is_none()
+                && !queue.reading
+                && !queue.is_crowded()
+        }) {
+            lead.lend();
+            queue.lent = Some((lead, queue.begun));
         }
         self.wake_one(queue);
     }
@@ -86,40 +174,93 @@ impl Pool {
         let mut queue = lock(&self.queue);
         // When the first output that nobody was told of may have been given.
         let mut held: Option<Instant> = None;
+        let mut buffer = Vec::new();
         while !queue.closed {
             let next = if queue.is_served() { None } else { queue.jobs.pop_front() };
             let Some((job, mailbox)) = next else {
-                queue = self.rest(queue);
+                queue = match queue.take_lead() {
+                    Some(lead) => self.lead(queue, lead, &mut buffer),
+                    None => self.rest(queue),
+                };
                 continue;
             };
             queue.running += 1;
             queue.begun += 1;
-            let quiet = queue.lookout && queue.is_served() && !queue.jobs.is_empty();
-            if quiet {
-                queue.leave_unheard(&mailbox);
-            }
+            let more = !queue.jobs.is_empty() || queue.lent.is_some();
+            let quiet = queue.lookout && queue.is_served() && more;
+            let tell = queue.tell();
             self.wake_one(queue);
             let start = Instant::now();
+            // The job's own: what becomes of its output is not its fault.
+            let mut end = start;
             // A finished link's jobs are of no use to anybody.
             if !lock(&mailbox.state).finished {
-                job.run(&mut |output| mailbox.put(output, quiet));
+                job.run(&mut |output| {
+                    end = Instant::now();
+                    mailbox.put(output, quiet, tell);
+                });
             }
-            let now = Instant::now();
             let since = *held.get_or_insert(start);
             queue = lock(&self.queue);
-            queue.pace.took(now - start);
-            queue.running -= 1;
-            if queue.jobs.is_empty() || !queue.pace.is_quick() || now - since >= HOLD {
-                held = None;
-                queue = self.announce(queue);
+            if quiet {
+                // Only now: what was announced while the job ran was not its output.
+                queue.leave_unheard(&mailbox);
             }
+            queue.pace.took(end - start);
+            if queue.jobs.is_empty() || !queue.pace.is_quick() || end - since >= HOLD {
+                held = None;
+                let tell = queue.tell();
+                queue = self.announce(queue, tell);
+            }
+            let lead = queue.withdraw();
+            queue = self.give_back(queue, lead);
+            // Only now: to see to the outputs may take a while, too.
+            queue.running -= 1;
         }
+    }
+
+    /// Reads once, and makes jobs of it.
+    fn lead<'a>(
+        &'a self,
+        mut queue: MutexGuard<'a, Queue>,
+        lead: Arc<dyn Lead>,
+        buffer: &mut Vec<u8>,
+    ) -> MutexGuard<'a, Queue> {
+        queue.reading = true;
+        drop(queue);
+        let read = lead.read(buffer);
+        queue = lock(&self.queue);
+        // As good as a job: there is somebody for those that come of it.
+        queue.running += 1;
+        queue.begun += 1;
+        drop(queue);
+        let go_on = read.is_some_and(|result| lead.feed(result, buffer));
+        queue = lock(&self.queue);
+        queue.running -= 1;
+        queue.reading = false;
+        if go_on && queue.pace.is_quick() && !queue.is_crowded() && !queue.closed {
+            queue.lent = Some((lead, queue.begun));
+            queue
+        } else {
+            self.give_back(queue, Some(lead))
+        }
+    }
+
+    fn give_back<'a>(
+        &'a self,
+        queue: MutexGuard<'a, Queue>,
+        lead: Option<Arc<dyn Lead>>,
+    ) -> MutexGuard<'a, Queue> {
+        let Some(lead) = lead else { return queue };
+        drop(queue);
+        lead.give_back();
+        lock(&self.queue)
     }
 
     /// Waits for a call; or looks out, while others are at work.
     fn rest<'a>(&'a self, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
         queue.idle += 1;
-        if queue.is_served() && !queue.lookout {
+        if queue.wants_lookout() {
             queue.lookout = true;
             let begun = queue.begun;
             queue = self.ready.wait_timeout(queue, LOOK).unwrap_or_else(PoisonError::into_inner).0;
@@ -127,7 +268,9 @@ impl Pool {
             if queue.running > 0 && queue.begun == begun {
                 // That one is not quick.
                 queue.pace = Pace::default();
-                queue = self.announce(queue);
+                let lead = queue.withdraw();
+                queue = self.give_back(queue, lead);
+                queue = self.announce(queue, Shared::tell);
             }
         } else {
             queue = self.ready.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -138,13 +281,13 @@ impl Pool {
     }
 
     /// Tells owners of what they have.
-    fn announce<'a>(&'a self, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+    fn announce<'a>(&'a self, mut queue: MutexGuard<'a, Queue>, tell: Tell) -> MutexGuard<'a, Queue> {
         if queue.unheard.is_empty() {
             return queue;
         }
         let mailboxes = std::mem::take(&mut queue.unheard);
         drop(queue);
-        mailboxes.iter().for_each(|mailbox| mailbox.announce());
+        mailboxes.iter().for_each(|mailbox| mailbox.announce(tell));
         lock(&self.queue)
     }
 
@@ -167,16 +310,20 @@ impl Pool {
         struct Close<'a>(&'a Pool);
         impl Drop for Close<'_> {
             fn drop(&mut self) {
-                lock(&self.0.queue).closed = true;
+                let mut queue = lock(&self.0.queue);
+                queue.closed = true;
+                queue.lent = None;
+                drop(queue);
                 self.0.ready.notify_all();
             }
         }
         Close(self)
     }
 
-    /// Calls a worker if there is a use for one more: a job, or the need of a lookout.
+    /// Calls a worker if there is a use for one more: a job, or the need of a lookout for what a slow job would hold up.
     fn wake_one(&self, mut queue: MutexGuard<'_, Queue>) {
-        let served = queue.jobs.is_empty() || queue.is_served() && queue.lookout;
+        let watched = queue.lent.is_some() || queue.reading || !queue.unheard.is_empty();
+        let served = queue.jobs.is_empty() && !watched || queue.is_served() && queue.lookout;
         let wake = !served && queue.idle > 0 && queue.waking == 0;
         queue.waking += usize::from(wake);
         drop(queue);
@@ -196,6 +343,8 @@ struct Shared {
     room: Condvar,
     /// Somebody is going to announce what is there.
     held: AtomicBool,
+    /// Who goes on with the link, where that can be any thread.
+    driver: OnceLock<Weak<dyn Drive>>,
 }
 
 #[derive(Default)]
@@ -222,6 +371,12 @@ impl Mailbox {
         let mailboxes: Vec<Weak<Shared>> = links.iter().map(|(_, it)| Arc::downgrade(&it.0)).collect();
         stop.on_stop(move || mailboxes.iter().filter_map(Weak::upgrade).for_each(|it| it.stop()));
         links
+    }
+
+    /// Has outputs, once the owner is told of them, bring `driver` to the thread that gave them.
+    pub(crate) fn driven_by(&self, driver: Weak<dyn Drive>) {
+        // There is one for the link's whole life.
+        let _ = self.0.driver.set(driver);
     }
 
     /// Whether to write at once: not while quick jobs are about to give more.
@@ -274,7 +429,7 @@ impl Drop for Mailbox {
 
 impl Shared {
     /// Waits while the mailbox is full. Its owner is not told where somebody will `announce` it.
-    fn put(&self, output: Output, quiet: bool) {
+    fn put(&self, output: Output, quiet: bool, tell: Tell) {
         // A part comes from a job that goes on, which may take a while.
         let quiet = quiet && output.end.is_some();
         let mut state = lock(&self.state);
@@ -282,7 +437,7 @@ impl Shared {
             let owner = if state.wanted { state.owner.take() } else { None };
             if owner.is_some() {
                 drop(state);
-                wake(owner);
+                tell(self, owner);
                 state = lock(&self.state);
                 continue;
             }
@@ -294,18 +449,33 @@ impl Shared {
             state.outputs.push_back(output);
             let owner = if state.wanted && !quiet { state.owner.take() } else { None };
             drop(state);
-            wake(owner);
+            tell(self, owner);
         }
     }
 
-    /// Wakes the owner for what is there, and what it has itself.
-    fn announce(&self) {
+    /// Has somebody see to what is there, and to what the owner has itself.
+    fn announce(&self, tell: Tell) {
         // First: an owner that has not seen this is asleep when it is looked for.
         self.held.store(false, Ordering::Release);
         let mut state = lock(&self.state);
         let owner = if state.wanted { state.owner.take() } else { None };
         drop(state);
-        wake(owner);
+        tell(self, owner);
+    }
+
+    /// Has somebody see to the outputs, if the owner sleeps.
+    fn tell(&self, owner: Option<Waker>) {
+        match self.driver.get().and_then(Weak::upgrade) {
+            Some(driver) if owner.is_some() => driver.drive(),
+            _ => self.call(owner),
+        }
+    }
+
+    /// Wakes the owner, if it sleeps.
+    fn call(&self, owner: Option<Waker>) {
+        if let Some(owner) = owner {
+            owner.wake();
+        }
     }
 
     fn stop(&self) {
@@ -313,13 +483,7 @@ impl Shared {
         state.stop = true;
         let owner = state.owner.take();
         drop(state);
-        wake(owner);
-    }
-}
-
-fn wake(owner: Option<Waker>) {
-    if let Some(owner) = owner {
-        owner.wake();
+        self.call(owner);
     }
 }
 

@@ -1,30 +1,32 @@
 //! Blocking sockets and plain threads.
+//!
+//! Whoever has news of a link goes on with it, on his own thread: the reader of its connection with the bytes,
+//! a worker with what its jobs gave, the link's clock with the time. To hand the news to somebody else would cost
+//! more than to act on it. And while jobs are quick, the worker that did the last of them reads, too (`Lead`),
+//! so that a request comes and goes without a second thread.
 
 use std::{
-    collections::VecDeque,
-    io::{self, ErrorKind, Read, Write},
-    net::{Shutdown, TcpStream, ToSocketAddrs},
+    any::Any,
+    io,
     num::NonZeroUsize,
-    ops::ControlFlow,
-    sync::{
-        Arc, Mutex, PoisonError,
-        mpsc::{Receiver, Sender, channel},
-    },
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Wake, Waker},
     thread::{self, JoinHandle, Thread},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
+use self::connection::{Connection, Line};
 use crate::{
-    Action, Input, Link, READ_BUFFER, Reactor, Stop,
-    pool::{Mailbox, Pool},
+    Action, Input, Job, LOOK, Link, Reactor, Stop,
+    place::Place,
+    pool::{Drive, Lead, Mailbox, Pool},
 };
 
-/// How long an owner waits for room in a socket before it leaves the writing to a thread.
-const PATIENCE: Duration = Duration::from_millis(1);
+mod connection;
 
-/// Threads all the way: each link has an owner and, per connection, a reader (and a writer once the peer is
-/// slow); jobs run on a fixed set of workers.
+/// Threads all the way: each link has one that keeps its time and, per connection, a reader (and a writer once
+/// the peer is slow); jobs run on a fixed set of workers.
 ///
 /// A look-up or a connection attempt cannot be interrupted. One that the link has given up on may outlive
 /// [`run`](Reactor::run) until it ends by itself; its result is dropped.
@@ -50,14 +52,15 @@ impl Reactor for ThreadPool {
     }
 
     fn run(&self, links: Vec<Box<dyn Link>>, stop: &Stop) -> io::Result<()> {
-        let pool = Pool::default();
+        let pool = Arc::new(Pool::default());
         thread::scope(|workers| {
             let _close = pool.close_on_drop();
             pool.staff(workers, self.workers)?;
-            thread::scope(|owners| {
+            thread::scope(|clocks| {
                 Mailbox::for_each(links, stop).into_iter().enumerate().try_for_each(|(n, (link, mailbox))| {
-                    let owner = thread::Builder::new().name(format!("stomp-wsgi-link-{n}"));
-                    owner.spawn_scoped(owners, || drive(link, &pool, mailbox)).map(drop)
+                    let clock = thread::Builder::new().name(format!("stomp-wsgi-link-{n}"));
+                    let pool = Arc::clone(&pool);
+                    clock.spawn_scoped(clocks, || Seat::new(link, pool, mailbox).keep_time()).map(drop)
                 })
             })
         })
@@ -72,308 +75,256 @@ impl Wake for Unpark {
     }
 }
 
-/// Owns a link: asks whether anything happened, and parks if nothing did. Whatever happens unparks it.
-fn drive(mut link: Box<dyn Link>, pool: &Pool, mailbox: Mailbox) {
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let cx = Context::from_waker(&waker);
-    let mut connection: Option<Connection> = None;
-    let mut jobs = Vec::new();
-    loop {
-        let (until, read) = loop {
-            match link.poll() {
-                Action::Run(job) => jobs.push(job),
-                Action::Wait { until, read } => break (until, read),
-                Action::Finished => return,
-                Action::Connect { host, port, timeout } => match Connection::open(host, port, timeout) {
-                    Ok(opening) => connection = Some(opening),
-                    Err(error) => link.handle(Instant::now(), Input::Closed(Err(error))),
-                },
-                Action::Close => {
-                    connection = None;
-                    link.handle(Instant::now(), Input::Closed(Ok(())));
-                }
+/// A link's place.
+struct Seat {
+    me: Weak<Self>,
+    pool: Arc<Pool>,
+    /// Empty once the link has finished.
+    place: Place<Option<Sitter>>,
+    clock: Thread,
+    /// Wakes the clock's thread, where nobody is there to go on at once.
+    waker: Waker,
+    /// Threads of connections that are gone.
+    leaving: Mutex<Vec<JoinHandle<()>>>,
+    /// The link's, on whichever thread. It ends the link, and goes on where the clock is.
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+/// A link, and all that is its own.
+struct Sitter {
+    link: Box<dyn Link>,
+    mailbox: Mailbox,
+    jobs: Vec<Job>,
+    connection: Option<Connection>,
+    /// How many connections there were: the number of the last.
+    attempts: u64,
+    /// What the link waits for.
+    until: Option<Instant>,
+    read: bool,
+    /// When the clock's thread looks by itself.
+    alarm: Option<Instant>,
+}
+
+impl Seat {
+    /// The place of a link whose clock is this thread.
+    fn new(link: Box<dyn Link>, pool: Arc<Pool>, mailbox: Mailbox) -> Arc<Self> {
+        Arc::new_cyclic(|me: &Weak<Self>| {
+            mailbox.driven_by(me.clone());
+            let sitter = Sitter {
+                link,
+                mailbox,
+                jobs: Vec::new(),
+                connection: None,
+                attempts: 0,
+                until: None,
+                read: false,
+                alarm: None,
+            };
+            Self {
+                me: me.clone(),
+                pool,
+                place: Place::new(Some(sitter)),
+                clock: thread::current(),
+                waker: Waker::from(Arc::new(Unpark(thread::current()))),
+                leaving: Mutex::default(),
+                panic: Mutex::default(),
             }
-        };
-        if !jobs.is_empty() {
-            pool.extend(jobs.drain(..), &mailbox);
-        }
-
-        let now = Instant::now();
-        let connected = connection.as_ref().is_some_and(|it| it.socket.is_some());
-        let mut busy = mailbox.deliver(&cx, link.as_mut(), connected);
-        if let Some(open) = &mut connection {
-            let wants = (read, mailbox.may_write(link.as_ref()));
-            match open.turn(link.as_mut(), now, wants) {
-                ControlFlow::Continue(did) => busy |= did,
-                ControlFlow::Break(result) => {
-                    connection = None;
-                    link.handle(now, Input::Closed(result));
-                    busy = true;
-                }
-            }
-        }
-        if busy {
-            continue;
-        }
-        let attempt = connection.as_ref().and_then(Connection::deadline);
-        match until.into_iter().chain(attempt).min() {
-            None => thread::park(),
-            Some(until) if now < until => thread::park_timeout(until - now),
-            // Bytes first: the reader has not been scheduled yet, but it will unpark us.
-            Some(_) if read && connection.as_ref().is_some_and(Connection::unread) => thread::park(),
-            Some(_) => link.handle(Instant::now(), Input::Timer),
-        }
-    }
-}
-
-/// One connection, or the attempt. What its threads have to say comes through its own channel, so nothing of
-/// an earlier connection can be mistaken for news of this one.
-struct Connection {
-    events: Receiver<Event>,
-    post: Post,
-    socket: Option<Arc<TcpStream>>,
-    /// When the attempt has taken too long; `None` is never.
-    deadline: Option<Instant>,
-    /// Empty buffers on their way to the reader: each is the leave to read once.
-    leave: Sender<Vec<u8>>,
-    buffers: Vec<Vec<u8>>,
-    /// What was read and not yet asked for.
-    arrived: VecDeque<(io::Result<usize>, Vec<u8>)>,
-    /// How many reads the reader has sent, and how many of them are here.
-    reads: Arc<Mutex<u64>>,
-    seen: u64,
-    writer: Option<Sender<Vec<u8>>>,
-    /// The writer's buffer, unless the writer has it.
-    chunk: Option<Vec<u8>>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-enum Event {
-    Connected(io::Result<Arc<TcpStream>>),
-    Read(io::Result<usize>, Vec<u8>),
-    Wrote(io::Result<usize>, Vec<u8>),
-}
-
-/// How a connection's threads reach its owner.
-#[derive(Clone)]
-struct Post(Sender<Event>, Thread);
-
-impl Post {
-    fn send(&self, event: Event) {
-        // Without a receiver the connection is given up, which its threads notice elsewhere.
-        let _ = self.0.send(event);
-        self.1.unpark();
-    }
-}
-
-impl Connection {
-    fn open(host: String, port: u16, timeout: Duration) -> io::Result<Self> {
-        let (sender, events) = channel();
-        let (leave, buffers) = channel::<Vec<u8>>();
-        let post = Post(sender, thread::current());
-        let reads = Arc::new(Mutex::new(0));
-        let reader = spawn("stomp-wsgi-reader", {
-            let (post, reads) = (post.clone(), Arc::clone(&reads));
-            move || match connect(&host, port, timeout) {
-                Err(error) => post.send(Event::Connected(Err(error))),
-                Ok(socket) => {
-                    let socket = Arc::new(socket);
-                    post.send(Event::Connected(Ok(Arc::clone(&socket))));
-                    for mut buffer in buffers {
-                        let ready = retry(|| socket.peek(&mut [0]));
-                        // To the owner, bytes are either in the socket or on their way; see `unread`.
-                        let mut reads = reads.lock().unwrap_or_else(PoisonError::into_inner);
-                        let result = ready.and_then(|_| retry(|| (&*socket).read(&mut buffer)));
-                        post.send(Event::Read(result, buffer));
-                        *reads += 1;
-                    }
-                }
-            }
-        })?;
-        Ok(Self {
-            events,
-            post,
-            socket: None,
-            // The reader keeps to the time too, except in a look-up.
-            deadline: Instant::now().checked_add(timeout),
-            leave,
-            // The second lets the reader go on while the link looks at the first.
-            buffers: vec![vec![0; READ_BUFFER]; 2],
-            arrived: VecDeque::new(),
-            reads,
-            seen: 0,
-            writer: None,
-            chunk: Some(Vec::new()),
-            threads: vec![reader],
         })
     }
 
-    /// One write, what the threads had to say, one read. Breaks with how the connection ended.
-    fn turn(
-        &mut self,
-        link: &mut dyn Link,
-        now: Instant,
-        (read, write): (bool, bool),
-    ) -> ControlFlow<io::Result<()>, bool> {
-        let mut busy = write && self.write(link, now)?;
-        while let Ok(event) = self.events.try_recv() {
-            match event {
-                Event::Connected(Ok(socket)) => {
-                    self.socket = Some(socket);
-                    link.handle(now, Input::Connected);
-                    // What it wants to read is known once it was asked.
-                    return ControlFlow::Continue(true);
+    /// The clock: looks when it is time, or when it is called, until the link has finished.
+    fn keep_time(&self) {
+        loop {
+            self.enter(|_| {});
+            let alarm = self.look(|sitter| {
+                sitter.alarm = sitter.due();
+                sitter.alarm
+            });
+            let Some(alarm) = alarm else { break };
+            lock(&self.leaving).retain(|thread| !thread.is_finished());
+            match alarm.map(|alarm| alarm.saturating_duration_since(Instant::now())) {
+                None => thread::park(),
+                // Bytes first. Whoever reads is about to bring them.
+                Some(left) if left.is_zero() => thread::park_timeout(LOOK),
+                Some(left) => thread::park_timeout(left),
+            }
+        }
+        for thread in std::mem::take(&mut *lock(&self.leaving)) {
+            // Nothing in them panics.
+            let _ = thread.join();
+        }
+        if let Some(panic) = lock(&self.panic).take() {
+            resume_unwind(panic);
+        }
+    }
+
+    /// Has the link hear something, and goes on with it.
+    fn enter(&self, tell: impl FnOnce(&mut Sitter)) {
+        let change = |place: &mut _| self.guard(place, |place| place.as_mut().map(tell).unwrap_or_default());
+        if !self.place.enter(change, |place| self.guard(place, |place| self.round(place))) {
+            self.clock.unpark();
+        }
+    }
+
+    /// Looks at the link, unless it has finished, which changes nothing for it.
+    fn look<R>(&self, look: impl FnOnce(&mut Sitter) -> R) -> Option<R> {
+        let look = |place: &mut Option<Sitter>| place.as_mut().map(look);
+        let (seen, done) = self.place.look(look, |place| self.guard(place, |place| self.round(place)));
+        if !done {
+            self.clock.unpark();
+        }
+        seen
+    }
+
+    /// Has nobody but the clock's thread, and so the caller of `run`, feel a link that panics.
+    fn guard<T: Default>(
+        &self,
+        place: &mut Option<Sitter>,
+        go_on: impl FnOnce(&mut Option<Sitter>) -> T,
+    ) -> T {
+        catch_unwind(AssertUnwindSafe(|| go_on(place))).unwrap_or_else(|panic| {
+            *lock(&self.panic) = Some(panic);
+            self.finish(place);
+            T::default()
+        })
+    }
+
+    fn finish(&self, place: &mut Option<Sitter>) {
+        if let Some(connection) = place.take().and_then(|sitter| sitter.connection) {
+            self.part(connection);
+        }
+        self.clock.unpark();
+    }
+
+    /// Asks the link what to do, gives it what there is, writes once. Says whether there may be more to do.
+    fn round(&self, place: &mut Option<Sitter>) -> bool {
+        let Some(sitter) = place else { return false };
+        loop {
+            match sitter.link.poll() {
+                Action::Run(job) => sitter.jobs.push(job),
+                Action::Wait { until, read } => {
+                    (sitter.until, sitter.read) = (until, read);
+                    break;
                 }
-                Event::Connected(Err(error)) | Event::Wrote(Err(error), _) => {
-                    return ControlFlow::Break(Err(error));
+                Action::Finished => {
+                    self.finish(place);
+                    return false;
                 }
-                Event::Read(result, buffer) => {
-                    self.seen += 1;
-                    self.arrived.push_back((result, buffer));
-                }
-                Event::Wrote(Ok(n), chunk) => {
-                    self.chunk = Some(chunk);
-                    if let Some(socket) = &self.socket {
-                        // Fails only on a socket that is no more, as the next call will tell.
-                        let _ = socket.set_write_timeout(Some(PATIENCE));
+                Action::Connect { host, port, timeout } => {
+                    sitter.attempts += 1;
+                    match Connection::open(self.me.upgrade(), sitter.attempts, host, port, timeout) {
+                        Ok(opening) => sitter.connection = Some(opening),
+                        Err(error) => sitter.link.handle(Instant::now(), Input::Closed(Err(error))),
                     }
-                    link.handle(now, Input::Sent(n));
-                    busy = true;
+                }
+                Action::Close => self.close(sitter, Ok(())),
+            }
+        }
+        if !sitter.jobs.is_empty() {
+            let line = sitter.connection.as_ref().and_then(Connection::to_lend);
+            self.pool.extend(sitter.jobs.drain(..), &sitter.mailbox, line);
+        }
+
+        let now = Instant::now();
+        let connected = sitter.line().is_some();
+        let cx = Context::from_waker(&self.waker);
+        let mut busy = sitter.mailbox.deliver(&cx, sitter.link.as_mut(), connected);
+        if let Some(connection) = &mut sitter.connection {
+            if sitter.mailbox.may_write(sitter.link.as_ref()) {
+                match connection.write(sitter.link.as_mut(), now) {
+                    Ok(wrote) => busy |= wrote,
+                    Err(error) => {
+                        self.close(sitter, Err(error));
+                        return true;
+                    }
                 }
             }
         }
-        if self.deadline().is_some_and(|deadline| deadline <= now) {
-            return ControlFlow::Break(Err(ErrorKind::TimedOut.into()));
-        }
-        if read && self.socket.is_some() {
-            if let Some((result, buffer)) = self.arrived.pop_front() {
-                match result {
-                    Ok(0) => return ControlFlow::Break(Ok(())),
-                    Ok(n) => link.handle(now, Input::Received(&buffer[..n])),
-                    Err(error) => return ControlFlow::Break(Err(error)),
-                }
-                self.buffers.push(buffer);
-                busy = true;
-            } else {
-                for buffer in self.buffers.drain(..) {
-                    // A reader that is gone has left its reason in `arrived`.
-                    let _ = self.leave.send(buffer);
-                }
+        busy |= self.read_on(sitter);
+        busy || self.rings(sitter, now)
+    }
+
+    /// Lets those who read do so, as the link wants, and hands over what they had read before.
+    fn read_on(&self, sitter: &mut Sitter) -> bool {
+        let Some(connection) = &mut sitter.connection else { return false };
+        match connection.allow(sitter.read) {
+            None => false,
+            Some((result, bytes)) => {
+                self.receive(sitter, result, &bytes);
+                true
             }
         }
-        ControlFlow::Continue(busy)
     }
 
-    /// Writes what there is room for. A thread waits for more room, so that the owner can go on.
-    fn write(&mut self, link: &mut dyn Link, now: Instant) -> ControlFlow<io::Result<()>, bool> {
-        let (Some(mut socket), Some(chunk)) = (self.socket.as_deref(), &mut self.chunk) else {
-            return ControlFlow::Continue(false);
-        };
-        let outbox = link.outbox();
-        if outbox.is_empty() {
-            return ControlFlow::Continue(false);
+    /// The end of a read.
+    fn receive(&self, sitter: &mut Sitter, result: io::Result<usize>, bytes: &[u8]) {
+        match result {
+            Ok(0) => self.close(sitter, Ok(())),
+            Ok(n) => sitter.link.handle(Instant::now(), Input::Received(&bytes[..n])),
+            Err(error) => self.close(sitter, Err(error)),
         }
-        match socket.write(outbox) {
-            Ok(n) => link.handle(now, Input::Sent(n)),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                chunk.clear();
-                chunk.extend_from_slice(&outbox[..outbox.len().min(READ_BUFFER)]);
-                return match self.delegate() {
-                    Ok(()) => ControlFlow::Continue(false),
-                    Err(error) => ControlFlow::Break(Err(error)),
-                };
+    }
+
+    /// Tells a link with nothing else to do that it is time, if it is; else sees to it that the clock will look.
+    fn rings(&self, sitter: &mut Sitter, now: Instant) -> bool {
+        let Some(due) = sitter.due() else { return false };
+        let late = sitter.deadline().is_some_and(|deadline| deadline <= now);
+        if now < due || !late && sitter.read && sitter.line().is_some_and(|line| line.unread()) {
+            if sitter.alarm.is_none_or(|alarm| due < alarm) {
+                sitter.alarm = Some(due);
+                self.clock.unpark();
             }
-            Err(error) => return ControlFlow::Break(Err(error)),
+            return false;
         }
-        ControlFlow::Continue(true)
+        if late {
+            self.close(sitter, Err(io::ErrorKind::TimedOut.into()));
+        } else {
+            sitter.link.handle(now, Input::Timer);
+        }
+        true
     }
 
-    /// Gives the chunk to the writer, which the first slow moment of a connection starts.
-    fn delegate(&mut self) -> io::Result<()> {
-        let (Some(socket), Some(chunk)) = (&self.socket, self.chunk.take()) else { return Ok(()) };
-        socket.set_write_timeout(None)?;
-        if self.writer.is_none() {
-            let (sender, chunks) = channel::<Vec<u8>>();
-            let (socket, post) = (Arc::clone(socket), self.post.clone());
-            self.threads.push(spawn("stomp-wsgi-writer", move || {
-                for chunk in chunks {
-                    let result = retry(|| (&*socket).write(&chunk));
-                    post.send(Event::Wrote(result, chunk));
-                }
-            })?);
-            self.writer = Some(sender);
+    fn close(&self, sitter: &mut Sitter, result: io::Result<()>) {
+        if let Some(connection) = sitter.connection.take() {
+            self.part(connection);
         }
-        if let Some(writer) = &self.writer {
-            // It lives until we drop the sender.
-            let _ = writer.send(chunk);
-        }
-        Ok(())
+        sitter.link.handle(Instant::now(), Input::Closed(result));
     }
 
+    fn part(&self, connection: Connection) {
+        lock(&self.leaving).extend(connection.shut());
+    }
+}
+
+impl Sitter {
+    fn line(&self) -> Option<&Arc<Line>> {
+        self.connection.as_ref()?.line()
+    }
+
+    /// When the attempt to connect has taken too long.
     fn deadline(&self) -> Option<Instant> {
-        self.deadline.filter(|_| self.socket.is_none())
+        self.connection.as_ref()?.deadline()
     }
 
-    /// Whether the reader has, or is about to have, something for us. The threads' calls that begin just now
-    /// are answered `WouldBlock`, and repeated.
-    fn unread(&self) -> bool {
-        let reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
-        *reads != self.seen
-            || self.socket.as_deref().is_some_and(|socket| {
-                let unread = socket.set_nonblocking(true).and_then(|()| socket.peek(&mut [0]));
-                socket.set_nonblocking(false).is_ok() && unread.is_ok()
-            })
+    fn due(&self) -> Option<Instant> {
+        self.until.into_iter().chain(self.deadline()).min()
+    }
+
+    /// The connection of this number, unless it is gone.
+    fn connection(&mut self, number: u64) -> Option<&mut Connection> {
+        self.connection.as_mut().filter(|_| self.attempts == number)
     }
 }
 
-impl Drop for Connection {
-    fn drop(&mut self) {
-        // An attempt that still goes on is left to itself.
-        if let Some(socket) = self.socket.take() {
-            // Ends the calls that the threads are in; where the peer was faster, they have ended already.
-            let _ = socket.shutdown(Shutdown::Both);
-            self.leave = channel().0;
-            self.writer = None;
-            for thread in self.threads.drain(..) {
-                // Nothing in them panics.
-                let _ = thread.join();
-            }
+impl Drive for Seat {
+    fn drive(&self) {
+        if !self.place.nudge(|place| self.guard(place, |place| self.round(place))) {
+            self.clock.unpark();
         }
     }
 }
 
-fn spawn(name: &str, main: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new().name(name.into()).spawn(main)
-}
-
-fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
-    loop {
-        match call() {
-            Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {
-                thread::yield_now();
-            }
-            result => return result,
-        }
-    }
-}
-
-fn connect(host: &str, port: u16, timeout: Duration) -> io::Result<TcpStream> {
-    let begun = Instant::now();
-    let mut failure = io::Error::new(ErrorKind::NotFound, "the name has no address");
-    for address in (host, port).to_socket_addrs()? {
-        let left = timeout.saturating_sub(begun.elapsed());
-        if left.is_zero() {
-            return Err(ErrorKind::TimedOut.into());
-        }
-        match TcpStream::connect_timeout(&address, left) {
-            Ok(socket) => {
-                socket.set_nodelay(true)?;
-                socket.set_write_timeout(Some(PATIENCE))?;
-                return Ok(socket);
-            }
-            Err(error) => failure = error,
-        }
-    }
-    Err(failure)
+/// Nothing here leaves its state half changed, so a poisoned lock is as good as any.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

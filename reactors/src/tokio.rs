@@ -1,7 +1,6 @@
 //! Tasks on tokio's multi-thread runtime.
 
 use std::{
-    future::poll_fn,
     io,
     num::NonZeroUsize,
     ops::ControlFlow,
@@ -21,8 +20,9 @@ use ::tokio::{
 };
 
 use crate::{
-    Action, Input, JOB_STACK, Link, READ_BUFFER, Reactor, Stop,
+    Input, JOB_STACK, Link, READ_BUFFER, Reactor, Stop,
     pool::{Mailbox, Pool},
+    task,
 };
 
 /// Look-ups share tokio's pool of blocking threads with the workers, and need some of their own.
@@ -57,6 +57,8 @@ impl Reactor for Tokio {
             .thread_name("stomp-wsgi-tokio")
             .thread_stack_size(JOB_STACK)
             .max_blocking_threads(self.workers.get().saturating_add(LOOK_UPS))
+            // Turns of tasks between two looks at the sockets. Ours are long where a peer never pauses (`Place`).
+            .event_interval(8)
             .enable_all()
             .build()?;
         let pool = Arc::new(Pool::default());
@@ -67,7 +69,15 @@ impl Reactor for Tokio {
             .collect();
         let links: Vec<_> = Mailbox::for_each(links, stop)
             .into_iter()
-            .map(|(link, mailbox)| runtime.spawn(drive(link, Arc::clone(&pool), mailbox)))
+            .map(|(link, mailbox)| {
+                let pool = Arc::clone(&pool);
+                runtime.spawn(async {
+                    // Made where there is a clock.
+                    let alarm = Box::pin(sleep_until(Instant::now().into()));
+                    let line = Line { socket: Socket::Closed, alarm, buffer: vec![0; READ_BUFFER] };
+                    task::drive(link, pool, mailbox, line).await;
+                })
+            })
             .collect();
         let result = runtime.block_on(async {
             let mut result = Ok(());
@@ -90,63 +100,44 @@ impl Reactor for Tokio {
     }
 }
 
-/// Owns a link: polls it until it has to wait, then waits for whatever comes, and takes it as a batch.
-async fn drive(mut link: Box<dyn Link>, pool: Arc<Pool>, mailbox: Mailbox) {
-    let mut socket = Socket::Closed;
-    let mut alarm = Box::pin(sleep_until(Instant::now().into()));
-    let mut buffer = vec![0; READ_BUFFER];
-    let mut jobs = Vec::new();
-    loop {
-        let (until, read) = loop {
-            match link.poll() {
-                Action::Run(job) => jobs.push(job),
-                Action::Wait { until, read } => break (until, read),
-                Action::Finished => return,
-                Action::Connect { host, port, timeout } => {
-                    socket = Socket::Connecting(Box::pin(connect(host, port, timeout)));
-                }
-                Action::Close => {
-                    socket = Socket::Closed;
-                    link.handle(Instant::now(), Input::Closed(Ok(())));
-                }
-            }
-        };
-        if !jobs.is_empty() {
-            pool.extend(jobs.drain(..), &mailbox);
-        }
-        poll_fn(|cx| {
-            let link = link.as_mut();
-            let delivered = mailbox.deliver(cx, link, matches!(socket, Socket::Open(_)));
-            let wants = (read, mailbox.may_write(link));
-            let mut busy = delivered | socket.turn(cx, link, &mut buffer, wants);
-            if !busy && rings(cx, alarm.as_mut(), until) {
-                // The driver looks at sockets before it looks at the clock, so what had arrived shows now.
-                busy = socket.turn(cx, link, &mut buffer, wants);
-                if !busy {
-                    link.handle(Instant::now(), Input::Timer);
-                    busy = true;
-                }
-            }
-            if busy { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
-    }
+struct Line {
+    socket: Socket,
+    alarm: Pin<Box<Sleep>>,
+    buffer: Vec<u8>,
 }
 
-/// Whether it is time. An alarm that is set too early rings once in vain, which is cheaper than to set it
-/// anew with every input.
-fn rings(cx: &mut Context<'_>, mut alarm: Pin<&mut Sleep>, until: Option<Instant>) -> bool {
-    let Some(until) = until.map(::tokio::time::Instant::from) else { return false };
-    if alarm.deadline() > until {
-        alarm.as_mut().reset(until);
+impl task::Line for Line {
+    fn connect(&mut self, host: String, port: u16, timeout: Duration) {
+        self.socket = Socket::Connecting(Box::pin(connect(host, port, timeout)));
     }
-    while alarm.as_mut().poll(cx).is_ready() {
-        if alarm.deadline() == until {
-            return true;
+
+    fn close(&mut self) {
+        self.socket = Socket::Closed;
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self.socket, Socket::Open(_))
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>, link: &mut dyn Link, wants: (bool, bool)) -> bool {
+        self.socket.turn(cx, link, &mut self.buffer, wants)
+    }
+
+    /// An alarm that is set too early rings once in vain, which is cheaper than to set it anew with every input. The
+    /// driver looks at sockets before it looks at the clock, so what had arrived shows by then.
+    fn rings(&mut self, cx: &mut Context<'_>, until: Option<Instant>) -> bool {
+        let Some(until) = until.map(::tokio::time::Instant::from) else { return false };
+        if self.alarm.deadline() > until {
+            self.alarm.as_mut().reset(until);
         }
-        alarm.as_mut().reset(until);
+        while self.alarm.as_mut().poll(cx).is_ready() {
+            if self.alarm.deadline() == until {
+                return true;
+            }
+            self.alarm.as_mut().reset(until);
+        }
+        false
     }
-    false
 }
 
 enum Socket {

@@ -7,6 +7,8 @@ use std::{
         Arc, Condvar, Mutex, PoisonError,
         mpsc::{Sender, channel},
     },
+    thread,
+    time::Duration,
 };
 
 use super::{
@@ -281,6 +283,84 @@ pub fn outputs_do_not_wait_for_the_next_job(make: Make) {
         expect(&mut socket, b"long!");
         running.stop();
     }
+}
+
+/// Whatever a reactor does to save wake-ups while jobs are quick: when one of them is slow, the link still hears its
+/// peer and its clock; and it hears nothing while it does not want to read.
+pub fn quick_jobs_teach_nothing_wrong(make: Make) {
+    const SOON: Duration = Duration::from_millis(20);
+    let peer = Peer::new();
+    let inline = make(some(1)).inline();
+    let (open, wait) = gate();
+    let links = (0..2).map(|_| {
+        let wait = wait.clone();
+        link(peer.port(), move |toy, input| {
+            match input {
+                Input::Received(bytes) => {
+                    assert!(toy.read, "received what was not asked for");
+                    for byte in bytes.iter().copied() {
+                        let wait = wait.clone();
+                        match byte {
+                            b'!' => toy.outbox.push(byte),
+                            _ => toy.run(u64::from(byte), move |_| {
+                                if byte == b'w' {
+                                    wait();
+                                }
+                                Some(vec![byte])
+                            }),
+                        }
+                        if byte == b'w' {
+                            toy.until = Some(toy.now + SOON);
+                        }
+                    }
+                }
+                Input::Output(output) => {
+                    // Not to hear of anything for a while.
+                    if output.bytes == b"p" {
+                        toy.read = false;
+                        toy.until = Some(toy.now + SOON);
+                    }
+                    toy.outbox.extend(output.bytes);
+                }
+                Input::Timer if toy.read => toy.outbox.push(b'.'),
+                Input::Timer => toy.read = true,
+                _ => {}
+            }
+            toy.drain();
+        })
+    });
+    let running = start(make, 3, links.collect());
+    let mut sockets = [peer.accept(), peer.accept()];
+    let [first, second] = &mut sockets;
+    for _ in 0..5 {
+        for n in 0..300 {
+            say(first, b"q");
+            expect(first, b"q");
+            if n % 10 == 0 {
+                say(second, b"qqq");
+                expect(second, b"qqq");
+            }
+        }
+        say(first, b"p");
+        expect(first, b"p");
+        // A turn that has begun may still read.
+        thread::sleep(SOON / 4);
+        say(first, b"!q");
+        expect(first, b"!q");
+        for _ in 0..100 {
+            say(first, b"q");
+            expect(first, b"q");
+        }
+        say(first, b"w");
+        if !inline {
+            expect(first, b".");
+            say(first, b"!!");
+            expect(first, b"!!");
+        }
+        tell(&open, ());
+        expect(first, if inline { b"w." } else { b"w" });
+    }
+    running.stop();
 }
 
 /// Workers that wait to hand over outputs to a link that ends are free for others.

@@ -1,0 +1,335 @@
+//! A connection, or the attempt, and its threads.
+
+use std::{
+    io::{self, ErrorKind, Read, Write},
+    net::{Shutdown, TcpStream, ToSocketAddrs},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Sender, channel},
+    },
+    thread::{self, JoinHandle, Thread},
+    time::{Duration, Instant},
+};
+
+use super::{Lead, Seat, Sitter};
+use crate::{Input, LOOK, Link, READ_BUFFER};
+
+/// How long a thread waits for room in a socket before it leaves the writing to a thread of the connection's own.
+const PATIENCE: Duration = Duration::from_millis(1);
+
+/// One connection, or the attempt. Each has a number, by which its threads know when it is gone.
+pub(super) struct Connection {
+    line: Option<Arc<Line>>,
+    /// When the attempt has taken too long; `None` is never.
+    deadline: Option<Instant>,
+    /// When something came last, and whether it came soon after something else.
+    arrived: Instant,
+    brisk: bool,
+    /// The reader is not at the socket, and sleeps unless it is about to ask.
+    resting: bool,
+    /// What a worker had read when the link no longer wanted it.
+    kept: Option<(io::Result<usize>, Vec<u8>)>,
+    writer: Option<Sender<Vec<u8>>>,
+    /// The writer's buffer, unless the writer has it.
+    chunk: Option<Vec<u8>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// A socket, and who may read from it.
+pub(super) struct Line {
+    seat: Arc<Seat>,
+    number: u64,
+    socket: TcpStream,
+    reader: Thread,
+    /// A worker reads, or will, and the reader must not.
+    lent: AtomicBool,
+    /// The socket is set to have the worker's reads end after a moment.
+    limited: AtomicBool,
+    /// Whether the link wants to read.
+    wanted: AtomicBool,
+}
+
+impl Connection {
+    /// Begins to connect. `seat` is where the link sits.
+    pub(super) fn open(
+        seat: Option<Arc<Seat>>,
+        number: u64,
+        host: String,
+        port: u16,
+        timeout: Duration,
+    ) -> io::Result<Self> {
+        // It is there as long as anybody goes on with the link.
+        let seat = seat.ok_or(ErrorKind::NotConnected)?;
+        let reader = spawn("stomp-wsgi-reader", move || match connect(&host, port, timeout) {
+            Err(error) => seat.enter(|sitter| {
+                if sitter.connection(number).is_some() {
+                    seat.close(sitter, Err(error));
+                }
+            }),
+            Ok(socket) => Line::new(Arc::clone(&seat), number, socket).read_all(),
+        })?;
+        let now = Instant::now();
+        Ok(Self {
+            line: None,
+            // The reader keeps to the time too, except in a look-up.
+            deadline: now.checked_add(timeout),
+            arrived: now,
+            brisk: false,
+            resting: false,
+            kept: None,
+            writer: None,
+            chunk: Some(Vec::new()),
+            threads: vec![reader],
+        })
+    }
+
+    pub(super) fn line(&self) -> Option<&Arc<Line>> {
+        self.line.as_ref()
+    }
+
+    /// When the attempt has taken too long.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadline.filter(|_| self.line.is_none())
+    }
+
+    /// What a worker may read from in the reader's place: not while the reader is at it, and not where so little comes
+    /// that the worker would mostly wait.
+    pub(super) fn to_lend(&self) -> Option<Arc<dyn Lead>> {
+        let line = self.line.as_ref()?;
+        let free = self.resting && self.brisk && !line.lent.load(Ordering::SeqCst);
+        free.then(|| Arc::clone(line) as Arc<dyn Lead>)
+    }
+
+    /// Has the reader go on, if `read`; then gives what is kept.
+    pub(super) fn allow(&mut self, read: bool) -> Option<(io::Result<usize>, Vec<u8>)> {
+        let line = self.line.as_ref()?;
+        line.wanted.store(read, Ordering::SeqCst);
+        if !read {
+            return None;
+        }
+        if self.resting && !line.lent.load(Ordering::SeqCst) && thread::current().id() != line.reader.id() {
+            line.reader.unpark();
+        }
+        self.kept.take()
+    }
+
+    /// Writes what there is room for. A thread waits for more room, so that this one can go on.
+    pub(super) fn write(&mut self, link: &mut dyn Link, now: Instant) -> io::Result<bool> {
+        let (Some(line), Some(chunk)) = (&self.line, &mut self.chunk) else { return Ok(false) };
+        let outbox = link.outbox();
+        if outbox.is_empty() {
+            return Ok(false);
+        }
+        match (&line.socket).write(outbox) {
+            Ok(n) => link.handle(now, Input::Sent(n)),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                chunk.clear();
+                chunk.extend_from_slice(&outbox[..outbox.len().min(READ_BUFFER)]);
+                self.delegate()?;
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(true)
+    }
+
+    /// Gives the chunk to the writer, which the first slow moment of a connection starts.
+    fn delegate(&mut self) -> io::Result<()> {
+        let (Some(line), Some(chunk)) = (&self.line, self.chunk.take()) else { return Ok(()) };
+        line.socket.set_write_timeout(None)?;
+        if self.writer.is_none() {
+            let (sender, chunks) = channel::<Vec<u8>>();
+            let line = Arc::clone(line);
+            self.threads.push(spawn("stomp-wsgi-writer", move || {
+                for chunk in chunks {
+                    let result = retry(|| (&line.socket).write(&chunk));
+                    line.wrote(result, chunk);
+                }
+            })?);
+            self.writer = Some(sender);
+        }
+        if let Some(writer) = &self.writer {
+            // It lives until we drop the sender.
+            let _ = writer.send(chunk);
+        }
+        Ok(())
+    }
+
+    /// Ends it, and its threads, but for an attempt that still goes on, which is left to itself.
+    pub(super) fn shut(self) -> Vec<JoinHandle<()>> {
+        let Some(line) = &self.line else { return Vec::new() };
+        line.wanted.store(false, Ordering::SeqCst);
+        // Ends the calls that threads are in; where the peer was faster, they have ended already.
+        let _ = line.socket.shutdown(Shutdown::Both);
+        line.reader.unpark();
+        self.threads
+    }
+}
+
+impl Line {
+    /// For its reader, which is this thread.
+    fn new(seat: Arc<Seat>, number: u64, socket: TcpStream) -> Arc<Self> {
+        Arc::new(Self {
+            seat,
+            number,
+            socket,
+            reader: thread::current(),
+            lent: AtomicBool::new(false),
+            limited: AtomicBool::new(false),
+            wanted: AtomicBool::new(false),
+        })
+    }
+
+    /// What the reader does.
+    fn read_all(self: Arc<Self>) {
+        self.seat.enter(|sitter| {
+            if let Some(connection) = sitter.connection(self.number) {
+                connection.line = Some(Arc::clone(&self));
+                connection.resting = true;
+                sitter.link.handle(Instant::now(), Input::Connected);
+            }
+        });
+        let mut buffer = vec![0; READ_BUFFER];
+        while let Some(go) = self.may_read() {
+            if !go {
+                thread::park();
+                continue;
+            }
+            let ready = retry(|| self.socket.peek(&mut [0]));
+            self.seat.enter(|sitter| {
+                let read = sitter.read;
+                let Some(connection) = sitter.connection(self.number) else { return };
+                connection.resting = true;
+                // The bytes stay where they are until they are wanted. And they leave the socket only here,
+                // where nobody can look for them in between (`unread`).
+                if read || ready.is_err() {
+                    let result = ready.and_then(|_| retry(|| (&self.socket).read(&mut buffer)));
+                    self.arrive(sitter, result, &buffer);
+                }
+            });
+        }
+    }
+
+    /// Whether the reader may go to the socket; `None` once the connection is gone.
+    fn may_read(&self) -> Option<bool> {
+        let look = |sitter: &mut Sitter| {
+            let read = sitter.read && !self.lent.load(Ordering::SeqCst);
+            sitter.connection(self.number)?.resting = !read;
+            Some(read)
+        };
+        self.seat.look(look).flatten()
+    }
+
+    fn arrive(&self, sitter: &mut Sitter, result: io::Result<usize>, bytes: &[u8]) {
+        let (now, read) = (Instant::now(), sitter.read);
+        let Some(connection) = sitter.connection(self.number) else { return };
+        connection.brisk = now - connection.arrived < LOOK;
+        connection.arrived = now;
+        if read {
+            self.seat.receive(sitter, result, bytes);
+        } else {
+            let bytes = bytes[..result.as_ref().map_or(0, |n| *n)].to_vec();
+            connection.kept = Some((result, bytes));
+        }
+    }
+
+    fn wrote(&self, result: io::Result<usize>, chunk: Vec<u8>) {
+        self.seat.enter(|sitter| {
+            let Some(connection) = sitter.connection(self.number) else { return };
+            connection.chunk = Some(chunk);
+            // Fails only on a socket that is no more, as the next call will tell.
+            let _ = self.socket.set_write_timeout(Some(PATIENCE));
+            match result {
+                Ok(n) => sitter.link.handle(Instant::now(), Input::Sent(n)),
+                Err(error) => self.seat.close(sitter, Err(error)),
+            }
+        });
+    }
+
+    /// Whether there are bytes, or may be: a worker that reads may have some. The threads' calls that begin just
+    /// now are answered `WouldBlock`, and repeated.
+    pub(super) fn unread(&self) -> bool {
+        self.lent.load(Ordering::SeqCst) || {
+            let unread = self.socket.set_nonblocking(true).and_then(|()| self.socket.peek(&mut [0]));
+            self.socket.set_nonblocking(false).is_ok() && unread.is_ok()
+        }
+    }
+}
+
+impl Lead for Line {
+    fn lend(&self) {
+        self.lent.store(true, Ordering::SeqCst);
+    }
+
+    fn read(&self, buffer: &mut Vec<u8>) -> Option<io::Result<usize>> {
+        if !self.wanted.load(Ordering::SeqCst) {
+            return None;
+        }
+        if !self.limited.swap(true, Ordering::SeqCst) && self.socket.set_read_timeout(Some(LOOK)).is_err() {
+            return None;
+        }
+        buffer.resize(READ_BUFFER, 0);
+        match (&self.socket).read(buffer) {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                ) =>
+            {
+                None
+            }
+            result => Some(result),
+        }
+    }
+
+    fn feed(&self, result: io::Result<usize>, bytes: &[u8]) -> bool {
+        self.seat.enter(|sitter| self.arrive(sitter, result, bytes));
+        self.wanted.load(Ordering::SeqCst)
+    }
+
+    fn give_back(&self) {
+        if self.limited.swap(false, Ordering::SeqCst) {
+            // Fails only on a socket that is no more, as the next call will tell.
+            let _ = self.socket.set_read_timeout(None);
+        }
+        self.lent.store(false, Ordering::SeqCst);
+        self.reader.unpark();
+    }
+}
+
+fn spawn(name: &str, main: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name(name.into()).spawn(main)
+}
+
+fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {
+                thread::yield_now();
+            }
+            result => return result,
+        }
+    }
+}
+
+fn connect(host: &str, port: u16, timeout: Duration) -> io::Result<TcpStream> {
+    let begun = Instant::now();
+    let mut failure = io::Error::new(ErrorKind::NotFound, "the name has no address");
+    for address in (host, port).to_socket_addrs()? {
+        let left = timeout.saturating_sub(begun.elapsed());
+        if left.is_zero() {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        match TcpStream::connect_timeout(&address, left) {
+            Ok(socket) => {
+                socket.set_nodelay(true)?;
+                socket.set_write_timeout(Some(PATIENCE))?;
+                return Ok(socket);
+            }
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
