@@ -98,10 +98,6 @@ pub const OUTPUT_QUEUE: usize = 256;
 /// How long outputs of quick jobs wait at most when the next job turns out to be slow.
 pub const LOOK: Duration = Duration::from_millis(1);
 
-/// How long outputs of quick jobs wait at most for those of the next.
-#[cfg(any(feature = "thread-pool", feature = "tokio", feature = "async-std", feature = "mio"))]
-const HOLD: Duration = Duration::from_micros(50);
-
 /// Bytes of stack that a job's thread has: what threads mostly have on Linux, and four times what Rust gives
 /// its own. Interpreters count calls, not bytes, and trust that a thousand of them fit.
 pub const JOB_STACK: usize = 8 * 1024 * 1024;

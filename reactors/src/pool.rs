@@ -26,9 +26,7 @@ use std::{num::NonZeroUsize, thread};
 
 #[cfg(any(feature = "thread-pool", feature = "async-std"))]
 use crate::JOB_STACK;
-use crate::{
-    HOLD, Input, Job, LOOK, Link, OUTBOX_HIGH_WATER, OUTPUT_QUEUE, Output, READ_BUFFER, Stop, pace::Pace,
-};
+use crate::{Input, Job, LOOK, Link, OUTBOX_HIGH_WATER, OUTPUT_QUEUE, Output, READ_BUFFER, Stop, pace::Pace};
 
 /// Where more jobs wait than these, other threads had better read and write while a worker does them.
 const MANY: usize = 32;
@@ -172,8 +170,8 @@ impl Pool {
     /// Runs jobs on this thread until the pool is closed.
     pub(crate) fn work(&self) {
         let mut queue = lock(&self.queue);
-        // When the first output that nobody was told of may have been given.
-        let mut held: Option<Instant> = None;
+        // When the first output that nobody was told of may have been given, and how many there may be.
+        let mut held: Option<(Instant, usize)> = None;
         let mut buffer = Vec::new();
         while !queue.closed {
             let next = if queue.is_served() { None } else { queue.jobs.pop_front() };
@@ -200,14 +198,15 @@ impl Pool {
                     mailbox.put(output, quiet, tell);
                 });
             }
-            let since = *held.get_or_insert(start);
+            let (since, given) = held.get_or_insert((start, 0));
+            *given += 1;
             queue = lock(&self.queue);
             if quiet {
                 // Only now: what was announced while the job ran was not its output.
                 queue.leave_unheard(&mailbox);
             }
             queue.pace.took(end - start);
-            if queue.jobs.is_empty() || !queue.pace.is_quick() || end - since >= HOLD {
+            if queue.pace.lets_go(end - *since, *given, queue.jobs.len()) {
                 held = None;
                 let tell = queue.tell();
                 queue = self.announce(queue, tell);
