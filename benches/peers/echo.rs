@@ -42,12 +42,16 @@ fn serve(mut connection: Connection, queue: &str) -> Result<()> {
         for frame in connection.exchange()? {
             let header = |name| frame.headers.get(name).ok_or_else(|| format!("no {name} in {frame:?}"));
             match frame.command {
-                // The receipt is named after what it allows to acknowledge.
+                // With the headers of a reply, each of which costs the broker something. The receipt is named after what
+                // it allows to acknowledge.
                 Command::Message => connection
                     .frame(Command::Send)
                     .header("destination", header("reply-to")?)
                     .header("correlation-id", header("correlation-id")?)
                     .header("http_statusCode", "200")
+                    .header("http_reasonPhrase", "OK")
+                    .header("http_isError", "false")
+                    .header("content-type", "text/plain")
                     .header("receipt", header("ack")?)
                     .body(&frame.body),
                 Command::Receipt => {

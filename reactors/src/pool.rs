@@ -102,8 +102,10 @@ impl Queue {
         self.pace.is_quick() && self.begun < self.crowded
     }
 
+    /// Whether to leave outputs to their owner: a worker had better go on with the next job, or leave the core to others.
     fn tell(&self) -> Tell {
-        if self.is_crowded() { Shared::call } else { Shared::tell }
+        let others = !self.jobs.is_empty() || self.running > 1;
+        if self.is_crowded() || others && !self.pace.is_quick() { Shared::call } else { Shared::tell }
     }
 
     /// What had better be read by somebody else from now on: the worker that has it is kept by slow jobs, or by many.

@@ -107,6 +107,7 @@ impl Headers {
     }
 
     /// About how many octets of memory they take.
+    #[cfg(feature = "python")]
     pub(crate) fn octets(&self) -> usize {
         self.buffer.len()
     }

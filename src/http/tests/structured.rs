@@ -651,7 +651,7 @@ proptest! {
             let separator: &[u8] = if name.eq_ignore_ascii_case(b"cookie") { b"; " } else { b"," };
             let same = fields.iter().filter(|(known, _)| known.as_bytes().eq_ignore_ascii_case(name));
             let all: Vec<&[u8]> = same.map(|(_, value)| &value[..]).collect();
-            prop_assert_eq!(&value[..], &all.join(separator)[..]);
+            prop_assert_eq!(value, &all.join(separator)[..]);
         }
         for (name, _) in fields.iter().filter(|(name, _)| !name.contains('_')) {
             let key = key(name.as_bytes());
