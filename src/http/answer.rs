@@ -1,5 +1,5 @@
 //! Replies that no application gave: rejected, overloaded, timed out.
-use super::envelope::{Envelope, Part};
+use super::envelope::{BROKEN, Envelope, Part};
 use super::reply_head::ReplyHead;
 use super::{Delivery, Mapping, Rejected, Status};
 use crate::stomp::Version;
@@ -21,8 +21,8 @@ pub fn answer(
         return Vec::new();
     }
     let body = if status.has_body() && !delivery.head_only { text.as_bytes() } else { b"" };
-    let head = ReplyHead::plain(status, delivery, body.len());
-    Envelope::new(version, mapping, delivery).encode(&Part::whole(&head, body, false, receipt))
+    let head = ReplyHead::plain(status, delivery, body.len()).encode(version, false);
+    Envelope::new(version, mapping, delivery).encode(&Part::whole(&head, body, receipt))
 }
 
 /// The end of a streamed reply that breaks off after so many messages: `http_isError=true`,
@@ -34,7 +34,7 @@ pub fn break_off(
     messages: u64,
     receipt: &str,
 ) -> Vec<u8> {
-    let end = Part { head: None, number: messages, more: false, broken: true, receipt, body: b"" };
+    let end = Part { lines: BROKEN, number: messages, more: false, receipt, inner: b"", body: b"" };
     Envelope::new(version, mapping, delivery).encode(&end)
 }
 

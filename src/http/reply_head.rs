@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 use super::name::{HeaderNames, Short, has_prefix, same_key};
 use super::reserved::is_reserved_outwards;
 use super::{Delivery, Fault, Head, Mapping, Status, whole};
+use crate::stomp::{Command, Encoder, Version};
 
 /// A head whose names and values are fit for any broker.
 #[derive(Debug)]
@@ -25,8 +26,45 @@ pub(super) struct Field<'a> {
     pub(super) value: Cow<'a, [u8]>,
 }
 
+/// The same as bytes.
+#[derive(Debug)]
+pub(super) struct EncodedHead<'a> {
+    /// The headers' lines.
+    pub(super) lines: Cow<'a, [u8]>,
+    /// As in [`ReplyHead`].
+    pub(super) inner: Vec<u8>,
+}
+
+/// What a head's lines depend on, besides the head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Manner {
+    version: Version,
+    names: HeaderNames,
+    max_headers: usize,
+    max_header_line: usize,
+    length: bool,
+    broken: bool,
+}
+
 /// The most headers that [`Envelope`](super::envelope::Envelope) adds to those of the head.
 pub(super) const OURS: usize = 13;
+
+impl<'a> EncodedHead<'a> {
+    /// An application's head, which keeps what it was encoded to: most applications have one for many replies. For
+    /// `length` see [`ReplyHead::new`], for `broken` [`ReplyHead::encode`].
+    pub(super) fn of(
+        head: &'a Head,
+        mapping: &Mapping,
+        version: Version,
+        length: bool,
+        broken: bool,
+    ) -> Result<Self, Fault> {
+        let &Mapping { reply_header_names: names, max_headers, max_header_line, .. } = mapping;
+        let manner = Manner { version, names, max_headers, max_header_line, length, broken };
+        let encode = || Ok(ReplyHead::new(head, mapping, length)?.encode(version, broken).lines.into_owned());
+        Ok(Self { lines: head.encoded(manner, encode)?, inner: Vec::new() })
+    }
+}
 
 impl<'a> ReplyHead<'a> {
     /// A status alone.
@@ -117,6 +155,25 @@ impl<'a> ReplyHead<'a> {
             tracing::warn!(dropped, "response headers left out: brokers or STOMP claim their names");
         }
         reply.fits(mapping)
+    }
+
+    /// `broken` where the reply is not whole.
+    pub(super) fn encode(self, version: Version, broken: bool) -> EncodedHead<'static> {
+        let fields: usize = self.fields.iter().map(|field| field.name.len() + field.value.len() + 8).sum();
+        let mut lines = Vec::with_capacity(128 + fields);
+        let mut encoder = Encoder::resume(&mut lines, version, Command::Send)
+            .known("http_statusCode", itoa::Buffer::new().format(self.code));
+        if !self.reason.is_empty() {
+            encoder = encoder.known("http_reasonPhrase", &self.reason);
+        }
+        encoder = encoder.known("http_isError", if broken || self.code >= 400 { "true" } else { "false" });
+        if let Some(content_type) = &self.content_type {
+            encoder = encoder.known("content-type", content_type);
+        }
+        for field in &self.fields {
+            encoder = encoder.header(&field.name, &field.value);
+        }
+        EncodedHead { lines: lines.into(), inner: self.inner }
     }
 
     fn find(&mut self, name: &[u8]) -> Option<&mut Field<'a>> {
@@ -290,6 +347,51 @@ mod tests {
         assert_eq!(reply.content_type.as_deref(), Some(&b"a/b"[..]));
         assert_eq!(reply.fields.len(), 1);
         assert_eq!(&reply.fields[0].name[..], b"Content-Length");
+    }
+
+    #[test]
+    fn what_is_kept_is_of_this_head_and_this_manner() {
+        let lines = |head: &Head, mapping: &Mapping, version, length, broken| {
+            let encoded = EncodedHead::of(head, mapping, version, length, broken).expect("a small head fits");
+            String::from_utf8(encoded.lines.into_owned()).expect("what leaves is UTF-8")
+        };
+        let camel = Mapping { reply_header_names: HeaderNames::Camel, ..Mapping::default() };
+        let small = Mapping { max_header_line: 10, ..Mapping::default() };
+        let manners = [
+            (Mapping::default(), Version::V1_2, false, false),
+            (Mapping::default(), Version::V1_2, false, true),
+            (Mapping::default(), Version::V1_2, true, false),
+            (Mapping::default(), Version::V1_0, false, false),
+            (camel, Version::V1_2, false, false),
+        ];
+        let mut head = Head::new(Status::of(200));
+        head.header(b"x-a", b"1:2").unwrap();
+        head.header(b"content-length", b"3").unwrap();
+        for (first, version, length, broken) in &manners {
+            // One that has kept nothing yet.
+            let mut head = head.clone();
+            head.status.code = 200;
+            let kept = lines(&head, first, *version, *length, *broken);
+            assert_eq!(lines(&head.clone(), first, *version, *length, *broken), kept);
+            for (mapping, version, length, broken) in &manners {
+                // A changed one knows nothing of what was kept.
+                let (mut fresh, mut same) = (head.clone(), head.clone());
+                fresh.status.reason.clear();
+                fresh.status.reason.extend_from_slice(b"OK");
+                let expected = lines(&fresh, mapping, *version, *length, *broken);
+                assert_eq!(lines(&head, mapping, *version, *length, *broken), expected);
+                assert_eq!(lines(&same, mapping, *version, *length, *broken), expected);
+                same.status.code = 201;
+                let changed = lines(&same, mapping, *version, *length, *broken);
+                assert_eq!(changed, expected.replace("200", "201"));
+            }
+            assert!(EncodedHead::of(&head, &small, *version, *length, *broken).is_err());
+        }
+        assert_eq!(
+            lines(&head, &manners[4].0, Version::V1_2, true, true),
+            "http_statusCode:200\nhttp_reasonPhrase:OK\nhttp_isError:true\nX_HYPHEN_A:1\\c2\n\
+             Content_HYPHEN_Length:3\n"
+        );
     }
 
     #[test]

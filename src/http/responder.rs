@@ -1,8 +1,8 @@
 //! From an application's answer to messages.
 use std::fmt;
 
-use super::envelope::{Envelope, Part};
-use super::reply_head::ReplyHead;
+use super::envelope::{BROKEN, Envelope, Part};
+use super::reply_head::{EncodedHead, ReplyHead};
 use super::{Head, Mapping, Request, Status};
 use crate::app::{AppError, Flow, Reply};
 use crate::stomp::Version;
@@ -179,11 +179,11 @@ impl<'a> Responder<'a> {
         self.note_shortness();
         let broken = self.fault.is_some();
         let bytes = self.envelope.encode(&Part {
-            head: None,
+            lines: if broken { BROKEN } else { b"" },
             number: self.sent,
             more: false,
-            broken,
             receipt: self.receipt,
+            inner: b"",
             body: b"",
         });
         let status = self.head.as_ref().map_or(500, |head| head.status.code);
@@ -192,6 +192,7 @@ impl<'a> Responder<'a> {
 
     /// A reply in one message.
     fn only(mut self) -> Finished {
+        let version = self.envelope.version;
         if self.fault.is_none() {
             self.note_shortness();
             let broken = self.fault.is_some();
@@ -199,11 +200,12 @@ impl<'a> Responder<'a> {
             let encoded = self.head.as_ref().ok_or(Fault::NotStarted).and_then(|head| {
                 let reply = if self.envelope.delivery.structured {
                     ReplyHead::whole(head, self.mapping, self.is_head, self.body.len())?
+                        .encode(version, broken)
                 } else {
-                    ReplyHead::new(head, self.mapping, self.is_head)?
+                    EncodedHead::of(head, self.mapping, version, self.is_head, broken)?
                 };
-                let part = Part::whole(&reply, &self.body, broken, self.receipt);
-                Ok((self.envelope.encode(&part), reply.code))
+                let part = Part::whole(&reply, &self.body, self.receipt);
+                Ok((self.envelope.encode(&part), head.status.code))
             });
             match encoded {
                 Ok((bytes, status)) => {
@@ -215,9 +217,9 @@ impl<'a> Responder<'a> {
         }
         let status = Status::of(500);
         let body: &[u8] = if self.is_head { b"" } else { b"Internal Server Error\n" };
-        let reply = ReplyHead::plain(&status, self.envelope.delivery, body.len());
+        let reply = ReplyHead::plain(&status, self.envelope.delivery, body.len()).encode(version, false);
         Finished {
-            bytes: self.envelope.encode(&Part::whole(&reply, body, false, self.receipt)),
+            bytes: self.envelope.encode(&Part::whole(&reply, body, self.receipt)),
             status: status.code,
             broken: false,
             body_len: body.len() as u64,
@@ -238,7 +240,7 @@ impl<'a> Responder<'a> {
     /// Sends one block of a stream.
     fn send(&mut self, head: &Head, block: &[u8]) -> Result<(), Fault> {
         let first = match self.sent {
-            0 => Some(ReplyHead::new(head, self.mapping, self.is_head)?),
+            0 => Some(EncodedHead::of(head, self.mapping, self.envelope.version, self.is_head, false)?),
             _ => None,
         };
         let receipt = match self.receipt {
@@ -246,11 +248,11 @@ impl<'a> Responder<'a> {
             receipt => format!("{receipt}/{}", self.sent),
         };
         let bytes = self.envelope.encode(&Part {
-            head: first.as_ref(),
+            lines: first.as_ref().map_or(&[], |head| &head.lines),
             number: self.sent,
             more: true,
-            broken: false,
             receipt: &receipt,
+            inner: b"",
             body: block,
         });
         (self.more)(bytes);

@@ -1,8 +1,10 @@
 //! Status and headers of a response.
+use std::borrow::Cow;
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::name::is_token;
+use super::reply_head::Manner;
 
 /// Status code and reason, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,8 +77,15 @@ impl Status {
 }
 
 /// What `start_response` was given. Clones share it, until one of them is changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Head(Arc<HeadParts>);
+#[derive(Debug, Clone)]
+pub struct Head(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    parts: HeadParts,
+    /// What they are in a reply, and in which manner.
+    encoded: OnceLock<(Manner, Vec<u8>)>,
+}
 
 /// What is in a [`Head`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,21 +100,60 @@ pub struct HeadParts {
 impl Head {
     /// A head without headers.
     pub fn new(status: Status) -> Self {
-        Self(Arc::new(HeadParts { status, headers: Vec::new() }))
+        Self(Arc::new(Shared::new(HeadParts { status, headers: Vec::new() })))
+    }
+
+    /// What `encode` makes of it in this manner, or has made of it before.
+    pub(super) fn encoded<E>(
+        &self,
+        manner: Manner,
+        encode: impl FnOnce() -> Result<Vec<u8>, E>,
+    ) -> Result<Cow<'_, [u8]>, E> {
+        let kept = &self.0.encoded;
+        if let Some((_, lines)) = kept.get().filter(|(known, _)| *known == manner) {
+            return Ok(Cow::Borrowed(lines));
+        }
+        Ok(match kept.set((manner, encode()?)) {
+            Ok(()) => Cow::Borrowed(&kept.get().expect("it was set just now").1),
+            Err((_, lines)) => Cow::Owned(lines),
+        })
     }
 }
+
+impl Shared {
+    fn new(parts: HeadParts) -> Self {
+        Self { parts, encoded: OnceLock::new() }
+    }
+}
+
+/// Without what was encoded: the clone is about to be changed.
+impl Clone for Shared {
+    fn clone(&self) -> Self {
+        Self::new(self.parts.clone())
+    }
+}
+
+impl PartialEq for Head {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.parts == other.0.parts
+    }
+}
+
+impl Eq for Head {}
 
 impl Deref for Head {
     type Target = HeadParts;
 
     fn deref(&self) -> &HeadParts {
-        &self.0
+        &self.0.parts
     }
 }
 
 impl DerefMut for Head {
     fn deref_mut(&mut self) -> &mut HeadParts {
-        Arc::make_mut(&mut self.0)
+        let shared = Arc::make_mut(&mut self.0);
+        shared.encoded.take();
+        &mut shared.parts
     }
 }
 

@@ -45,14 +45,19 @@ enum Part {
 impl<'a> Encoder<'a> {
     /// Begins a frame.
     pub fn new(out: &'a mut Vec<u8>, version: Version, command: Command) -> Self {
+        out.extend_from_slice(command.as_str().as_bytes());
+        out.push(b'\n');
+        Self::resume(out, version, command)
+    }
+
+    /// Goes on with a frame of which there is something.
+    pub(crate) fn resume(out: &'a mut Vec<u8>, version: Version, command: Command) -> Self {
         let escapes = match version {
             _ if !command.escapes_headers() => Escapes::None,
             Version::V1_0 => Escapes::None,
             Version::V1_1 => Escapes::V1_1,
             Version::V1_2 => Escapes::V1_2,
         };
-        out.extend_from_slice(command.as_str().as_bytes());
-        out.push(b'\n');
         Self { out, command, escapes }
     }
 
@@ -81,6 +86,12 @@ impl<'a> Encoder<'a> {
         self.out.push(b':');
         self.put(value.as_ref(), Part::Value);
         self.out.push(b'\n');
+        self
+    }
+
+    /// Adds headers that were encoded before, for the same version.
+    pub(crate) fn encoded(self, lines: &[u8]) -> Self {
+        self.out.extend_from_slice(lines);
         self
     }
 
