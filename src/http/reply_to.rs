@@ -31,6 +31,15 @@ pub(super) fn check(
     allowed: &[String],
     consumed: &Destinations,
 ) -> Result<(), ReplyToError> {
+    if is_simple(reply_to) {
+        let consumed = || consumed.named(without_prefix(reply_to)).or_else(|| consumed.matched_by(reply_to));
+        return permitted(reply_to, allowed, consumed);
+    }
+    check_each(reply_to, allowed, consumed)
+}
+
+/// The same for whatever it may be.
+fn check_each(reply_to: &[u8], allowed: &[String], consumed: &Destinations) -> Result<(), ReplyToError> {
     if reply_to.iter().any(u8::is_ascii_control) {
         return Err(ReplyToError::Malformed);
     }
@@ -42,14 +51,21 @@ pub(super) fn check(
         if name.is_empty() || (memchr::memchr3(b'*', b'>', b'#', name).is_some() && is_pattern()) {
             return Err(ReplyToError::Malformed);
         }
-        if !allowed.iter().any(|prefix| allows(prefix.as_bytes(), name)) {
-            return Err(ReplyToError::NotAllowed);
-        }
-        if consumed.overlapping(name).is_some() {
-            return Err(ReplyToError::Consumed);
-        }
+        permitted(name, allowed, || consumed.overlapping(name))?;
     }
     Ok(())
+}
+
+/// Whether one destination is on the allow-list, and `consumed` finds none of ours.
+fn permitted<'a>(
+    name: &[u8],
+    allowed: &[String],
+    consumed: impl FnOnce() -> Option<&'a str>,
+) -> Result<(), ReplyToError> {
+    if !allowed.iter().any(|prefix| allows(prefix.as_bytes(), name)) {
+        return Err(ReplyToError::NotAllowed);
+    }
+    consumed().map_or(Ok(()), |_| Err(ReplyToError::Consumed))
 }
 
 /// Queues and topics. To find out whether a name is one of them takes as long among a thousand as among a few, unless
@@ -83,14 +99,23 @@ impl Destinations {
     /// One of these to which something may come that is sent to `name`.
     pub(crate) fn overlapping(&self, name: &[u8]) -> Option<&str> {
         let canonical = canonical(name);
-        let same = |ours: &&String| overlaps(ours.as_bytes(), name);
         let plain = if is_plain(&canonical) {
-            let compare = |(ours, _): &(Vec<u8>, _)| ours.iter().copied().cmp(canonical.iter().map(folded));
-            self.plain.binary_search_by(compare).ok().map(|at| &self.plain[at].1)
+            self.named(&canonical)
         } else {
-            self.plain.iter().map(|(_, ours)| ours).find(same)
+            first_overlapping(self.plain.iter().map(|(_, ours)| ours), name)
         };
-        plain.or_else(|| self.others.iter().find(same)).map(String::as_str)
+        plain.or_else(|| self.matched_by(name))
+    }
+
+    /// The one that stands for no other and has this canonical name, which stands for no other either.
+    fn named(&self, canonical: &[u8]) -> Option<&str> {
+        let compare = |(ours, _): &(Vec<u8>, _)| ours.iter().copied().cmp(canonical.iter().map(folded));
+        self.plain.binary_search_by(compare).ok().map(|at| &*self.plain[at].1)
+    }
+
+    /// One of the others.
+    fn matched_by(&self, name: &[u8]) -> Option<&str> {
+        first_overlapping(&self.others, name)
     }
 }
 
@@ -108,6 +133,30 @@ fn allows(prefix: &[u8], name: &[u8]) -> bool {
         Some(rest) => bare && name.starts_with(rest),
         None => false,
     }
+}
+
+fn first_overlapping<'a>(ours: impl IntoIterator<Item = &'a String>, name: &[u8]) -> Option<&'a str> {
+    ours.into_iter().find(|ours| overlaps(ours.as_bytes(), name)).map(String::as_str)
+}
+
+/// Whether nothing in it means anything to a broker but slashes, dots and single colons: it is no list, no pattern, has
+/// no options, no escapes, no queue of its own. Nearly all are so.
+fn is_simple(name: &[u8]) -> bool {
+    const SIMPLE: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut byte = b'!';
+        while byte < 0x7f {
+            table[byte as usize] = !matches!(byte, b',' | b'?' | b'%' | b'*' | b'>' | b'#');
+            byte += 1;
+        }
+        table
+    };
+    let (mut simple, mut last) = (!name.is_empty(), 0);
+    for &byte in name {
+        simple &= SIMPLE[usize::from(byte)] & !(byte == b':' && last == b':');
+        last = byte;
+    }
+    simple
 }
 
 /// Whether `name` is the queue or topic that we subscribed to as `ours`, or one of those that it matches.
@@ -160,13 +209,17 @@ fn elements(name: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// One spelling for the many of a destination: without options, percent-decoded as RabbitMQ reads it, and
 /// for queues without a prefix.
 pub(crate) fn canonical(name: &[u8]) -> Cow<'_, [u8]> {
-    let name = without_options(name);
-    let queues: [&[u8]; 4] = [b"/queue/", b"/amq/queue/", b"/reply-queue/", b"queue://"];
-    let bare = queues.iter().find_map(|prefix| name.strip_prefix(*prefix)).unwrap_or(name);
+    let bare = without_prefix(without_options(name));
     match memchr::memchr(b'%', bare) {
         Some(_) => percent_encoding::percent_decode(bare).into(),
         None => Cow::Borrowed(bare),
     }
+}
+
+/// What all prefixes of queues stand before.
+fn without_prefix(name: &[u8]) -> &[u8] {
+    let queues: [&[u8]; 4] = [b"/queue/", b"/amq/queue/", b"/reply-queue/", b"queue://"];
+    queues.iter().find_map(|prefix| name.strip_prefix(*prefix)).unwrap_or(name)
 }
 
 /// ActiveMQ takes `?consumer.x=y` off.
@@ -179,6 +232,7 @@ mod tests {
     use super::ReplyToError::{Consumed, Malformed, NotAllowed};
     use super::*;
     use crate::http::Mapping;
+    use proptest::prelude::*;
 
     fn strings(list: &[&str]) -> Vec<String> {
         list.iter().map(|&entry| entry.to_owned()).collect()
@@ -240,6 +294,23 @@ mod tests {
             assert_eq!(got, allowed, "{entry} {reply_to}");
         }
         assert_eq!(check(b"/queue/a", &[], &Destinations::default()), Err(NotAllowed));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_simple_is_judged_as_the_rest(
+            reply_to in "(/queue/|/topic/|queue://|/amq/queue/|/temp-queue/|)[a-b/.:*,?%# ]{0,5}",
+            ours in prop::collection::vec("(/queue/|/topic/|)[a-b/.:*>]{1,4}", 0..4),
+            everything: bool,
+        ) {
+            let mut consumed = Destinations::default();
+            consumed.extend(ours);
+            let allowed = if everything { strings(&["*"]) } else { Mapping::default().allow_reply_to };
+            prop_assert_eq!(
+                check(reply_to.as_bytes(), &allowed, &consumed),
+                check_each(reply_to.as_bytes(), &allowed, &consumed)
+            );
+        }
     }
 
     #[test]
