@@ -282,7 +282,7 @@ impl Service {
             status = finished.status,
             bytes = finished.body_len,
             ms = begun.elapsed().as_micros() as f64 / 1000.0,
-            destination = %Path(&request.delivery.destination),
+            destination = %Path(request.delivery.destination()),
             "{}",
             match (request.delivery.one_way, finished.status, finished.broken) {
                 _ if progress.is_cancelled() => "of no use any more",

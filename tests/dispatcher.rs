@@ -375,7 +375,7 @@ fn named(name: &'static str) -> Arc<dyn stomp_wsgi::app::Application> {
     Arc::new(move |request: &Request, reply: &mut dyn Reply| {
         reply.start(Head::new(Status::of(200)));
         let _ = reply.block(name.as_bytes());
-        let _ = reply.block(&request.delivery.destination);
+        let _ = reply.block(request.delivery.destination());
         Ok(())
     })
 }

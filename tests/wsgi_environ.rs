@@ -29,7 +29,9 @@ fn eval(request: Request, expression: &str) -> String {
     eval_with(&Config::default(), request, expression)
 }
 
-fn delivered(delivery: Delivery) -> Request {
+fn delivered(headers: &[(&str, &str)], change: impl FnOnce(&mut Delivery)) -> Request {
+    let mut delivery = Delivery::new(headers.iter().copied().collect(), Arc::from("broker:61613"));
+    change(&mut delivery);
     Request { delivery, ..get("/") }
 }
 
@@ -130,14 +132,10 @@ fn e5_bytes_arrive_as_latin1() {
     let request = with_headers(get("/"), [("X-Name", "é€".as_bytes()), ("X-Raw", b"\xff\x80")]);
     assert_eq!(eval(request.clone(), "environ['HTTP_X_NAME']"), r"'\xc3\xa9\xe2\x82\xac'");
     assert_eq!(eval(request, "environ['HTTP_X_RAW']"), r"'\xff\x80'");
-    let delivery = Delivery {
-        destination: "/queue/é".into(),
-        headers: [("destination", "/queue/é")].into_iter().collect(),
-        ..Delivery::default()
-    };
+    let request = delivered(&[("destination", "/queue/é")], |_| {});
     let beyond = "[k for k, v in environ.items() if isinstance(v, str) and any(ord(c) > 255 for c in v)]";
-    assert_eq!(eval(delivered(delivery.clone()), beyond), "[]");
-    assert_eq!(eval(delivered(delivery), "environ['stomp.destination']"), r"'/queue/\xc3\xa9'");
+    assert_eq!(eval(request.clone(), beyond), "[]");
+    assert_eq!(eval(request, "environ['stomp.destination']"), r"'/queue/\xc3\xa9'");
 }
 
 #[test]
@@ -235,30 +233,27 @@ fn no_header_is_the_remote_user() {
         let request = with_headers(get("/"), [claim]);
         assert_eq!(eval(request, "[k for k, v in environ.items() if v == 'root']"), "['HTTP_REMOTE_USER']");
     }
-    let known = delivered(Delivery { user: Some("é".into()), ..Delivery::default() });
+    let known = delivered(&[], |delivery| delivery.user = Some("é".into()));
     assert_eq!(eval(known, "environ['REMOTE_USER']"), r"'\xc3\xa9'");
 }
 
 #[test]
 fn e13_what_the_broker_knows() {
-    let headers = [("message-id", "m-1"), ("note", "ä"), ("note", "again")];
-    let request = delivered(Delivery {
-        destination: "/queue/shop".into(),
-        subscription: "s-0".into(),
-        message_id: "m-1".into(),
-        correlation_id: Some("c-1".into()),
-        reply_to: Some("/temp-queue/r".into()),
-        user: Some("ann".into()),
-        redelivered: true,
-        expires: Some(1_700_000_000_000),
-        dialect: stomp_wsgi::Dialect::default(),
-        one_way: true,
-        accept_stream: false,
-        structured: false,
-        head_only: false,
-        attempt: 3,
-        broker: Arc::from("broker:61613"),
-        headers: headers.into_iter().collect(),
+    let headers = [
+        ("message-id", "m-1"),
+        ("note", "ä"),
+        ("note", "again"),
+        ("destination", "/queue/shop"),
+        ("subscription", "s-0"),
+        ("correlation-id", "c-1"),
+        ("reply-to", "/temp-queue/r"),
+        ("redelivered", "true"),
+        ("expires", "1700000000000"),
+    ];
+    let request = delivered(&headers, |delivery| {
+        delivery.user = Some("ann".into());
+        delivery.one_way = true;
+        delivery.attempt = 3;
     });
     for (key, expected) in [
         ("destination", "'/queue/shop'"),
@@ -274,6 +269,7 @@ fn e13_what_the_broker_knows() {
     ] {
         assert_eq!(eval(request.clone(), &format!("environ['stomp.{key}']")), expected, "{key}");
     }
+    let request = delivered(&headers[..3], |_| {});
     for (expression, expected) in [
         (
             "list(environ['stomp.headers'])",
@@ -301,7 +297,7 @@ fn e13_what_the_broker_knows() {
 
 #[test]
 fn headers_of_a_whole_request_are_there_as_they_came() {
-    let mut request = delivered(Delivery { structured: true, ..Delivery::default() });
+    let mut request = delivered(&[], |delivery| delivery.structured = true);
     request.raw_headers = [("X-A", "1"), ("x-a", "2")].into_iter().collect();
     assert_eq!(eval(request, "list(environ['stomp.http_headers'])"), "[('X-A', '1'), ('x-a', '2')]");
     assert_eq!(eval(get("/"), "'stomp.http_headers' in environ"), "False");
@@ -359,14 +355,16 @@ fn no_request_leaves_anything_for_another() {
         with_headers(get("/"), [("X-A", b""), ("x-c", b"\xff")]),
         with_headers(get("/"), [("X-A", &[b'x'; 20_000])]),
         with_headers(get("/"), [("Proxy", b"x")]),
-        delivered(Delivery { user: text("alice"), redelivered: true, attempt: 2, ..Delivery::default() }),
-        delivered(Delivery { user: text(""), one_way: true, expires: Some(1), ..Delivery::default() }),
-        delivered(Delivery { reply_to: text("/queue/a"), correlation_id: text("1"), ..Delivery::default() }),
-        delivered(Delivery {
-            destination: text("/queue/b").unwrap(),
-            structured: true,
-            ..Delivery::default()
+        delivered(&[("redelivered", "true")], |delivery| {
+            delivery.user = text("alice");
+            delivery.attempt = 2;
         }),
+        delivered(&[("expires", "1")], |delivery| {
+            delivery.user = text("");
+            delivery.one_way = true;
+        }),
+        delivered(&[("reply-to", "/queue/a"), ("correlation-id", "1")], |_| {}),
+        delivered(&[("destination", "/queue/b")], |delivery| delivery.structured = true),
     ];
     requests.extend((0..20).map(|n| {
         let mut request = get("/");

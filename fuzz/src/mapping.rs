@@ -91,7 +91,7 @@ pub fn check(data: &[u8]) {
                 request.delivery.accept_stream || sent.len() <= 1,
                 "one message, unless a stream is taken"
             );
-            let reply_to = request.delivery.reply_to.as_deref().unwrap_or_default();
+            let reply_to = request.delivery.reply_to().unwrap_or_default();
             for bytes in &sent {
                 reply(version, bytes, reply_to, request.delivery.structured);
             }
@@ -100,7 +100,7 @@ pub fn check(data: &[u8]) {
             let bytes = http::reject(version, &mapping, &rejected, "receipt");
             assert_eq!(rejected.can_answer(), !bytes.is_empty());
             if rejected.can_answer() {
-                let reply_to = rejected.delivery.reply_to.as_deref().unwrap_or_default();
+                let reply_to = rejected.delivery.reply_to().unwrap_or_default();
                 reply(version, &bytes, reply_to, rejected.delivery.structured);
             }
         }

@@ -1,8 +1,6 @@
 //! The SEND frames of replies.
 use std::time::SystemTime;
 
-use bytes::Bytes;
-
 use super::reply_head::EncodedHead;
 use super::request::epoch_ms;
 use super::{Delivery, Mapping};
@@ -14,7 +12,7 @@ pub(super) struct Envelope<'a> {
     pub(super) version: Version,
     mapping: &'a Mapping,
     pub(super) delivery: &'a Delivery,
-    correlation: Option<Bytes>,
+    correlation: Option<&'a [u8]>,
 }
 
 /// One message of a reply.
@@ -52,10 +50,10 @@ impl<'a> Envelope<'a> {
     ///
     /// It is never `persistent:false`: with that, RabbitMQ makes the queue that it creates exclusive.
     pub(super) fn encode(&self, part: &Part<'_>) -> Vec<u8> {
-        let Some(reply_to) = &self.delivery.reply_to else {
+        let Some(reply_to) = self.delivery.reply_to() else {
             return Vec::new(); // one-way: there is nobody to send it to
         };
-        let correlation = self.correlation.as_ref().map_or(0, Bytes::len);
+        let correlation = self.correlation.map_or(0, <[u8]>::len);
         let known = reply_to.len() + correlation + part.receipt.len() + part.lines.len();
         let mut out = Vec::with_capacity(256 + known + part.inner.len() + part.body.len());
 
@@ -63,7 +61,7 @@ impl<'a> Envelope<'a> {
         if let Some((name, value)) = self.delivery.dialect.destination_type(reply_to) {
             encoder = encoder.header(name, value);
         }
-        if let Some(correlation) = &self.correlation {
+        if let Some(correlation) = self.correlation {
             encoder = encoder.known("correlation-id", correlation);
         }
         if self.delivery.is_persistent() {

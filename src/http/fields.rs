@@ -175,7 +175,7 @@ impl Fields {
             headers.push(name, &std::iter::once(&*value).chain(pieces).collect::<Vec<_>>());
         }
         let headers = headers.finish();
-        let host = at.map(|at| headers.value(at));
+        let host = at.map(|at| headers.slice(at));
         let content_type = content_type.map(|value| Bytes::copy_from_slice(&clean(value)));
         Self { content_type: content_type.filter(|value| !value.is_empty()), headers, host }
     }

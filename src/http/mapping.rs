@@ -121,7 +121,7 @@ impl Mapping {
                 delivery,
             }),
             Err(reason) => {
-                tracing::warn!(destination = %delivery.destination.escape_ascii(), %reason, "message rejected");
+                tracing::warn!(destination = %delivery.destination().escape_ascii(), %reason, "message rejected");
                 Err(Rejected { reason, delivery: Box::new(delivery), answerable })
             }
         }
@@ -143,14 +143,15 @@ impl Mapping {
         broker: &Arc<str>,
         attempt: u32,
     ) -> Delivery {
-        let mut delivery = Delivery::new(&frame.headers, &metadata.envelope, broker, attempt);
+        let envelope = metadata.envelope.clone();
+        let mut delivery = Delivery::read(frame.headers.clone(), envelope, Arc::clone(broker), attempt);
         delivery.user = self.trust_user_header.as_deref().and_then(|name| vouched(&frame.headers, name));
         delivery.structured = is_http;
         let method = if is_http { structured::method(&frame.body) } else { metadata.method() };
         delivery.one_way = method == Some(b"NOTIFY")
             || metadata.one_way.is_some_and(is_true)
             || delivery.is_published()
-            || delivery.reply_to.is_none();
+            || delivery.reply_to().is_none();
         if is_http {
             delivery.head_only = method == Some(b"HEAD");
         } else {
@@ -167,11 +168,11 @@ impl Mapping {
     }
 
     fn check_reply_to(&self, delivery: &Delivery) -> Result<(), Reason> {
-        match &delivery.reply_to {
+        match delivery.reply_to() {
             Some(reply_to) if !delivery.one_way => {
                 // Both go back as they came, and must fit.
                 let correlation = delivery.correlation().unwrap_or_default();
-                if !self.fits(b"destination", reply_to) || !self.fits(b"correlation-id", &correlation) {
+                if !self.fits(b"destination", reply_to) || !self.fits(b"correlation-id", correlation) {
                     return Err(Reason::Unanswerable);
                 }
                 Ok(reply_to::check(reply_to, &self.allow_reply_to, &self.consumed)?)
@@ -184,7 +185,7 @@ impl Mapping {
     /// What the message's headers say of the request.
     fn parts(&self, frame: &Frame, metadata: &Metadata<'_>, delivery: &Delivery) -> Result<Parts, Reason> {
         let method = method(metadata, delivery, !frame.body.is_empty())?;
-        let target = match metadata.url(&delivery.headers) {
+        let target = match metadata.url(delivery.headers()) {
             None => self.default_target(delivery, None)?,
             Some(url) => self.target(&url, delivery, &method)?,
         };
@@ -217,9 +218,10 @@ impl Mapping {
     fn default_target(&self, delivery: &Delivery, query: Option<Bytes>) -> Result<Target, InvalidTarget> {
         let mut url = Bytes::copy_from_slice(self.default_path.as_bytes());
         if self.default_path.contains('{') {
-            let destination = delivery.destination.strip_prefix(b"/").unwrap_or(&delivery.destination);
+            let destination = delivery.destination();
+            let destination = destination.strip_prefix(b"/").unwrap_or(destination);
             let kind =
-                delivery.headers.get("type").or_else(|| delivery.headers.get("JMSType")).unwrap_or(b"");
+                delivery.headers().get("type").or_else(|| delivery.headers().get("JMSType")).unwrap_or(b"");
             // A type is one segment, a destination as many as it has.
             let destination = target::encoded(destination, |byte| b"/:@!$'()*,;=&+".contains(&byte));
             let kind = target::encoded(kind, |byte| b":@!$'()*,;=&+".contains(&byte));

@@ -1,5 +1,6 @@
 //! What the headers of a message mean to us, found in one pass.
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -37,28 +38,50 @@ pub(super) struct Metadata<'a> {
 }
 
 /// The places of STOMP's own.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Envelope {
-    pub(super) destination: Option<usize>,
-    pub(super) subscription: Option<usize>,
-    pub(super) message_id: Option<usize>,
-    pub(super) correlation_id: Option<usize>,
-    pub(super) reply_to: Option<usize>,
-    pub(super) redelivered: Option<usize>,
-    pub(super) expires: Option<usize>,
+    pub(super) destination: Place,
+    pub(super) subscription: Place,
+    pub(super) message_id: Place,
+    pub(super) correlation_id: Place,
+    pub(super) reply_to: Place,
+    pub(super) redelivered: Place,
+    pub(super) expires: Place,
+    pub(super) persistent: Place,
+    pub(super) content_length: Place,
+    pub(super) destination_type: Place,
+}
+
+/// Which of a message's headers it is, if it is there.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Place(Option<NonZeroU32>);
+
+impl Place {
+    /// The first of a name counts.
+    fn found(&mut self, at: usize) {
+        self.0 = self.0.or_else(|| NonZeroU32::new(u32::try_from(at + 1).ok()?));
+    }
+
+    /// The value of that header.
+    pub(super) fn of(self, headers: &Headers) -> Option<&[u8]> {
+        self.0.map(|place| headers.value(place.get() as usize - 1))
+    }
 }
 
 impl Envelope {
     /// Where the place of this one is kept, if it is. Lengths first: they tell most names apart.
-    fn place(&mut self, name: &[u8]) -> Option<&mut Option<usize>> {
+    fn place(&mut self, name: &[u8]) -> Option<&mut Place> {
         Some(match (name.len(), name) {
             (7, b"expires") => &mut self.expires,
             (8, b"reply-to") => &mut self.reply_to,
             (10, b"message-id") => &mut self.message_id,
+            (10, b"persistent") => &mut self.persistent,
             (11, b"destination") => &mut self.destination,
             (11, b"redelivered") => &mut self.redelivered,
             (12, b"subscription") => &mut self.subscription,
+            (14, b"content-length") => &mut self.content_length,
             (14, b"correlation-id") => &mut self.correlation_id,
+            (16, b"destination-type") => &mut self.destination_type,
             _ => return None,
         })
     }
@@ -69,7 +92,7 @@ impl<'a> Metadata<'a> {
         let mut found = Self::default();
         for (at, (name, value)) in headers.iter().enumerate() {
             if let Some(place) = found.envelope.place(name) {
-                place.get_or_insert(at);
+                place.found(at);
                 continue;
             }
             if let Some(slot) = found.slot(name) {

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
-use super::metadata::Envelope;
+use super::metadata::{Envelope, Metadata};
 use crate::{
     link::{Dialect, is_topic},
     stomp::Headers,
@@ -42,20 +42,9 @@ pub struct Request {
 
 /// What the broker knows of a message: `stomp.*` in the environ.
 ///
-/// Bytes are as on the wire, unescaped; empty where the message has no such header.
+/// Bytes are as on the wire, unescaped.
 #[derive(Debug, Clone, Default)]
 pub struct Delivery {
-    /// Where it was sent to, such as `/queue/orders`.
-    pub destination: Bytes,
-    /// The id of the subscription that it came by.
-    pub subscription: Bytes,
-    /// STOMP's `message-id`. RabbitMQ makes a new one for each delivery.
-    pub message_id: Bytes,
-    /// The request's correlation-id, where it has one.
-    pub correlation_id: Option<Bytes>,
-    /// Where the sender wants the reply, unless it is empty. It may be anything: whether it is allowed is
-    /// checked by [`Mapping::request`](super::Mapping::request), for requests that are not one-way.
-    pub reply_to: Option<Bytes>,
     /// Who sent it, by the broker's word; only where [`Mapping::trust_user_header`](super::Mapping::trust_user_header)
     /// says which that is.
     pub user: Option<Bytes>,
@@ -78,31 +67,24 @@ pub struct Delivery {
     /// `host:port` of the broker connection.
     pub broker: Arc<str>,
     /// All headers of the frame, raw, in order.
-    pub headers: Headers,
+    headers: Headers,
+    envelope: Envelope,
 }
 
 impl Delivery {
-    /// Reads what STOMP and the brokers say. What HTTP says is the mapping's to add.
-    pub(super) fn new(headers: &Headers, envelope: &Envelope, broker: &Arc<str>, attempt: u32) -> Self {
-        let Envelope {
-            destination,
-            subscription,
-            message_id,
-            correlation_id,
-            reply_to,
-            redelivered,
-            expires,
-        } = *envelope;
-        let value = |at: Option<usize>| at.map(|at| headers.value(at));
-        let expires = value(expires).and_then(|ms| std::str::from_utf8(&ms).ok()?.parse().ok());
+    /// What STOMP and the brokers say by the headers of a message that is tried for the first time. What HTTP says is the
+    /// mapping's to add.
+    pub fn new(headers: Headers, broker: Arc<str>) -> Self {
+        let envelope = Metadata::read(&headers).envelope;
+        Self::read(headers, envelope, broker, 1)
+    }
+
+    pub(super) fn read(headers: Headers, envelope: Envelope, broker: Arc<str>, attempt: u32) -> Self {
+        let expires = envelope.expires.of(&headers);
+        let expires = expires.and_then(|ms| std::str::from_utf8(ms).ok()?.parse().ok());
         Self {
-            destination: value(destination).unwrap_or_default(),
-            subscription: value(subscription).unwrap_or_default(),
-            message_id: value(message_id).unwrap_or_default(),
-            correlation_id: value(correlation_id),
-            reply_to: value(reply_to).filter(|reply_to| !reply_to.is_empty()),
             user: None,
-            redelivered: value(redelivered).is_some_and(|value| value == b"true"[..]),
+            redelivered: envelope.redelivered.of(&headers) == Some(b"true"),
             // 0 is JMS's "never"; what is no number is no broker's.
             expires: expires.filter(|&ms| ms != 0),
             dialect: Dialect::default(),
@@ -111,15 +93,47 @@ impl Delivery {
             structured: false,
             head_only: false,
             attempt,
-            broker: Arc::clone(broker),
-            headers: headers.clone(),
+            broker,
+            headers,
+            envelope,
         }
+    }
+
+    /// All headers of the frame, raw, in order.
+    pub fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// Where it was sent to, such as `/queue/orders`.
+    pub fn destination(&self) -> &[u8] {
+        self.envelope.destination.of(&self.headers).unwrap_or_default()
+    }
+
+    /// The id of the subscription that it came by.
+    pub fn subscription(&self) -> &[u8] {
+        self.envelope.subscription.of(&self.headers).unwrap_or_default()
+    }
+
+    /// STOMP's `message-id`. RabbitMQ makes a new one for each delivery.
+    pub fn message_id(&self) -> &[u8] {
+        self.envelope.message_id.of(&self.headers).unwrap_or_default()
+    }
+
+    /// The request's correlation-id, where it has one.
+    pub fn correlation_id(&self) -> Option<&[u8]> {
+        self.envelope.correlation_id.of(&self.headers)
+    }
+
+    /// Where the sender wants the reply, unless it is empty. It may be anything: whether it is allowed is
+    /// checked by [`Mapping::request`](super::Mapping::request), for requests that are not one-way.
+    pub fn reply_to(&self) -> Option<&[u8]> {
+        self.envelope.reply_to.of(&self.headers).filter(|reply_to| !reply_to.is_empty())
     }
 
     /// What a reply's correlation-id is: the request's own, or else its message's id: `amqp-message-id`
     /// (the sender's, on RabbitMQ) before `message-id` (JMSMessageID, on ActiveMQ).
-    pub fn correlation(&self) -> Option<Bytes> {
-        self.correlation_id.clone().or_else(|| Dialect::message_id(&self.headers))
+    pub fn correlation(&self) -> Option<&[u8]> {
+        self.correlation_id().or_else(|| Dialect::message_id(&self.headers))
     }
 
     /// Reads what only some brokers say: `expiration`, the milliseconds that RabbitMQ gave the message to live. It does
@@ -147,20 +161,21 @@ impl Delivery {
     /// Whether the reply has to outlive the broker, as the request does: its sender asked for that, and reads
     /// it from a queue that outlives the broker, too. Temporary queues do not.
     pub(super) fn is_persistent(&self) -> bool {
-        self.headers.get("persistent") == Some(b"true")
-            && self.reply_to.as_ref().is_some_and(|reply_to| reply_to.starts_with(b"/queue/"))
+        self.envelope.persistent.of(&self.headers) == Some(b"true")
+            && self.reply_to().is_some_and(|reply_to| reply_to.starts_with(b"/queue/"))
     }
 
     /// Whether the request came as text: a JMS broker leaves content-length off a TextMessage. Its sender
     /// wants text back.
     pub(super) fn is_text(&self) -> bool {
-        self.headers.get("content-length").is_none()
+        self.envelope.content_length.of(&self.headers).is_none()
     }
 
     /// Whether the message was published and not sent to a queue: many may have got it, so that nobody
     /// can expect one reply.
     pub(super) fn is_published(&self) -> bool {
-        is_topic(&self.destination) || self.headers.get("destination-type") == Some(b"MULTICAST") // Artemis
+        // The latter is Artemis'.
+        is_topic(self.destination()) || self.envelope.destination_type.of(&self.headers) == Some(b"MULTICAST")
     }
 }
 

@@ -125,7 +125,7 @@ impl<'a> Responder<'a> {
         more: &'a mut dyn FnMut(Vec<u8>),
     ) -> Self {
         let delivery = &request.delivery;
-        let mode = match (delivery.one_way || delivery.reply_to.is_none(), delivery.accept_stream) {
+        let mode = match (delivery.one_way || delivery.reply_to().is_none(), delivery.accept_stream) {
             (true, _) => Mode::OneWay,
             (false, true) => Mode::Stream,
             (false, false) => Mode::Whole,

@@ -5,8 +5,6 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use bytes::Bytes;
-
 use crate::{
     config::Source,
     stomp::{Headers, Version},
@@ -336,10 +334,10 @@ impl Dialect {
     }
 
     /// What names a message, whichever broker it came from: its own header, before the one that all have.
-    pub(crate) fn message_id(headers: &Headers) -> Option<Bytes> {
+    pub(crate) fn message_id(headers: &Headers) -> Option<&[u8]> {
         let own =
             Self::ALL.map(|dialect| dialect.row().message_id).into_iter().filter(|name| *name != MESSAGE_ID);
-        own.chain([MESSAGE_ID]).find_map(|name| headers.bytes(name).filter(|id| !id.is_empty()))
+        own.chain([MESSAGE_ID]).find_map(|name| headers.get(name).filter(|id| !id.is_empty()))
     }
 
     /// Whether messages say how long they live (`expiration`), and not until when (`expires`).

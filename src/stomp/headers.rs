@@ -90,10 +90,19 @@ impl Headers {
         self.find(name).map(|entry| self.buffer.slice(entry.value()))
     }
 
-    /// The value of the header in that place, as [`bytes`](Self::bytes) has it.
-    pub(crate) fn value(&self, at: usize) -> Bytes {
+    /// The value of the header in that place.
+    pub(crate) fn value(&self, at: usize) -> &[u8] {
+        &self.buffer[self.entry(at).value()]
+    }
+
+    /// The same as [`bytes`](Self::bytes) has it.
+    pub(crate) fn slice(&self, at: usize) -> Bytes {
+        self.buffer.slice(self.entry(at).value())
+    }
+
+    fn entry(&self, at: usize) -> Entry {
         let at = self.entries as usize + at * Entry::LEN;
-        self.buffer.slice(Entry::load(&self.buffer[at..at + Entry::LEN]).value())
+        Entry::load(&self.buffer[at..at + Entry::LEN])
     }
 
     /// Names and values, in the order of the frame.

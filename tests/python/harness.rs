@@ -134,7 +134,7 @@ pub(crate) fn get(target: &str) -> Request {
         headers: Headers::default(),
         raw_headers: Headers::default(),
         body: Bytes::new(),
-        delivery: Delivery { attempt: 1, ..Delivery::default() },
+        delivery: Delivery::new(Headers::default(), Arc::from("")),
     }
 }
 

@@ -53,10 +53,10 @@ impl Environ {
         fields.set(Field::Path, self.path_info(&request.path));
         fields.set(Field::Query, &request.query);
         fields.set(Field::Target, &request.target);
-        fields.set(Field::Destination, &delivery.destination);
-        fields.set(Field::Subscription, &delivery.subscription);
+        fields.set(Field::Destination, delivery.destination());
+        fields.set(Field::Subscription, delivery.subscription());
         fields.set(Field::Broker, delivery.broker.as_bytes());
-        fields.set(Field::MessageId, &delivery.message_id);
+        fields.set(Field::MessageId, delivery.message_id());
         if let Some((name, port)) =
             request.host.as_deref().map(split_host).filter(|(name, _)| !name.is_empty())
         {
@@ -67,10 +67,10 @@ impl Environ {
             fields.set(Field::ContentLength, length.format(request.body.len()).as_bytes());
         }
         for (field, value) in [
-            (Field::ContentType, &request.content_type),
-            (Field::ReplyTo, &delivery.reply_to),
-            (Field::CorrelationId, &delivery.correlation_id),
-            (Field::User, &delivery.user),
+            (Field::ContentType, request.content_type.as_deref()),
+            (Field::ReplyTo, delivery.reply_to()),
+            (Field::CorrelationId, delivery.correlation_id()),
+            (Field::User, delivery.user.as_deref()),
         ] {
             if let Some(value) = value {
                 fields.set(field, value);
@@ -81,7 +81,7 @@ impl Environ {
         let environ = template.environ(py, &fields, &request.headers)?;
         drop(template);
         environ.set_item(intern!(py, "wsgi.input"), self.input(py, &request.body)?)?;
-        environ.set_item(intern!(py, "stomp.headers"), RawHeaders::new(delivery.headers.clone()))?;
+        environ.set_item(intern!(py, "stomp.headers"), RawHeaders::new(delivery.headers().clone()))?;
         if delivery.structured {
             let headers = RawHeaders::new(request.raw_headers.clone());
             environ.set_item(intern!(py, "stomp.http_headers"), headers)?;

@@ -107,7 +107,7 @@ proptest! {
                 }
                 let host = request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(b"host"));
                 prop_assert_eq!(host.map(|(_, value)| value), request.host.as_deref());
-                prop_assert!(request.delivery.one_way || request.delivery.reply_to.is_some());
+                prop_assert!(request.delivery.one_way || request.delivery.reply_to().is_some());
             }
             Err(rejected) => {
                 let bytes = reject(Version::V1_2, &mapping, &rejected, "r");

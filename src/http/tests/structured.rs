@@ -98,7 +98,7 @@ fn a_whole_request() {
     assert_eq!(request.body, "hello");
     assert!(request.delivery.structured && !request.delivery.one_way && !request.delivery.head_only);
     assert_eq!(request.raw_headers.len(), 5);
-    assert_eq!(request.delivery.headers, frame.headers);
+    assert_eq!(*request.delivery.headers(), frame.headers);
 }
 
 #[test]
