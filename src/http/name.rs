@@ -6,21 +6,23 @@ pub(super) fn is_token(bytes: &[u8]) -> bool {
 }
 
 /// The bytes of a token.
-const TOKEN: [bool; 256] = {
+const TOKEN: [bool; 256] = alphanumerics_and(b"!#$%&'*+-.^_`|~");
+
+/// Which bytes are ASCII letters, digits or one of these.
+pub(super) const fn alphanumerics_and(others: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];
     let mut byte = 0;
     while byte < 128 {
         table[byte] = (byte as u8).is_ascii_alphanumeric();
         byte += 1;
     }
-    let others = b"!#$%&'*+-.^_`|~";
     let mut at = 0;
     while at < others.len() {
         table[others[at] as usize] = true;
         at += 1;
     }
     table
-};
+}
 
 /// One byte of a CGI key: upper-case, `-` as `_` (RFC 3875 section 4.1.18).
 const fn folded(byte: u8) -> u8 {
@@ -80,7 +82,8 @@ pub(super) fn has_prefix(name: &[u8], prefix: &[u8]) -> bool {
 pub(super) fn camel_decoded(name: &[u8]) -> Option<Vec<u8>> {
     const ESCAPES: [(&[u8], u8); 2] = [(b"_HYPHEN_", b'-'), (b"_DOT_", b'.')];
     let is_escape = |at: usize| ESCAPES.iter().any(|(escape, _)| name[at..].starts_with(escape));
-    if !memchr::memchr_iter(b'_', name).any(is_escape) {
+    let first = memchr::memchr(b'_', name)?;
+    if !(first..name.len()).any(is_escape) {
         return None;
     }
     let mut decoded = Vec::with_capacity(name.len());

@@ -75,6 +75,17 @@ const PREFIXES: &[&str] = &[
     "x-received-from",
 ];
 
+/// What one of them begins with.
+const BEGINS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut at = 0;
+    while at < PREFIXES.len() {
+        table[PREFIXES[at].as_bytes()[0] as usize] = true;
+        at += 1;
+    }
+    table
+};
+
 /// Metadata that is read, or claimed, in exactly this spelling.
 const METADATA: &[&str] = &["OnewayRequest", "contentType"];
 
@@ -116,7 +127,7 @@ pub(crate) fn is_reserved(name: &[u8]) -> bool {
     let Some(first) = name.first() else { return false };
     // HTTP's names mostly begin upper-case, and none of the table does.
     (first.is_ascii_lowercase() && is_named(name))
-        || PREFIXES.iter().any(|prefix| prefix.as_bytes()[0] == *first && name.starts_with(prefix.as_bytes()))
+        || BEGINS[usize::from(*first)] && PREFIXES.iter().any(|prefix| name.starts_with(prefix.as_bytes()))
         || METADATA.iter().any(|metadata| metadata.as_bytes() == name)
         || name.eq_ignore_ascii_case(b"proxy")
 }

@@ -1,7 +1,9 @@
 //! Request targets: path, query and host out of what a caller wrote.
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
-use super::name::has_prefix;
+use super::name::{alphanumerics_and, has_prefix};
 
 /// A target in parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,7 +101,7 @@ fn origin(url: Bytes, host: Option<Bytes>) -> Target {
         Some(at) => (&target[..at], target.slice(at + 1..)),
         None => (&target[..], Bytes::new()),
     };
-    let path = percent_encoding::percent_decode(path).collect();
+    let path = Cow::from(percent_encoding::percent_decode(path)).into_owned();
     Target { path, query, target, host }
 }
 
@@ -123,9 +125,7 @@ pub(super) fn is_host(host: &[u8]) -> bool {
         _ => host.split_at(memchr::memchr(b':', host).unwrap_or(host.len())),
     };
     let literal = host.first() == Some(&b'[');
-    let name_byte = |byte: &u8| {
-        byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(byte) || (literal && *byte == b':')
-    };
+    let name_byte = |byte: &u8| HOST[usize::from(*byte)] || (literal && *byte == b':');
     let port = match port.split_first() {
         None => true,
         Some((b':', digits)) => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
@@ -133,6 +133,9 @@ pub(super) fn is_host(host: &[u8]) -> bool {
     };
     !name.is_empty() && name.iter().all(name_byte) && port
 }
+
+/// The bytes of a host's name (RFC 3986 section 3.2.2).
+const HOST: [bool; 256] = alphanumerics_and(b"-._~%!$&'()*+,;=");
 
 /// `bytes` as part of a path: what has a meaning of its own there, or is not printable ASCII, is encoded;
 /// `keep` says which of the ambiguous bytes stay.
