@@ -6,7 +6,6 @@
 use std::{
     io::{self, ErrorKind},
     num::NonZeroUsize,
-    ops::ControlFlow,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -22,7 +21,7 @@ use ::async_std::{
 };
 
 use crate::{
-    Input, Link, READ_BUFFER, Reactor, Stop,
+    Link, Reactor, Stop,
     pool::{Mailbox, Pool},
     task,
 };
@@ -62,14 +61,7 @@ impl Reactor for AsyncStd {
             pool.staff(scope, self.workers)?;
             let links: Vec<_> = Mailbox::for_each(links, stop)
                 .into_iter()
-                .map(|(link, mailbox)| {
-                    let line = Line {
-                        socket: Socket::Closed,
-                        alarm: Alarm::default(),
-                        buffer: vec![0; READ_BUFFER],
-                    };
-                    spawn(task::drive(link, Arc::clone(&pool), mailbox, line))
-                })
+                .map(|(link, mailbox)| spawn(task::drive(link, Arc::clone(&pool), mailbox, Alarm::default())))
                 .collect();
             block_on(async {
                 for link in links {
@@ -81,45 +73,31 @@ impl Reactor for AsyncStd {
     }
 }
 
-struct Line {
-    socket: Socket,
-    alarm: Alarm,
-    buffer: Vec<u8>,
-}
-
-impl task::Line for Line {
-    fn connect(&mut self, host: String, port: u16, timeout: Duration) {
-        self.socket = Socket::Connecting(Box::pin(connect(host, port, timeout)));
-    }
-
-    fn close(&mut self) {
-        self.socket = Socket::Closed;
-    }
-
-    fn is_open(&self) -> bool {
-        matches!(self.socket, Socket::Open(_))
-    }
-
-    fn turn(&mut self, cx: &mut Context<'_>, link: &mut dyn Link, wants: (bool, bool)) -> bool {
-        self.socket.turn(cx, link, &mut self.buffer, wants)
-    }
-
-    fn rings(&mut self, cx: &mut Context<'_>, until: Option<Instant>) -> bool {
-        self.alarm.rings(cx, until)
-    }
-}
-
-/// When it rings, and what rings then. One that is set too early rings once in vain, which is cheaper than to
-/// set it anew with every input.
+/// When it rings, and what rings then.
 #[derive(Default)]
-struct Alarm(Option<(Instant, Boxed<()>)>);
+struct Alarm(Option<(Instant, Sleep)>);
 
-type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-impl Alarm {
-    /// Whether it is time.
-    fn rings(&mut self, cx: &mut Context<'_>, until: Option<Instant>) -> bool {
-        let Some(until) = until else { return false };
+impl task::Runtime for Alarm {
+    type Stream = TcpStream;
+
+    async fn connect(host: String, port: u16, limit: Duration) -> io::Result<TcpStream> {
+        let attempt = timeout(limit, TcpStream::connect((host.as_str(), port)));
+        let socket = attempt.await.map_err(|_| io::Error::from(ErrorKind::TimedOut))??;
+        socket.set_nodelay(true)?;
+        Ok(socket)
+    }
+
+    fn poll_read(stream: &mut TcpStream, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        Pin::new(stream).poll_read(cx, buffer)
+    }
+
+    fn poll_write(stream: &mut TcpStream, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(stream).poll_write(cx, bytes)
+    }
+
+    fn rings(&mut self, cx: &mut Context<'_>, until: Instant) -> bool {
         loop {
             let Some(left) = until.checked_duration_since(Instant::now()).filter(|it| !it.is_zero()) else {
                 return true;
@@ -133,82 +111,4 @@ impl Alarm {
             }
         }
     }
-}
-
-enum Socket {
-    Closed,
-    Connecting(Boxed<io::Result<TcpStream>>),
-    Open(TcpStream),
-}
-
-impl Socket {
-    /// Goes on with what there is to do; says whether anything happened. `wants`: to read, and to write.
-    fn turn(
-        &mut self,
-        cx: &mut Context<'_>,
-        link: &mut dyn Link,
-        buffer: &mut [u8],
-        wants: (bool, bool),
-    ) -> bool {
-        let result = match self {
-            Socket::Closed => return false,
-            Socket::Connecting(attempt) => match attempt.as_mut().poll(cx) {
-                Poll::Pending => return false,
-                Poll::Ready(Ok(socket)) => {
-                    *self = Socket::Open(socket);
-                    link.handle(Instant::now(), Input::Connected);
-                    return true;
-                }
-                Poll::Ready(Err(error)) => Err(error),
-            },
-            Socket::Open(socket) => match transfer(cx, socket, link, buffer, wants) {
-                ControlFlow::Continue(busy) => return busy,
-                ControlFlow::Break(result) => result,
-            },
-        };
-        *self = Socket::Closed;
-        link.handle(Instant::now(), Input::Closed(result));
-        true
-    }
-}
-
-/// One write and one read. Breaks with how the connection ended.
-fn transfer(
-    cx: &mut Context<'_>,
-    socket: &mut TcpStream,
-    link: &mut dyn Link,
-    buffer: &mut [u8],
-    (read, write): (bool, bool),
-) -> ControlFlow<io::Result<()>, bool> {
-    let mut busy = false;
-    let mut socket = Pin::new(socket);
-    if write && !link.outbox().is_empty() {
-        match socket.as_mut().poll_write(cx, link.outbox()) {
-            Poll::Pending => {}
-            Poll::Ready(Err(error)) => return ControlFlow::Break(Err(error)),
-            Poll::Ready(Ok(n)) => {
-                link.handle(Instant::now(), Input::Sent(n));
-                busy = true;
-            }
-        }
-    }
-    if read {
-        match socket.poll_read(cx, buffer) {
-            Poll::Pending => {}
-            Poll::Ready(Err(error)) => return ControlFlow::Break(Err(error)),
-            Poll::Ready(Ok(0)) => return ControlFlow::Break(Ok(())),
-            Poll::Ready(Ok(n)) => {
-                link.handle(Instant::now(), Input::Received(&buffer[..n]));
-                busy = true;
-            }
-        }
-    }
-    ControlFlow::Continue(busy)
-}
-
-async fn connect(host: String, port: u16, limit: Duration) -> io::Result<TcpStream> {
-    let attempt = timeout(limit, TcpStream::connect((host.as_str(), port)));
-    let socket = attempt.await.map_err(|_| io::Error::from(ErrorKind::TimedOut))??;
-    socket.set_nodelay(true)?;
-    Ok(socket)
 }

@@ -30,10 +30,11 @@
 //!    every input brings `now`.
 //! 5. At most [`Reactor::workers`] jobs run at once, over all links. Jobs start in the order in which they
 //!    were asked for. A job's outputs are delivered in order, only to the link that asked for it, and each
-//!    as soon as it is there: never when the job's next part, or another job, has ended. (Where jobs have lately taken
-//!    microseconds each, what they give may go out together: after 50 microseconds, or, where one of them
-//!    turns out to be slow, after [`LOOK`], but for an inline reactor, which has nobody else to see to it.) A job's
-//!    thread has [`JOB_STACK`] bytes of stack, but for an inline reactor's, which is its caller's.
+//!    as soon as it is there, not only when the job's next part, or another job, has ended. (Where jobs have
+//!    lately taken microseconds each, what they give may go out together: after 50 to 300 microseconds, or,
+//!    where one of them turns out to be slow, after twice [`LOOK`], but for an inline reactor, which has
+//!    nobody else to see to it.) A job's thread has [`JOB_STACK`] bytes of stack, but for an inline reactor's,
+//!    which is its caller's.
 //! 6. While the outbox holds more than [`OUTBOX_HIGH_WATER`] bytes on a connected link, outputs stay in a
 //!    bounded queue ([`OUTPUT_QUEUE`]) and workers wait: a slow peer slows the application, not memory.
 //!    (An inline reactor has no queue; its job waits instead while sockets and clocks go on, and a peer that
@@ -95,7 +96,8 @@ pub const OUTBOX_HIGH_WATER: usize = 1024 * 1024;
 /// Outputs that may wait for one link before workers have to wait.
 pub const OUTPUT_QUEUE: usize = 256;
 
-/// How long outputs of quick jobs wait at most when the next job turns out to be slow.
+/// How often somebody looks whether a job that was to be quick is slow. Outputs of others wait for two such looks
+/// at most.
 pub const LOOK: Duration = Duration::from_millis(1);
 
 /// Bytes of stack that a job's thread has: what threads mostly have on Linux, and four times what Rust gives

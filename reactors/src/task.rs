@@ -6,7 +6,10 @@
 use std::{
     any::Any,
     future::poll_fn,
+    io,
+    ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
@@ -16,33 +19,41 @@ use std::{
 };
 
 use crate::{
-    Action, Input, Job, Link,
+    Action, Input, Job, Link, READ_BUFFER,
     place::Place,
     pool::{Drive, Mailbox, Pool},
 };
 
-/// A link's socket and clock.
-pub(crate) trait Line: Send + 'static {
-    /// Begins to connect.
-    fn connect(&mut self, host: String, port: u16, timeout: Duration);
+/// What a runtime brings: connections, and a clock for each link.
+pub(crate) trait Runtime: Send + 'static {
+    type Stream: Send;
 
-    /// Drops the connection, or the attempt.
-    fn close(&mut self);
+    /// Resolves and connects, in no more time than that.
+    fn connect(
+        host: String,
+        port: u16,
+        limit: Duration,
+    ) -> impl Future<Output = io::Result<Self::Stream>> + Send + 'static;
 
-    fn is_open(&self) -> bool;
+    fn poll_read(
+        stream: &mut Self::Stream,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>>;
 
-    /// Goes on with what there is to do; says whether anything happened. `wants`: to read, and to write.
-    fn turn(&mut self, cx: &mut Context<'_>, link: &mut dyn Link, wants: (bool, bool)) -> bool;
+    fn poll_write(stream: &mut Self::Stream, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
 
-    /// Whether it is time, and all that had arrived by then was read.
-    fn rings(&mut self, cx: &mut Context<'_>, until: Option<Instant>) -> bool;
+    /// Whether it is time. An alarm that is set too early rings once in vain, which is cheaper than to set it
+    /// anew with every input.
+    fn rings(&mut self, cx: &mut Context<'_>, until: Instant) -> bool;
 }
 
 /// Goes on with a link until it has finished.
-pub(crate) async fn drive(link: Box<dyn Link>, pool: Arc<Pool>, mailbox: Mailbox, line: impl Line) {
+pub(crate) async fn drive(link: Box<dyn Link>, pool: Arc<Pool>, mailbox: Mailbox, runtime: impl Runtime) {
     let seat = Arc::new_cyclic(|me: &Weak<Seat<_>>| {
         mailbox.driven_by(me.clone());
-        let sitter = Sitter { link, line, mailbox, jobs: Vec::new() };
+        let (buffer, jobs) = (vec![0; READ_BUFFER], Vec::new());
+        let sitter = Sitter { link, socket: Socket::Closed, runtime, buffer, mailbox, jobs };
         Seat {
             pool,
             place: Place::new(Some(sitter)),
@@ -62,10 +73,10 @@ pub(crate) async fn drive(link: Box<dyn Link>, pool: Arc<Pool>, mailbox: Mailbox
     }
 }
 
-struct Seat<L> {
+struct Seat<R: Runtime> {
     pool: Arc<Pool>,
     /// Empty once the link has finished.
-    place: Place<Option<Sitter<L>>>,
+    place: Place<Option<Sitter<R>>>,
     finished: AtomicBool,
     task: Mutex<Waker>,
     /// The link's, on whichever thread. It ends the link, and goes on in the task.
@@ -73,18 +84,20 @@ struct Seat<L> {
 }
 
 /// A link, and all that is its own.
-struct Sitter<L> {
+struct Sitter<R: Runtime> {
     link: Box<dyn Link>,
-    line: L,
+    socket: Socket<R>,
+    runtime: R,
+    buffer: Vec<u8>,
     mailbox: Mailbox,
     jobs: Vec<Job>,
 }
 
-impl<L: Line> Drive for Seat<L> {
+impl<R: Runtime> Drive for Seat<R> {
     fn drive(&self) {
         let task = lock(&self.task).clone();
         let mut cx = Context::from_waker(&task);
-        let round = |place: &mut Option<Sitter<L>>| {
+        let round = |place: &mut Option<Sitter<R>>| {
             let Some(sitter) = place else { return false };
             match catch_unwind(AssertUnwindSafe(|| sitter.round(&self.pool, &mut cx))) {
                 Ok(Some(busy)) => return busy,
@@ -103,20 +116,22 @@ impl<L: Line> Drive for Seat<L> {
     }
 }
 
-impl<L: Line> Sitter<L> {
+impl<R: Runtime> Sitter<R> {
     /// Asks the link what to do, gives it what there is, reads and writes once. Says whether there may be more to do;
     /// nothing once the link has finished.
     fn round(&mut self, pool: &Pool, cx: &mut Context<'_>) -> Option<bool> {
-        let Self { link, line, mailbox, jobs } = self;
+        let Self { link, socket, runtime, buffer, mailbox, jobs } = self;
         let link = link.as_mut();
         let (until, read) = loop {
             match link.poll() {
                 Action::Run(job) => jobs.push(job),
                 Action::Wait { until, read } => break (until, read),
                 Action::Finished => return None,
-                Action::Connect { host, port, timeout } => line.connect(host, port, timeout),
+                Action::Connect { host, port, timeout } => {
+                    *socket = Socket::Connecting(Box::pin(R::connect(host, port, timeout)));
+                }
                 Action::Close => {
-                    line.close();
+                    *socket = Socket::Closed;
                     link.handle(Instant::now(), Input::Closed(Ok(())));
                 }
             }
@@ -124,12 +139,12 @@ impl<L: Line> Sitter<L> {
         if !jobs.is_empty() {
             pool.extend(jobs.drain(..), mailbox, None);
         }
-        let delivered = mailbox.deliver(cx, link, line.is_open());
+        let delivered = mailbox.deliver(cx, link, matches!(socket, Socket::Open(_)));
         let wants = (read, mailbox.may_write(link));
-        let mut busy = delivered | line.turn(cx, link, wants);
-        if !busy && line.rings(cx, until) {
+        let mut busy = delivered | socket.turn(cx, link, buffer, wants);
+        if !busy && until.is_some_and(|until| runtime.rings(cx, until)) {
             // What had arrived by then comes first.
-            busy = line.turn(cx, link, wants);
+            busy = socket.turn(cx, link, buffer, wants);
             if !busy {
                 link.handle(Instant::now(), Input::Timer);
                 busy = true;
@@ -137,6 +152,76 @@ impl<L: Line> Sitter<L> {
         }
         Some(busy)
     }
+}
+
+enum Socket<R: Runtime> {
+    Closed,
+    Connecting(Pin<Box<dyn Future<Output = io::Result<R::Stream>> + Send>>),
+    Open(R::Stream),
+}
+
+impl<R: Runtime> Socket<R> {
+    /// Goes on with what there is to do; says whether anything happened. `wants`: to read, and to write.
+    fn turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        link: &mut dyn Link,
+        buffer: &mut [u8],
+        wants: (bool, bool),
+    ) -> bool {
+        let result = match self {
+            Socket::Closed => return false,
+            Socket::Connecting(attempt) => match attempt.as_mut().poll(cx) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(stream)) => {
+                    *self = Socket::Open(stream);
+                    link.handle(Instant::now(), Input::Connected);
+                    return true;
+                }
+                Poll::Ready(Err(error)) => Err(error),
+            },
+            Socket::Open(stream) => match transfer::<R>(cx, stream, link, buffer, wants) {
+                ControlFlow::Continue(busy) => return busy,
+                ControlFlow::Break(result) => result,
+            },
+        };
+        *self = Socket::Closed;
+        link.handle(Instant::now(), Input::Closed(result));
+        true
+    }
+}
+
+/// One write and one read. Breaks with how the connection ended.
+fn transfer<R: Runtime>(
+    cx: &mut Context<'_>,
+    stream: &mut R::Stream,
+    link: &mut dyn Link,
+    buffer: &mut [u8],
+    (read, write): (bool, bool),
+) -> ControlFlow<io::Result<()>, bool> {
+    let mut busy = false;
+    if write && !link.outbox().is_empty() {
+        match R::poll_write(stream, cx, link.outbox()) {
+            Poll::Pending => {}
+            Poll::Ready(Err(error)) => return ControlFlow::Break(Err(error)),
+            Poll::Ready(Ok(n)) => {
+                link.handle(Instant::now(), Input::Sent(n));
+                busy = true;
+            }
+        }
+    }
+    if read {
+        match R::poll_read(stream, cx, buffer) {
+            Poll::Pending => {}
+            Poll::Ready(Err(error)) => return ControlFlow::Break(Err(error)),
+            Poll::Ready(Ok(0)) => return ControlFlow::Break(Ok(())),
+            Poll::Ready(Ok(n)) => {
+                link.handle(Instant::now(), Input::Received(&buffer[..n]));
+                busy = true;
+            }
+        }
+    }
+    ControlFlow::Continue(busy)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

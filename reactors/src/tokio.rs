@@ -3,7 +3,6 @@
 use std::{
     io,
     num::NonZeroUsize,
-    ops::ControlFlow,
     panic::resume_unwind,
     pin::Pin,
     sync::Arc,
@@ -20,7 +19,7 @@ use ::tokio::{
 };
 
 use crate::{
-    Input, JOB_STACK, Link, READ_BUFFER, Reactor, Stop,
+    JOB_STACK, Link, Reactor, Stop,
     pool::{Mailbox, Pool},
     task,
 };
@@ -73,9 +72,8 @@ impl Reactor for Tokio {
                 let pool = Arc::clone(&pool);
                 runtime.spawn(async {
                     // Made where there is a clock.
-                    let alarm = Box::pin(sleep_until(Instant::now().into()));
-                    let line = Line { socket: Socket::Closed, alarm, buffer: vec![0; READ_BUFFER] };
-                    task::drive(link, pool, mailbox, line).await;
+                    let alarm = Alarm(Box::pin(sleep_until(Instant::now().into())));
+                    task::drive(link, pool, mailbox, alarm).await;
                 })
             })
             .collect();
@@ -100,120 +98,37 @@ impl Reactor for Tokio {
     }
 }
 
-struct Line {
-    socket: Socket,
-    alarm: Pin<Box<Sleep>>,
-    buffer: Vec<u8>,
-}
+struct Alarm(Pin<Box<Sleep>>);
 
-impl task::Line for Line {
-    fn connect(&mut self, host: String, port: u16, timeout: Duration) {
-        self.socket = Socket::Connecting(Box::pin(connect(host, port, timeout)));
+impl task::Runtime for Alarm {
+    type Stream = TcpStream;
+
+    async fn connect(host: String, port: u16, limit: Duration) -> io::Result<TcpStream> {
+        let socket = timeout(limit, TcpStream::connect((host, port))).await??;
+        socket.set_nodelay(true)?;
+        Ok(socket)
     }
 
-    fn close(&mut self) {
-        self.socket = Socket::Closed;
+    fn poll_read(stream: &mut TcpStream, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(buffer);
+        Pin::new(stream).poll_read(cx, &mut buffer).map_ok(|()| buffer.filled().len())
     }
 
-    fn is_open(&self) -> bool {
-        matches!(self.socket, Socket::Open(_))
+    fn poll_write(stream: &mut TcpStream, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(stream).poll_write(cx, bytes)
     }
 
-    fn turn(&mut self, cx: &mut Context<'_>, link: &mut dyn Link, wants: (bool, bool)) -> bool {
-        self.socket.turn(cx, link, &mut self.buffer, wants)
-    }
-
-    /// An alarm that is set too early rings once in vain, which is cheaper than to set it anew with every input. The
-    /// driver looks at sockets before it looks at the clock, so what had arrived shows by then.
-    fn rings(&mut self, cx: &mut Context<'_>, until: Option<Instant>) -> bool {
-        let Some(until) = until.map(::tokio::time::Instant::from) else { return false };
-        if self.alarm.deadline() > until {
-            self.alarm.as_mut().reset(until);
+    fn rings(&mut self, cx: &mut Context<'_>, until: Instant) -> bool {
+        let (alarm, until) = (&mut self.0, until.into());
+        if alarm.deadline() > until {
+            alarm.as_mut().reset(until);
         }
-        while self.alarm.as_mut().poll(cx).is_ready() {
-            if self.alarm.deadline() == until {
+        while alarm.as_mut().poll(cx).is_ready() {
+            if alarm.deadline() == until {
                 return true;
             }
-            self.alarm.as_mut().reset(until);
+            alarm.as_mut().reset(until);
         }
         false
     }
-}
-
-enum Socket {
-    Closed,
-    Connecting(Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>),
-    Open(TcpStream),
-}
-
-impl Socket {
-    /// Goes on with what there is to do; says whether anything happened. `wants`: to read, and to write.
-    fn turn(
-        &mut self,
-        cx: &mut Context<'_>,
-        link: &mut dyn Link,
-        buffer: &mut [u8],
-        wants: (bool, bool),
-    ) -> bool {
-        let result = match self {
-            Socket::Closed => return false,
-            Socket::Connecting(attempt) => match attempt.as_mut().poll(cx) {
-                Poll::Pending => return false,
-                Poll::Ready(Ok(socket)) => {
-                    *self = Socket::Open(socket);
-                    link.handle(Instant::now(), Input::Connected);
-                    return true;
-                }
-                Poll::Ready(Err(error)) => Err(error),
-            },
-            Socket::Open(socket) => match transfer(cx, socket, link, buffer, wants) {
-                ControlFlow::Continue(busy) => return busy,
-                ControlFlow::Break(result) => result,
-            },
-        };
-        *self = Socket::Closed;
-        link.handle(Instant::now(), Input::Closed(result));
-        true
-    }
-}
-
-/// One write and one read. Breaks with how the connection ended.
-fn transfer(
-    cx: &mut Context<'_>,
-    socket: &mut TcpStream,
-    link: &mut dyn Link,
-    buffer: &mut [u8],
-    (read, write): (bool, bool),
-) -> ControlFlow<io::Result<()>, bool> {
-    let mut busy = false;
-    let mut socket = Pin::new(socket);
-    if write && !link.outbox().is_empty() {
-        match socket.as_mut().poll_write(cx, link.outbox()) {
-            Poll::Pending => {}
-            Poll::Ready(Err(error)) => return ControlFlow::Break(Err(error)),
-            Poll::Ready(Ok(n)) => {
-                link.handle(Instant::now(), Input::Sent(n));
-                busy = true;
-            }
-        }
-    }
-    if read {
-        let mut buffer = ReadBuf::new(buffer);
-        match socket.poll_read(cx, &mut buffer) {
-            Poll::Pending => {}
-            Poll::Ready(Err(error)) => return ControlFlow::Break(Err(error)),
-            Poll::Ready(Ok(())) if buffer.filled().is_empty() => return ControlFlow::Break(Ok(())),
-            Poll::Ready(Ok(())) => {
-                link.handle(Instant::now(), Input::Received(buffer.filled()));
-                busy = true;
-            }
-        }
-    }
-    ControlFlow::Continue(busy)
-}
-
-async fn connect(host: String, port: u16, limit: Duration) -> io::Result<TcpStream> {
-    let socket = timeout(limit, TcpStream::connect((host, port))).await??;
-    socket.set_nodelay(true)?;
-    Ok(socket)
 }

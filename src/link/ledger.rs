@@ -1,8 +1,7 @@
 //! What a worker was given and has not yet acknowledged.
 
 use std::{
-    collections::{HashMap, HashSet},
-    hash::{BuildHasher, Hash, Hasher, RandomState},
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -72,13 +71,7 @@ pub(crate) struct Ledger {
     /// Entries that wait for a RECEIPT, and those that wait to be tried again.
     waiting: usize,
     retrying: usize,
-    /// How much speaks for each message that its answer ended connections, by its identity.
-    suspects: HashMap<u64, u32>,
-    hasher: RandomState,
 }
-
-/// Suspects that are remembered; beyond them we begin anew.
-const SUSPECTS: usize = 1000;
 
 impl Ledger {
     /// Takes a message in, and numbers it.
@@ -199,53 +192,9 @@ impl Ledger {
         self.entries.values().filter_map(|entry| entry.deadline(timeout)).min()
     }
 
-    /// The connection ends, and nobody says over what: it may be any answer that is not confirmed.
-    pub(crate) fn suspect(&mut self, weight: u32) {
-        if self.suspects.len() > SUSPECTS {
-            self.suspects.clear();
-        }
-        let under_way = self.entries.values().filter(|entry| entry.state.waits());
-        // Once, however many there are that look the same.
-        let identities: HashSet<u64> =
-            under_way.map(|entry| self.identity(&entry.delivered.message)).collect();
-        for identity in identities {
-            *self.suspects.entry(identity).or_default() += weight;
-        }
-    }
-
-    /// How much of that this message had.
-    pub(crate) fn suspicion(&self, message: &Frame) -> u32 {
-        if self.suspects.is_empty() {
-            return 0;
-        }
-        self.suspects.get(&self.identity(message)).copied().unwrap_or(0)
-    }
-
-    /// An answer was confirmed: it was not this one.
-    pub(crate) fn clear_suspicion(&mut self, entry: &Entry) {
-        if !self.suspects.is_empty() {
-            let identity = self.identity(&entry.delivered.message);
-            self.suspects.remove(&identity);
-        }
-    }
-
-    /// What stays the same when a message is delivered again: everything but what the broker adds. No single
-    /// header will do: RabbitMQ's message-id is another each time, and requesters count their correlation-ids
-    /// from 1, or set none.
-    fn identity(&self, message: &Frame) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        for (name, value) in message.headers.iter() {
-            let added = match name {
-                b"ack" | b"subscription" | b"redelivered" | b"x-delivery-count" => true,
-                b"message-id" => memchr::memmem::find(value, b"@@session-").is_some(),
-                _ => false,
-            };
-            if !added {
-                (name, value).hash(&mut hasher);
-            }
-        }
-        message.body.hash(&mut hasher);
-        hasher.finish()
+    /// Messages that wait for a RECEIPT.
+    pub(crate) fn unconfirmed(&self) -> impl Iterator<Item = &Frame> {
+        self.entries.values().filter(|entry| entry.state.waits()).map(|entry| &entry.delivered.message)
     }
 
     /// All of them.

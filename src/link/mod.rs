@@ -3,6 +3,7 @@
 //! - [`Connection`]: failover, backoff, session and outbox; what every link is made of.
 //! - [`Worker`]: takes requests from queues, has them served, and settles them.
 //! - [`Ledger`]: what a worker was given and has not yet acknowledged.
+//! - [`suspects`]: whose answer it may be that ends connections.
 //! - [`Probe`]: looks for a broker of choice while workers are with another.
 //! - [`Dialect`]: where brokers differ.
 //!
@@ -13,6 +14,7 @@ mod dialect;
 mod ledger;
 mod outbox;
 mod priority;
+mod suspects;
 mod worker;
 
 #[cfg(test)]

@@ -11,7 +11,12 @@ use std::{
 
 use reactors::{Action, End, Input, Job, Link, Output, Stop};
 
-use super::{Connection, ConnectionConfig, Dialect, Event, Ledger, connection::Down, ledger::State};
+use super::{
+    Connection, ConnectionConfig, Dialect, Event, Ledger,
+    connection::Down,
+    ledger::State,
+    suspects::{BY_END, BY_ERROR, Suspects, Verdict},
+};
 use crate::{
     config::{DeliveryMode, Source},
     service::{Begun, Delivered, Origin, Part, Receipt, Service},
@@ -72,11 +77,7 @@ pub(crate) struct Worker {
     ledger: Ledger,
     /// Messages whose jobs are still to be handed out, in order.
     ready: VecDeque<u64>,
-    /// Those under suspicion: each is served, or dead-lettered, while no other answer is on its way, so that what
-    /// it does to the connection is held against nobody else.
-    suspects: VecDeque<u64>,
-    /// The one of them that is in hand, and until when the others wait for it.
-    alone: Option<(u64, Instant)>,
+    suspects: Suspects,
     /// At most once: messages that are not acknowledged yet, in order.
     held: VecDeque<u64>,
     phase: Phase,
@@ -110,16 +111,6 @@ enum Phase {
 /// How long DISCONNECT waits for its RECEIPT.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 const GOODBYE: &str = "goodbye";
-/// What speaks against a message whose answer is not confirmed when the connection ends: an ERROR, and the end.
-const BY_ERROR: u32 = 3;
-const BY_END: u32 = 1;
-/// With so much against it a message is served alone; with so much it is dead-lettered (three ERRORs, or nine ends
-/// without a word); and when that goes on over its dead letter, it is given up.
-const SUSPECT: u32 = 3;
-const CONDEMNED: u32 = 9;
-const HOPELESS: u32 = 21;
-/// How long others wait for one that is served alone.
-const ALONE: Duration = Duration::from_secs(10);
 /// Messages that are not settled, where more than four times the prefetch: from a broker that ignores that we take
 /// no more. Those that run are fewer: while they are too many, nothing is read.
 const MOST: usize = 10_000;
@@ -138,8 +129,7 @@ impl Worker {
             service,
             ledger: Ledger::default(),
             ready: VecDeque::new(),
-            suspects: VecDeque::new(),
-            alone: None,
+            suspects: Suspects::default(),
             held: VecDeque::new(),
             phase: Phase::Serving,
             stopping,
@@ -238,19 +228,19 @@ impl Worker {
                 let job = self.ledger.deliver(now, message, &self.origin, State::Replied);
                 return self.bury(job, "its body is too large");
             }
-            let suspicion = self.ledger.suspicion(&message);
-            let first = match suspicion {
-                CONDEMNED.. => State::Condemned,
+            let verdict = self.suspects.verdict(&message);
+            let first = match verdict {
+                Verdict::Condemned | Verdict::Hopeless => State::Condemned,
                 // Whatever the mode, the ACK of one that would be lost must not go first.
-                ..SUSPECT if self.config.delivery == DeliveryMode::AtMostOnce && !lost => State::Held,
+                Verdict::Innocent if self.config.delivery == DeliveryMode::AtMostOnce && !lost => State::Held,
                 _ => State::Running,
             };
             let job = self.ledger.deliver(now, message, &self.origin, first);
-            match suspicion {
-                ..SUSPECT if first == State::Held => self.held.push_back(job),
-                ..SUSPECT => self.ready.push_back(job),
-                SUSPECT..HOPELESS => self.suspects.push_back(job),
-                _ => {
+            match verdict {
+                Verdict::Innocent if first == State::Held => self.held.push_back(job),
+                Verdict::Innocent => self.ready.push_back(job),
+                Verdict::Suspect | Verdict::Condemned => self.suspects.push(job),
+                Verdict::Hopeless => {
                     tracing::error!(
                         "dropped a message: its reply, and its dead letter, ended the connection each time"
                     );
@@ -444,7 +434,7 @@ impl Worker {
     /// Acknowledges.
     fn settle(&mut self, job: u64) {
         if let Some(entry) = self.ledger.remove(job) {
-            self.ledger.clear_suspicion(&entry);
+            self.suspects.acquit(&entry.delivered.message);
             if !entry.acknowledged {
                 let version = self.connection.version();
                 entry.ack(version, None, self.connection.out());
@@ -532,13 +522,13 @@ impl Worker {
             }
             return;
         }
-        self.ledger.suspect(BY_ERROR);
+        self.suspects.accuse(BY_ERROR, self.ledger.unconfirmed());
         self.connection.fail(format!("the broker reported an error: {said}"));
     }
 
     fn down(&mut self, now: Instant, down: &Down) {
         if self.phase == Phase::Serving {
-            self.ledger.suspect(BY_END);
+            self.suspects.accuse(BY_END, self.ledger.unconfirmed());
         }
         self.give_back();
         let running = self.ledger.running();
@@ -597,7 +587,6 @@ impl Worker {
     /// What has not begun goes back to the broker, which keeps it until it is acknowledged. What is acknowledged
     /// already is still served.
     fn give_back(&mut self) {
-        self.alone = None;
         let Self { ready, held, suspects, ledger, .. } = self;
         let keep = |job: &u64, ledger: &mut Ledger| {
             let acknowledged = ledger.get(*job).is_some_and(|entry| entry.acknowledged);
@@ -691,32 +680,19 @@ impl Worker {
         self.config.prefetch as usize * self.config.sources.len().max(1)
     }
 
-    /// Lets the next suspect go, when nobody can be blamed with it.
+    /// Lets the next suspect go.
     fn isolate(&mut self, now: Instant) {
-        if let Some((job, until)) = self.alone {
-            if now < until && self.ledger.get(job).is_some_and(|entry| entry.state.is_under_way()) {
-                return;
-            }
-            self.alone = None;
-        }
-        if self.suspects.is_empty() || self.ledger.is_answering() {
-            return;
-        }
-        let Some(job) = self.suspects.pop_front() else { return };
-        self.alone = Some((job, now + ALONE));
+        let Some(job) = self.suspects.next(now, &self.ledger) else { return };
         match self.ledger.get(job).map(|entry| entry.state) {
             Some(State::Condemned) => self.bury(job, "its reply ended the connection each time"),
             _ => self.ready.push_front(job),
         }
     }
 
-    /// The next to be served; while one is to be alone, only that.
+    /// The next to be served.
     fn next_job(&mut self) -> Option<u64> {
-        let free = match self.alone {
-            Some((job, _)) => self.ready.front() == Some(&job),
-            None => self.suspects.is_empty(),
-        };
-        if free { self.ready.pop_front() } else { None }
+        self.ready.front().filter(|job| self.suspects.allow(**job))?;
+        self.ready.pop_front()
     }
 
     /// What to do next.
@@ -736,8 +712,7 @@ impl Worker {
             Phase::Draining(at) | Phase::Leaving(at) | Phase::Returning(at) | Phase::Parting(at) => Some(at),
             _ => None,
         };
-        let alone = self.alone.map(|(_, until)| until);
-        let timers = [self.connection.deadline(), phase, self.retry, self.look, alone];
+        let timers = [self.connection.deadline(), phase, self.retry, self.look, self.suspects.until()];
         let until = timers.into_iter().flatten().min();
         Action::Wait { until, read: self.reads() }
     }

@@ -7,7 +7,6 @@ use std::{
         Arc, Condvar, Mutex, PoisonError,
         mpsc::{Sender, channel},
     },
-    thread,
     time::Duration,
 };
 
@@ -292,8 +291,9 @@ pub fn quick_jobs_teach_nothing_wrong(make: Make) {
     let peer = Peer::new();
     let inline = make(some(1)).inline();
     let (open, wait) = gate();
+    let (deaf, news) = channel();
     let links = (0..2).map(|_| {
-        let wait = wait.clone();
+        let (wait, deaf) = (wait.clone(), deaf.clone());
         link(peer.port(), move |toy, input| {
             match input {
                 Input::Received(bytes) => {
@@ -318,6 +318,7 @@ pub fn quick_jobs_teach_nothing_wrong(make: Make) {
                     // Not to hear of anything for a while.
                     if output.bytes == b"p" {
                         toy.read = false;
+                        toy.deaf = Some(deaf.clone());
                         toy.until = Some(toy.now + SOON);
                     }
                     toy.outbox.extend(output.bytes);
@@ -343,8 +344,8 @@ pub fn quick_jobs_teach_nothing_wrong(make: Make) {
         }
         say(first, b"p");
         expect(first, b"p");
-        // A turn that has begun may still read.
-        thread::sleep(SOON / 4);
+        // A turn that had begun before may still read.
+        next(&news, "wait without reading");
         say(first, b"!q");
         expect(first, b"!q");
         for _ in 0..100 {

@@ -36,6 +36,8 @@ pub(super) struct Toy {
     /// Jobs asked for whose end has not come.
     pub(super) jobs: usize,
     pub(super) connected: bool,
+    /// Told, once, when the reactor is: from then on nothing is to be read.
+    pub(super) deaf: Option<Sender<()>>,
     stopping: bool,
     connecting: bool,
     finished: bool,
@@ -60,6 +62,7 @@ pub(super) fn link_to(
         outbox: Vec::new(),
         jobs: 0,
         connected: false,
+        deaf: None,
         stopping: false,
         connecting: false,
         finished: false,
@@ -140,6 +143,11 @@ impl Link for Scripted {
         match action {
             Action::Connect { .. } => toy.connecting = true,
             Action::Finished => toy.finished = true,
+            Action::Wait { read: false, .. } => {
+                if let Some(deaf) = toy.deaf.take() {
+                    tell(&deaf, ());
+                }
+            }
             _ => {}
         }
         action

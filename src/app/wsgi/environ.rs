@@ -1,7 +1,8 @@
 //! `environ`: one dictionary for each request (PEP 3333, "environ Variables").
 //!
-//! What the last request of its kind had stands in a template that is copied, which costs a tenth of setting the keys
-//! one by one; what this one has different is set. All CGI-style values are native strings: bytes as latin-1, whatever encoding the sender used.
+//! What the last request of its kind had stands in a template that is copied, which costs a tenth of setting
+//! the keys one by one; what this one has different is set. All CGI-style values are native strings: bytes as
+//! latin-1, whatever encoding the sender used.
 //!
 //! Where PEP 3333 and CGI leave a choice:
 //! - `CONTENT_LENGTH` is the length of the body, and left out where that is empty.
