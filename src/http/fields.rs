@@ -17,8 +17,6 @@ pub(super) struct Fields {
     pub(super) content_type: Option<Bytes>,
     /// No two with the same `HTTP_` key.
     pub(super) headers: Headers,
-    /// The host of the target, or else of the `Host` header.
-    pub(super) host: Option<Bytes>,
 }
 
 type Kept<'a> = SmallVec<[Field<'a>; 16]>;
@@ -139,17 +137,16 @@ impl Fields {
         repeats: &[(usize, &[u8])],
         host: Option<&'a [u8]>,
     ) -> Self {
-        let mut at = fields.iter().position(|field| field.name.eq_ignore_ascii_case(b"host"));
+        let at = fields.iter().position(|field| field.name.eq_ignore_ascii_case(b"host"));
         let mut invalid = None;
         match (at, host) {
             (Some(at), Some(host)) => fields[at].value = host,
             (Some(at), None) if is_host(trimmed(fields[at].value)) => {}
             (Some(_), None) => {
                 tracing::debug!("a message's Host header can be none, and is left out of its request");
-                (at, invalid) = (None, at);
+                invalid = at;
             }
             (None, Some(host)) => {
-                at = Some(fields.len());
                 fields.push(Field { name: Cow::Borrowed(b"Host"), value: host, hash: 0 });
             }
             (None, None) => {}
@@ -174,10 +171,8 @@ impl Fields {
             let pieces = repeats.iter().flat_map(|repeat| [separator, &**repeat]);
             headers.push(name, &std::iter::once(&*value).chain(pieces).collect::<Vec<_>>());
         }
-        let headers = headers.finish();
-        let host = at.map(|at| headers.slice(at));
         let content_type = content_type.map(|value| Bytes::copy_from_slice(&clean(value)));
-        Self { content_type: content_type.filter(|value| !value.is_empty()), headers, host }
+        Self { content_type: content_type.filter(|value| !value.is_empty()), headers: headers.finish() }
     }
 }
 

@@ -113,7 +113,6 @@ impl Mapping {
                 target: target.target,
                 path: target.path,
                 query: target.query,
-                host: fields.host,
                 content_type: fields.content_type,
                 headers: fields.headers,
                 raw_headers,

@@ -22,13 +22,11 @@ pub struct Request {
     pub path: Vec<u8>,
     /// What follows the first `?`, undecoded; empty where there is none.
     pub query: Bytes,
-    /// `host[:port]` from an absolute target, or else from the `Host` header (RFC 9112 section 3.2.2).
-    pub host: Option<Bytes>,
     /// Media type of the body (`CONTENT_TYPE`).
     pub content_type: Option<Bytes>,
     /// The other headers in order, names as sent (Camel's escapes decoded), no two of which fold to the same
-    /// `HTTP_` key (a structured request's repeats are joined: with `; ` for Cookie, else `,`); never content-type or content-length. `Host` is among them wherever `host` is set, and
-    /// says the same. Values hold no CR, LF or NUL.
+    /// `HTTP_` key (a structured request's repeats are joined: with `; ` for Cookie, else `,`); never content-type or
+    /// content-length. Values hold no CR, LF or NUL.
     pub headers: Headers,
     /// The headers of a [structured](Delivery::structured) request exactly as they came: repeats, order,
     /// spelling, and those that [`headers`](Self::headers) leaves out. Empty else: see
@@ -38,6 +36,14 @@ pub struct Request {
     pub body: Bytes,
     /// What the broker knows of it.
     pub delivery: Delivery,
+}
+
+impl Request {
+    /// `host[:port]` from an absolute target, or else as the `Host` header was sent (RFC 9112 section 3.2.2). That is
+    /// what the header says here.
+    pub fn host(&self) -> Option<&[u8]> {
+        self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(b"host")).map(|(_, host)| host)
+    }
 }
 
 /// What the broker knows of a message: `stomp.*` in the environ.

@@ -27,9 +27,11 @@ impl Entry {
     }
 
     fn store(self, buffer: &mut Vec<u8>) {
-        for offset in [self.start, self.colon, self.end] {
-            buffer.extend_from_slice(&offset.to_le_bytes());
-        }
+        let mut stored = [0; Self::LEN];
+        stored[..4].copy_from_slice(&self.start.to_le_bytes());
+        stored[4..8].copy_from_slice(&self.colon.to_le_bytes());
+        stored[8..].copy_from_slice(&self.end.to_le_bytes());
+        buffer.extend_from_slice(&stored);
     }
 
     fn load(stored: &[u8]) -> Self {
@@ -92,17 +94,8 @@ impl Headers {
 
     /// The value of the header in that place.
     pub(crate) fn value(&self, at: usize) -> &[u8] {
-        &self.buffer[self.entry(at).value()]
-    }
-
-    /// The same as [`bytes`](Self::bytes) has it.
-    pub(crate) fn slice(&self, at: usize) -> Bytes {
-        self.buffer.slice(self.entry(at).value())
-    }
-
-    fn entry(&self, at: usize) -> Entry {
         let at = self.entries as usize + at * Entry::LEN;
-        Entry::load(&self.buffer[at..at + Entry::LEN])
+        &self.buffer[Entry::load(&self.buffer[at..at + Entry::LEN]).value()]
     }
 
     /// Names and values, in the order of the frame.

@@ -129,7 +129,6 @@ pub(crate) fn get(target: &str) -> Request {
         target: Bytes::copy_from_slice(target.as_bytes()),
         path: path.as_bytes().to_vec(),
         query: Bytes::copy_from_slice(query.as_bytes()),
-        host: None,
         content_type: None,
         headers: Headers::default(),
         raw_headers: Headers::default(),
@@ -147,9 +146,6 @@ pub(crate) fn post(target: &str, body: impl Into<Bytes>) -> Request {
 }
 
 pub(crate) fn with_headers<const N: usize>(mut request: Request, headers: [(&str, &[u8]); N]) -> Request {
-    if let Some((_, host)) = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host")) {
-        request.host = Some(Bytes::copy_from_slice(host));
-    }
     let further = headers.iter().map(|(name, value)| (name.as_bytes(), *value));
     request.headers = request.headers.iter().chain(further).collect();
     request

@@ -58,9 +58,7 @@ impl Environ {
         fields.set(Field::Subscription, delivery.subscription());
         fields.set(Field::Broker, delivery.broker.as_bytes());
         fields.set(Field::MessageId, delivery.message_id());
-        if let Some((name, port)) =
-            request.host.as_deref().map(split_host).filter(|(name, _)| !name.is_empty())
-        {
+        if let Some((name, port)) = request.host().map(split_host).filter(|(name, _)| !name.is_empty()) {
             fields.set(Field::ServerName, name);
             fields.set(Field::ServerPort, port.unwrap_or(self.default_port.as_bytes()));
         }
