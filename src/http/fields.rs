@@ -80,7 +80,7 @@ impl Fields {
             tracing::debug!(unnameable, ambiguous, "headers of a message left out of its request");
         }
         let content_type = content_type.map(|(_, value)| value);
-        Ok(Self::gathered(content_type, kept, &[], host))
+        Ok(Self::gathered(content_type, &mut kept, &[], host))
     }
 
     /// The headers of a whole request (structured mode). All of them are HTTP's, whatever a broker would take
@@ -123,7 +123,7 @@ impl Fields {
             repeats.iter_mut().filter(|(of, _)| *of > at).for_each(|(of, _)| *of -= 1);
             kept.remove(at).value
         });
-        Ok(Self::gathered(content_type, kept, &repeats, host))
+        Ok(Self::gathered(content_type, &mut kept, &repeats, host))
     }
 
     /// Copies into one buffer that all share: one allocation rather than two for each header, and none that
@@ -133,7 +133,7 @@ impl Fields {
     /// header that can be no host is dropped.
     fn gathered<'a>(
         content_type: Option<&[u8]>,
-        mut fields: Kept<'a>,
+        fields: &mut Kept<'a>,
         repeats: &[(usize, &[u8])],
         host: Option<&'a [u8]>,
     ) -> Self {

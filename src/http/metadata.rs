@@ -90,10 +90,9 @@ impl Envelope {
 impl<'a> Metadata<'a> {
     pub(super) fn read(headers: &'a Headers) -> Self {
         let mut found = Self::default();
-        for (at, (name, value)) in headers.iter().enumerate() {
+        headers.iter().enumerate().for_each(|(at, (name, value))| {
             if let Some(place) = found.envelope.place(name) {
-                place.found(at);
-                continue;
+                return place.found(at);
             }
             if let Some(slot) = found.slot(name) {
                 slot.get_or_insert(value);
@@ -101,7 +100,7 @@ impl<'a> Metadata<'a> {
             if !is_plainly_reserved(name) {
                 found.others.push((name, value));
             }
-        }
+        });
         found
     }
 

@@ -83,7 +83,7 @@ pub(super) fn camel_decoded(name: &[u8]) -> Option<Vec<u8>> {
     const ESCAPES: [(&[u8], u8); 2] = [(b"_HYPHEN_", b'-'), (b"_DOT_", b'.')];
     let is_escape = |at: usize| ESCAPES.iter().any(|(escape, _)| name[at..].starts_with(escape));
     let first = memchr::memchr(b'_', name)?;
-    if !(first..name.len()).any(is_escape) {
+    if !memchr::memchr_iter(b'_', &name[first..]).any(|at| is_escape(first + at)) {
         return None;
     }
     let mut decoded = Vec::with_capacity(name.len());
