@@ -42,8 +42,6 @@ pub(super) struct Manner {
     names: HeaderNames,
     max_headers: usize,
     max_header_line: usize,
-    length: bool,
-    broken: bool,
 }
 
 /// The most headers that [`Envelope`](super::envelope::Envelope) adds to those of the head.
@@ -60,9 +58,11 @@ impl<'a> EncodedHead<'a> {
         broken: bool,
     ) -> Result<Self, Fault> {
         let &Mapping { reply_header_names: names, max_headers, max_header_line, .. } = mapping;
-        let manner = Manner { version, names, max_headers, max_header_line, length, broken };
+        let manner = Manner { version, names, max_headers, max_header_line };
         let encode = || Ok(ReplyHead::new(head, mapping, length)?.encode(version, broken).lines.into_owned());
-        Ok(Self { lines: head.encoded(manner, encode)?, inner: Vec::new() })
+        // What is rare is not kept, and in nobody's way.
+        let lines = if length || broken { encode()?.into() } else { head.encoded(manner, encode)? };
+        Ok(Self { lines, inner: Vec::new() })
     }
 }
 
@@ -151,6 +151,7 @@ impl<'a> ReplyHead<'a> {
             }
             reply.fields.push(Field { name: written, value: outward(value) });
         }
+        // Once for a head that stays the same: the next replies have it encoded.
         if dropped > 0 {
             tracing::warn!(dropped, "response headers left out: brokers or STOMP claim their names");
         }

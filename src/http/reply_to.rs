@@ -18,7 +18,8 @@ pub enum ReplyToError {
     /// We consume it: the reply would come back as a request.
     #[error("the destination is one that this service consumes")]
     Consumed,
-    /// It holds a control character, or is a pattern that stands for many destinations.
+    /// It holds a control character, is a pattern that stands for many destinations, or holds another destination that
+    /// a broker may take it for.
     #[error("the destination is malformed, or a pattern")]
     Malformed,
 }
@@ -48,7 +49,8 @@ fn check_each(reply_to: &[u8], allowed: &[String], consumed: &Destinations) -> R
         let name = without_options(part);
         // ActiveMQ and Artemis send to everything that matches.
         let is_pattern = || elements(name).any(|element| matches!(element, b"*" | b">" | b"#"));
-        if name.is_empty() || (memchr::memchr3(b'*', b'>', b'#', name).is_some() && is_pattern()) {
+        let is_pattern = memchr::memchr3(b'*', b'>', b'#', name).is_some() && is_pattern();
+        if name.is_empty() || is_pattern || hides_another(name) {
             return Err(ReplyToError::Malformed);
         }
         permitted(name, allowed, || consumed.overlapping(name))?;
@@ -140,7 +142,7 @@ fn first_overlapping<'a>(ours: impl IntoIterator<Item = &'a String>, name: &[u8]
 }
 
 /// Whether nothing in it means anything to a broker but slashes, dots and single colons: it is no list, no pattern, has
-/// no options, no escapes, no queue of its own. Nearly all are so.
+/// no options, no escapes, no scheme, no queue of its own. Nearly all are so.
 fn is_simple(name: &[u8]) -> bool {
     const SIMPLE: [bool; 256] = {
         let mut table = [false; 256];
@@ -153,7 +155,7 @@ fn is_simple(name: &[u8]) -> bool {
     };
     let (mut simple, mut last) = (!name.is_empty(), 0);
     for &byte in name {
-        simple &= SIMPLE[usize::from(byte)] & !(byte == b':' && last == b':');
+        simple &= SIMPLE[usize::from(byte)] & !(last == b':' && matches!(byte, b':' | b'/'));
         last = byte;
     }
     simple
@@ -188,6 +190,13 @@ fn folded(byte: &u8) -> u8 {
 /// Whether this is one name and stands for no other: neither a pattern nor an address with its queue.
 fn is_plain(name: &[u8]) -> bool {
     memchr::memchr3(b'*', b'>', b'#', name).is_none() && !name.windows(2).any(|two| two == b"::")
+}
+
+/// Whether there is more behind a prefix than a name. ActiveMQ makes `queue://topic://a` of `/queue/topic://a`, and in a
+/// list takes prefixes off twice, and the blanks behind them.
+fn hides_another(name: &[u8]) -> bool {
+    let scheme = memchr::memmem::rfind(name, b"://");
+    scheme.is_some_and(|at| name[..at].contains(&b'/')) || memchr::memmem::find(name, b"/ ").is_some()
 }
 
 /// Matches element by element: `*` is any one, `>` (ActiveMQ) and `#` (Artemis, RabbitMQ) any that follow.
@@ -268,6 +277,18 @@ mod tests {
             ("/queue/a,", Err(Malformed)),
             (",", Err(Malformed)),
             ("?a", Err(Malformed)),
+            // In a list ActiveMQ reads prefixes twice, and takes off the blanks behind them.
+            ("/queue/topic://events,xy", Err(Malformed)),
+            ("/queue/a,/queue/topic://events", Err(Malformed)),
+            ("/queue/queue://orders,xy", Err(Malformed)),
+            ("queue://queue://orders,xy", Err(Malformed)),
+            ("/queue/a,/queue/ orders", Err(Malformed)),
+            ("/queue/ >,a", Err(Malformed)),
+            ("/remote-temp-queue/queue://billing,/remote-temp-queue/x", Err(Malformed)),
+            ("queue:// orders,a", Err(Malformed)),
+            // Before it knew lists it read them twice everywhere.
+            ("/queue/topic://events", Err(Malformed)),
+            ("/queue/my orders", Ok(())),
         ] {
             assert_eq!(
                 check(reply_to.as_bytes(), &allowed, &Destinations::default()),
@@ -299,7 +320,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_simple_is_judged_as_the_rest(
-            reply_to in "(/queue/|/topic/|queue://|/amq/queue/|/temp-queue/|)[a-b/.:*,?%# ]{0,5}",
+            reply_to in "((/queue/|/topic/|queue://|topic://|/amq/queue/|/temp-queue/|)[a-b/.:*,?%# ]{0,4}){1,2}",
             ours in prop::collection::vec("(/queue/|/topic/|)[a-b/.:*>]{1,4}", 0..4),
             everything: bool,
         ) {

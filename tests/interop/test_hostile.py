@@ -107,3 +107,29 @@ def test_a_reply_that_the_broker_forbids_is_tried_no_more_than_thrice(shared_bro
     with server.requester() as caller:
         assert caller.request("GET", "/ping").body == b"pong"
     assert broker.depth(f"/queue/DLQ.{server.destination.removeprefix('/queue/')}") == 1
+
+
+@pytest.mark.activemq
+def test_a_list_hides_no_destination(shared_brokers, serve, queue):
+    """ActiveMQ takes the prefixes in a list off twice, and the blanks behind them: `/queue/topic://a,b` goes to a topic."""
+    broker = shared_brokers("activemq")
+    server = serve(broker, "thread-pool", options=["--allow-reply-to", "*"]).wait_ready()
+    name = queue.removeprefix("/queue/")
+    spellings = [f"/queue/queue://{name},{name}.x", f"/queue/{name}.x,/queue/ {name}", f"/queue/topic://{name}.t,{name}.x"]
+    with server.requester() as caller:
+        caller.confirmed(Frame("SUBSCRIBE", {"id": "t", "destination": f"/topic/{name}.t", "ack": "auto"}))
+        # The server's own queue: what is sent there by any of these names is a request.
+        for nth, hidden in enumerate(spellings[:2]):
+            told = {"destination": hidden, "http_requestMethod": "NOTIFY", "http_requestUrl": f"/task/hidden-{nth}"}
+            caller.confirmed(Frame("SEND", told))
+        caller.confirmed(Frame("SEND", {"destination": spellings[2]}))
+        assert caller.receive().headers["subscription"] == "t", "the broker reads it as we say it does"
+        broker.wait_empty(server.destination)
+        assert sorted(server.records("begun")) == ["hidden-0", "hidden-1"]
+        for hidden in spellings:
+            asked = {"http_requestUrl": "/task/asked", "reply-to": hidden, "correlation-id": "asked"}
+            caller.confirmed(Frame("SEND", request(server) | asked))
+        assert caller.request("GET", "/ping").body == b"pong"
+        broker.wait_empty(server.destination)
+        assert caller.poll(0.5) == [], "no reply of ours has gone to a topic"
+    assert sorted(server.records("begun")) == ["hidden-0", "hidden-1"], "nor to ourselves"

@@ -114,17 +114,17 @@ impl Template {
         headers: &Headers,
     ) -> PyResult<Bound<'py, PyDict>> {
         if fields.octets() + headers.octets() > LONGEST {
-            let base = self.base.bind(py).copy()?;
-            return Kind::new(base, headers, &mut self.names).environ(py, &self.keys, fields, headers);
+            let mut kind = Kind::new(self.base.bind(py).copy()?, headers, &mut self.names);
+            return kind.fill(py, &self.keys, fields, headers).cloned();
         }
         match self.kinds.iter().position(|kind| kind.is_of(fields, headers)) {
-            Some(at) => self.kinds.swap(0, at),
+            Some(at) => self.kinds[..=at].rotate_right(1),
             None => {
                 self.kinds.truncate(KINDS - 1);
                 self.kinds.insert(0, Kind::new(self.base.bind(py).copy()?, headers, &mut self.names));
             }
         }
-        self.kinds[0].environ(py, &self.keys, fields, headers)
+        self.kinds[0].fill(py, &self.keys, fields, headers)?.copy()
     }
 }
 
@@ -139,14 +139,14 @@ impl Kind {
         Self { dict: dict.unbind(), fields: [const { None }; FIELDS], headers }
     }
 
-    /// The environ of a request of this kind.
-    fn environ<'py>(
+    /// Makes the dictionary that of a request of this kind.
+    fn fill<'py>(
         &mut self,
         py: Python<'py>,
         keys: &[Vec<Py<PyString>>; FIELDS],
         fields: &Fields<'_>,
         headers: &Headers,
-    ) -> PyResult<Bound<'py, PyDict>> {
+    ) -> PyResult<&Bound<'py, PyDict>> {
         let dict = self.dict.bind(py);
         for ((keys, last), now) in keys.iter().zip(&mut self.fields).zip(&fields.0) {
             match now {
@@ -159,7 +159,7 @@ impl Kind {
                 set(dict, key.as_slice(), value, now)?;
             }
         }
-        dict.copy()
+        Ok(dict)
     }
 
     fn is_of(&self, fields: &Fields<'_>, headers: &Headers) -> bool {
