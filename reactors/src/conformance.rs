@@ -17,12 +17,14 @@ use std::num::NonZeroUsize;
 use crate::Reactor;
 
 mod connections;
+mod crew;
 mod flow;
 mod jobs;
 mod time;
 mod toy;
 
 pub use connections::*;
+pub use crew::*;
 pub use flow::*;
 pub use jobs::*;
 pub use time::*;
@@ -51,6 +53,7 @@ macro_rules! conformance {
             outputs_do_not_wait_for_the_next_job,
             outputs_outlive_their_connection,
             quick_jobs_teach_nothing_wrong,
+            jobs_that_wait_have_all_workers,
             a_finished_link_frees_its_workers,
             stops_while_a_job_runs,
             beats_while_every_worker_is_busy,

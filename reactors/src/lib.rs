@@ -31,10 +31,10 @@
 //! 5. At most [`Reactor::workers`] jobs run at once, over all links. Jobs start in the order in which they
 //!    were asked for. A job's outputs are delivered in order, only to the link that asked for it, and each
 //!    as soon as it is there, not only when the job's next part, or another job, has ended. (Where jobs have
-//!    lately taken microseconds each, what they give may go out together: after 50 to 300 microseconds, or,
-//!    where one of them turns out to be slow, after twice [`LOOK`], but for an inline reactor, which has
-//!    nobody else to see to it.) A job's thread has [`JOB_STACK`] bytes of stack, but for an inline reactor's,
-//!    which is its caller's.
+//!    lately been quick, or one worker gets as much done as all would, what they give may go out together:
+//!    after 50 to 300 microseconds and the job that runs then, or, where one of them turns out to be slow,
+//!    after twice [`LOOK`], but for an inline reactor, which has nobody else to see to it.) A job's thread has
+//!    [`JOB_STACK`] bytes of stack, but for an inline reactor's, which is its caller's.
 //! 6. While the outbox holds more than [`OUTBOX_HIGH_WATER`] bytes on a connected link, outputs stay in a
 //!    bounded queue ([`OUTPUT_QUEUE`]) and workers wait: a slow peer slows the application, not memory.
 //!    (An inline reactor has no queue; its job waits instead while sockets and clocks go on, and a peer that
@@ -59,6 +59,8 @@ use std::{
 pub mod async_std;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(any(feature = "thread-pool", feature = "tokio", feature = "async-std"))]
+mod crew;
 mod job;
 #[cfg(feature = "mio")]
 pub mod mio;

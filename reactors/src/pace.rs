@@ -29,10 +29,16 @@ impl Pace {
         self.streak = if time <= QUICK { LONGEST.min(self.streak + 1) } else { self.streak / 2 };
     }
 
-    /// Whether what so many jobs have `given` in this time goes out now, while others are `waiting`: half of what there
-    /// is to do, and then half of the rest, so that neither side waits for the other.
+    /// Whether what so many jobs have given in this time goes out now.
+    #[cfg(feature = "mio")]
     pub(crate) fn lets_go(&self, time: Duration, given: usize, waiting: usize) -> bool {
-        !self.is_quick() || waiting == 0 || time >= LONGEST_HOLD || time >= HOLD && given >= waiting
+        !self.is_quick() || Self::is_time(time, given, waiting)
+    }
+
+    /// Whether what so many quick jobs have `given` in this time goes out now, while others are `waiting`: half of what
+    /// there is to do, and then half of the rest, so that neither side waits for the other.
+    pub(crate) fn is_time(time: Duration, given: usize, waiting: usize) -> bool {
+        waiting == 0 || time >= LONGEST_HOLD || time >= HOLD && given >= waiting
     }
 
     pub(crate) fn is_quick(&self) -> bool {

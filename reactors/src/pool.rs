@@ -5,8 +5,8 @@
 //! only if the owner sleeps: while it is awake and busy, the next outputs simply join the batch. Where the link can be
 //! gone on with on any thread ([`Drive`]), the worker does so itself rather than wake the owner, unless jobs crowd.
 //!
-//! To wake a thread costs more than a quick job. So while jobs are quick, one worker does all of them, and wakes
-//! owners for what several jobs have given. Meanwhile another, the lookout, sees every [`LOOK`] whether the first is
+//! To wake a thread costs more than a quick job. So while jobs are quick, or all workers would get no more of them done than
+//! one ([`Crew`]), one worker does all of them, and wakes owners for what several jobs have given. Meanwhile another, the lookout, sees every [`LOOK`] whether the first is
 //! stuck with a job that is not quick after all; then it announces what waits, and everybody is called. A
 //! reactor may lend that worker what it reads from, too: see [`Lead`].
 
@@ -26,7 +26,10 @@ use std::{num::NonZeroUsize, thread};
 
 #[cfg(any(feature = "thread-pool", feature = "async-std"))]
 use crate::JOB_STACK;
-use crate::{Input, Job, LOOK, Link, OUTBOX_HIGH_WATER, OUTPUT_QUEUE, Output, READ_BUFFER, Stop, pace::Pace};
+use crate::{
+    Input, Job, LOOK, Link, OUTBOX_HIGH_WATER, OUTPUT_QUEUE, Output, READ_BUFFER, Stop,
+    crew::{Crew, Load, Watch},
+};
 
 /// Where more jobs wait than these, other threads had better read and write while a worker does them.
 const MANY: usize = 32;
@@ -76,7 +79,7 @@ struct Queue {
     /// Workers that have a job, and how many jobs there were so far.
     running: usize,
     begun: u64,
-    pace: Pace,
+    crew: Crew,
     /// Mailboxes with outputs that their owners were not told of.
     unheard: Vec<Arc<Shared>>,
     /// Whether an idle worker looks out.
@@ -99,18 +102,18 @@ impl Queue {
 
     /// Whether there are so many jobs at once that one core is better left to them alone.
     fn is_crowded(&self) -> bool {
-        self.pace.is_quick() && self.begun < self.crowded
+        self.crew.one_is_enough() && self.begun < self.crowded
     }
 
     /// Whether to leave outputs to their owner: a worker had better go on with the next job, or leave the core to others.
     fn tell(&self) -> Tell {
         let others = !self.jobs.is_empty() || self.running > 1;
-        if self.is_crowded() || others && !self.pace.is_quick() { Shared::call } else { Shared::tell }
+        if self.is_crowded() || others && !self.crew.one_is_enough() { Shared::call } else { Shared::tell }
     }
 
     /// What had better be read by somebody else from now on: the worker that has it is kept by slow jobs, or by many.
     fn withdraw(&mut self) -> Option<Arc<dyn Lead>> {
-        let kept = !self.pace.is_quick() || self.is_crowded();
+        let kept = !self.crew.one_is_enough() || self.is_crowded();
         let (busy, begun) = (!self.jobs.is_empty(), self.begun);
         self.lent.take_if(|(_, since)| kept || busy && begun - *since > 2 * MANY as u64).map(|(lead, _)| lead)
     }
@@ -120,9 +123,9 @@ impl Queue {
         !self.lookout && (self.is_served() || self.reading)
     }
 
-    /// Whether a worker is at it, and jobs are so quick that one is enough.
+    /// Whether a worker is at it, and one is enough.
     fn is_served(&self) -> bool {
-        self.running > 0 && self.pace.is_quick()
+        self.running > 0 && self.crew.one_is_enough()
     }
 
     /// Has somebody announce what is in this mailbox, when the quick jobs are done or one of them is not quick.
@@ -149,7 +152,7 @@ impl Pool {
         }
         // Nobody would look out with a single one, unless a worker has read it; nor where nobody is left to do so.
         let lookouts = queue.idle.saturating_sub(usize::from(queue.running == 0));
-        if queue.pace.is_quick()
+        if queue.crew.one_is_enough()
             && (queue.jobs.len() > 1 || queue.reading && queue.running > 0)
             && lookouts > 0
         {
@@ -157,7 +160,7 @@ impl Pool {
             queue.leave_unheard(&mailbox.0);
         }
         if let Some(lead) = lead.filter(|_| {
-            queue.pace.is_quick()
+            queue.crew.one_is_enough()
                 && lookouts > 0
                 && queue.lent.is_none()
                 && !queue.reading
@@ -184,6 +187,8 @@ impl Pool {
                 };
                 continue;
             };
+            let (running, idle) = (queue.running, queue.idle);
+            let turn = queue.crew.begin(running, idle);
             queue.running += 1;
             queue.begun += 1;
             let more = !queue.jobs.is_empty() || queue.lent.is_some();
@@ -193,10 +198,14 @@ impl Pool {
             let start = Instant::now();
             // The job's own: what becomes of its output is not its fault.
             let mut end = start;
+            let mut watch = turn.map(Watch::start);
             // A finished link's jobs are of no use to anybody.
             if !lock(&mailbox.state).finished {
                 job.run(&mut |output| {
                     end = Instant::now();
+                    if output.end.is_some() {
+                        watch.iter_mut().for_each(Watch::stop);
+                    }
                     mailbox.put(output, quiet, tell);
                 });
             }
@@ -207,8 +216,9 @@ impl Pool {
                 // Only now: what was announced while the job ran was not its output.
                 queue.leave_unheard(&mailbox);
             }
-            queue.pace.took(end - start);
-            if queue.pace.lets_go(end - *since, *given, queue.jobs.len()) {
+            let load = Load { running: queue.running, waiting: queue.jobs.len() };
+            queue.crew.took(start, end, watch, load);
+            if queue.crew.lets_go(end - *since, *given, queue.jobs.len()) {
                 held = None;
                 let tell = queue.tell();
                 queue = self.announce(queue, tell);
@@ -239,7 +249,7 @@ impl Pool {
         queue = lock(&self.queue);
         queue.running -= 1;
         queue.reading = false;
-        if go_on && queue.pace.is_quick() && !queue.is_crowded() && !queue.closed {
+        if go_on && queue.crew.one_is_enough() && !queue.is_crowded() && !queue.closed {
             queue.lent = Some((lead, queue.begun));
             queue
         } else {
@@ -267,8 +277,8 @@ impl Pool {
             queue = self.ready.wait_timeout(queue, LOOK).unwrap_or_else(PoisonError::into_inner).0;
             queue.lookout = false;
             if queue.running > 0 && queue.begun == begun {
-                // That one is not quick.
-                queue.pace = Pace::default();
+                // That one is slow.
+                queue.crew.got_stuck();
                 let lead = queue.withdraw();
                 queue = self.give_back(queue, lead);
                 queue = self.announce(queue, Shared::tell);
@@ -492,3 +502,6 @@ impl Shared {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;
