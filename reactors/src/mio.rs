@@ -81,7 +81,7 @@ impl Reactor for Mio {
             names,
             stop: stop.clone(),
             told: false,
-            pace: Pace::default(),
+            pace: Pace::inline(),
             unwritten: Vec::new(),
             buffer: vec![0; READ_BUFFER],
         };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// A job that takes no longer is quick.
+/// A job that takes no longer is quick: to wake somebody for it costs as much.
 const QUICK: Duration = Duration::from_micros(50);
 
 /// So many quick ones, and the next is taken to be quick, too.
@@ -17,16 +17,29 @@ const LONGEST_HOLD: Duration = Duration::from_micros(300);
 
 /// Whether jobs have lately been so quick that to wake somebody for each costs more than it gains: then what they
 /// give may wait for the next of them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pace {
+    quick: Duration,
     streak: u32,
 }
 
+impl Default for Pace {
+    fn default() -> Self {
+        Self { quick: QUICK, streak: 0 }
+    }
+}
+
 impl Pace {
+    /// For who wakes nobody: to write is what costs.
+    #[cfg(feature = "mio")]
+    pub(crate) fn inline() -> Self {
+        Self { quick: LONGEST_HOLD, streak: 0 }
+    }
+
     /// A job took so long.
     pub(crate) fn took(&mut self, time: Duration) {
         // One of a hundred may be slow: most of those are quick jobs during which the kernel ran something else.
-        self.streak = if time <= QUICK { LONGEST.min(self.streak + 1) } else { self.streak / 2 };
+        self.streak = if time <= self.quick { LONGEST.min(self.streak + 1) } else { self.streak / 2 };
     }
 
     /// Whether what so many jobs have given in this time goes out now.
