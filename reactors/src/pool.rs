@@ -3,12 +3,13 @@
 //! All links' jobs wait in one FIFO queue, the [`Pool`]; a worker that finds more of them goes on without
 //! anybody waking it. Outputs land in their link's [`Mailbox`] the moment they are there, and wake its owner
 //! only if the owner sleeps: while it is awake and busy, the next outputs simply join the batch. Where the link can be
-//! gone on with on any thread ([`Drive`]), the worker does so itself rather than wake the owner, unless jobs crowd.
+//! gone on with on any thread ([`Drive`]), the worker does so itself rather than wake the owner, unless jobs crowd, or
+//! are slow while others wait.
 //!
-//! To wake a thread costs more than a quick job. So while jobs are quick, or all workers would get no more of them done than
-//! one ([`Crew`]), one worker does all of them, and wakes owners for what several jobs have given. Meanwhile another, the lookout, sees every [`LOOK`] whether the first is
-//! stuck with a job that is not quick after all; then it announces what waits, and everybody is called. A
-//! reactor may lend that worker what it reads from, too: see [`Lead`].
+//! To wake a thread costs more than a quick job. So while jobs are quick, or all workers would get no more of them
+//! done than one ([`Crew`]), one worker does all of them, and wakes owners for what several jobs have given. Meanwhile
+//! another, the lookout, sees every [`LOOK`] whether the first is stuck with a job that is slow after all; then it
+//! announces what waits, and everybody is called. A reactor may lend that worker what it reads from, too: see [`Lead`].
 
 use std::{
     collections::VecDeque,
@@ -73,12 +74,16 @@ pub(crate) struct Pool {
 struct Queue {
     jobs: VecDeque<(Job, Arc<Shared>)>,
     /// Workers asleep, and how many of them were sent a wake-up that they have not noticed yet. While jobs
-    /// wait and somebody sleeps, one wake-up is on its way; each woken worker sends the next.
+    /// wait and somebody sleeps, one wake-up is on its way, unless one worker is enough and another looks out; each woken
+    /// worker sends the next.
     idle: usize,
     waking: usize,
     /// Workers that have a job, and how many jobs there were so far.
     running: usize,
     begun: u64,
+    /// Those of them that were found stuck with theirs, none of which began later than this one.
+    stuck: usize,
+    last_stuck: u64,
     crew: Crew,
     /// Mailboxes with outputs that their owners were not told of.
     unheard: Vec<Arc<Shared>>,
@@ -96,8 +101,32 @@ struct Queue {
 impl Queue {
     /// What to read from, for a worker with nothing else to do. Another must be left for the jobs of other links.
     fn take_lead(&mut self) -> Option<Arc<dyn Lead>> {
-        let free = self.jobs.is_empty() && self.running == 0 && self.idle > 0;
+        let free = self.jobs.is_empty() && self.moving() == 0 && self.idle > 0;
         self.lent.take_if(|_| free).map(|(lead, _)| lead)
+    }
+
+    /// A worker has a job; answers which.
+    fn begin(&mut self) -> u64 {
+        self.running += 1;
+        self.begun += 1;
+        self.begun
+    }
+
+    /// It has it no longer.
+    fn end(&mut self, job: u64) {
+        self.running -= 1;
+        self.stuck -= usize::from(job <= self.last_stuck);
+    }
+
+    /// No job has begun for long, though one would have been enough: what runs is slow, and no reason for others to rest.
+    fn found_stuck(&mut self) {
+        self.crew.got_stuck();
+        (self.stuck, self.last_stuck) = (self.running, self.begun);
+    }
+
+    /// Workers that have a job and are not stuck with it.
+    fn moving(&self) -> usize {
+        self.running - self.stuck
     }
 
     /// Whether there are so many jobs at once that one core is better left to them alone.
@@ -125,7 +154,7 @@ impl Queue {
 
     /// Whether a worker is at it, and one is enough.
     fn is_served(&self) -> bool {
-        self.running > 0 && self.crew.one_is_enough()
+        self.moving() > 0 && self.crew.one_is_enough()
     }
 
     /// Has somebody announce what is in this mailbox, when the quick jobs are done or one of them is not quick.
@@ -151,9 +180,9 @@ impl Pool {
             queue.crowded = queue.begun + CROWD;
         }
         // Nobody would look out with a single one, unless a worker has read it; nor where nobody is left to do so.
-        let lookouts = queue.idle.saturating_sub(usize::from(queue.running == 0));
+        let lookouts = queue.idle.saturating_sub(usize::from(queue.moving() == 0));
         if queue.crew.one_is_enough()
-            && (queue.jobs.len() > 1 || queue.reading && queue.running > 0)
+            && (queue.jobs.len() > 1 || queue.reading && queue.moving() > 0)
             && lookouts > 0
         {
             mailbox.0.held.store(true, Ordering::Release);
@@ -189,8 +218,7 @@ impl Pool {
             };
             let (running, idle) = (queue.running, queue.idle);
             let turn = queue.crew.begin(running, idle);
-            queue.running += 1;
-            queue.begun += 1;
+            let nth = queue.begin();
             let more = !queue.jobs.is_empty() || queue.lent.is_some();
             let quiet = queue.lookout && queue.is_served() && more;
             let tell = queue.tell();
@@ -226,7 +254,7 @@ impl Pool {
             let lead = queue.withdraw();
             queue = self.give_back(queue, lead);
             // Only now: to see to the outputs may take a while, too.
-            queue.running -= 1;
+            queue.end(nth);
         }
     }
 
@@ -242,12 +270,11 @@ impl Pool {
         let read = lead.read(buffer);
         queue = lock(&self.queue);
         // As good as a job: there is somebody for those that come of it.
-        queue.running += 1;
-        queue.begun += 1;
+        let nth = queue.begin();
         drop(queue);
         let go_on = read.is_some_and(|result| lead.feed(result, buffer));
         queue = lock(&self.queue);
-        queue.running -= 1;
+        queue.end(nth);
         queue.reading = false;
         if go_on && queue.crew.one_is_enough() && !queue.is_crowded() && !queue.closed {
             queue.lent = Some((lead, queue.begun));
@@ -276,9 +303,8 @@ impl Pool {
             let begun = queue.begun;
             queue = self.ready.wait_timeout(queue, LOOK).unwrap_or_else(PoisonError::into_inner).0;
             queue.lookout = false;
-            if queue.running > 0 && queue.begun == begun {
-                // That one is slow.
-                queue.crew.got_stuck();
+            if queue.moving() > 0 && queue.begun == begun {
+                queue.found_stuck();
                 let lead = queue.withdraw();
                 queue = self.give_back(queue, lead);
                 queue = self.announce(queue, Shared::tell);
