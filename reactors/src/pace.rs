@@ -12,7 +12,7 @@ const STREAK: u32 = 32;
 const LONGEST: u32 = 256;
 
 /// What quick jobs give waits so long for what the next ones give; the second where many wait.
-const HOLD: Duration = Duration::from_micros(50);
+const HOLD: Duration = Duration::from_micros(25);
 const LONGEST_HOLD: Duration = Duration::from_micros(300);
 
 /// Whether jobs have lately been so quick that to wake somebody for each costs more than it gains: then what they
