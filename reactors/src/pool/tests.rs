@@ -1,6 +1,7 @@
 //! What no scenario sees.
 
 use std::{
+    sync::mpsc::channel,
     thread,
     time::{Duration, Instant},
 };
@@ -12,23 +13,23 @@ use super::*;
 fn the_crew_hears_of_jobs() {
     const JOBS: u64 = 200;
     let (pool, mailbox) = (Pool::default(), Mailbox(Arc::default()));
-    let done = Arc::new(());
+    let (running, done) = channel::<()>();
     let jobs = (0..JOBS).map(|id| {
-        let done = Arc::clone(&done);
+        let running = running.clone();
         Job::new(id, move |_| {
             let start = Instant::now();
             while start.elapsed() < Duration::from_micros(80) {}
-            drop(done);
+            drop(running);
             Some(Vec::new())
         })
     });
     pool.extend(jobs, &mailbox, None);
+    drop(running);
     thread::scope(|scope| {
         let _close = pool.close_on_drop();
         (0..2).for_each(|_| drop(scope.spawn(|| pool.work())));
-        while Arc::strong_count(&done) > 1 {
-            thread::sleep(LOOK);
-        }
+        // Ends with the last job.
+        assert!(done.recv().is_err());
     });
     let queue = lock(&pool.queue);
     assert_eq!(queue.begun, JOBS);
