@@ -93,7 +93,12 @@ impl Default for Crew {
 impl Crew {
     /// Whether more workers would get no more done. Then what jobs give may wait for what the next ones give.
     pub(crate) fn one_is_enough(&self) -> bool {
-        self.alone || self.pace.is_quick()
+        self.alone || self.is_quick()
+    }
+
+    /// Whether jobs have lately been quick, as [`Pace`] says.
+    pub(crate) fn is_quick(&self) -> bool {
+        self.pace.is_quick()
     }
 
     /// Whether what jobs have given goes out now, as [`Pace::is_time`] says.

@@ -2,8 +2,14 @@
 
 use std::time::Duration;
 
+use crate::LOOK;
+
 /// A job that takes no longer is quick: to wake somebody for it costs as much.
 const QUICK: Duration = Duration::from_micros(50);
+
+/// The same where nobody is to be woken, and only a write to be saved.
+#[cfg(feature = "mio")]
+const QUICK_INLINE: Duration = Duration::from_micros(300);
 
 /// So many quick ones, and the next is taken to be quick, too.
 const STREAK: u32 = 32;
@@ -13,7 +19,7 @@ const LONGEST: u32 = 256;
 
 /// What quick jobs give waits so long for what the next ones give; the second where many wait.
 const HOLD: Duration = Duration::from_micros(25);
-const LONGEST_HOLD: Duration = Duration::from_micros(300);
+const LONGEST_HOLD: Duration = LOOK;
 
 /// Whether jobs have lately been so quick that to wake somebody for each costs more than it gains: then what they
 /// give may wait for the next of them.
@@ -30,10 +36,10 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// For who wakes nobody: to write is what costs.
+    /// For who wakes nobody.
     #[cfg(feature = "mio")]
     pub(crate) fn inline() -> Self {
-        Self { quick: LONGEST_HOLD, streak: 0 }
+        Self { quick: QUICK_INLINE, streak: 0 }
     }
 
     /// A job took so long.

@@ -142,9 +142,14 @@ impl Queue {
 
     /// What had better be read by somebody else from now on: the worker that has it is kept by slow jobs, or by many.
     fn withdraw(&mut self) -> Option<Arc<dyn Lead>> {
-        let kept = !self.crew.one_is_enough() || self.is_crowded();
+        let kept = !self.may_lead();
         let (busy, begun) = (!self.jobs.is_empty(), self.begun);
         self.lent.take_if(|(_, since)| kept || busy && begun - *since > 2 * MANY as u64).map(|(lead, _)| lead)
+    }
+
+    /// Whether the worker that does the jobs has time to read: not where each takes a while, and others wait.
+    fn may_lead(&self) -> bool {
+        (self.crew.is_quick() || self.crew.one_is_enough() && self.jobs.len() <= 1) && !self.is_crowded()
     }
 
     /// Whether there is a use for somebody who looks out.
@@ -188,13 +193,9 @@ impl Pool {
             mailbox.0.held.store(true, Ordering::Release);
             queue.leave_unheard(&mailbox.0);
         }
-        if let Some(lead) = lead.filter(|_| {
-            queue.crew.one_is_enough()
-                && lookouts > 0
-                && queue.lent.is_none()
-                && !queue.reading
-                && !queue.is_crowded()
-        }) {
+        if let Some(lead) =
+            lead.filter(|_| queue.may_lead() && lookouts > 0 && queue.lent.is_none() && !queue.reading)
+        {
             lead.lend();
             queue.lent = Some((lead, queue.begun));
         }
@@ -276,7 +277,7 @@ impl Pool {
         queue = lock(&self.queue);
         queue.end(nth);
         queue.reading = false;
-        if go_on && queue.crew.one_is_enough() && !queue.is_crowded() && !queue.closed {
+        if go_on && queue.may_lead() && !queue.closed {
             queue.lent = Some((lead, queue.begun));
             queue
         } else {
