@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// up everything else until it ends or emits.
 ///
 /// A job's outputs are written before the next job begins, which nobody could interrupt to write them. But while jobs
-/// take microseconds each, as the latest all did, those of some are written together (25 to 300 us); one of them that
+/// take microseconds each, as the latest all did, those of some are written together (25 us to 1 ms); one of them that
 /// turns out to be slow delays what the others gave.
 ///
 /// Names are looked up on threads of their own. One that the link has given up on may outlive
