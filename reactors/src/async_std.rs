@@ -26,7 +26,8 @@ use crate::{
     task,
 };
 
-/// One task per link on the process-wide executor; jobs run on threads of their own.
+/// One task per link, the first on the thread that runs the reactor, others on the process-wide executor, which wakes
+/// a thread more for each event; jobs run on threads of their own.
 ///
 /// Not on async-std's blocking threads: those serve the whole process, look-ups included, up to a limit
 /// that jobs which stay for the whole run would use up, and they can have no name.
@@ -59,12 +60,16 @@ impl Reactor for AsyncStd {
         thread::scope(|scope| {
             let _close = pool.close_on_drop();
             pool.staff(scope, self.workers)?;
-            let links: Vec<_> = Mailbox::for_each(links, stop)
+            let mut links = Mailbox::for_each(links, stop)
                 .into_iter()
-                .map(|(link, mailbox)| spawn(task::drive(link, Arc::clone(&pool), mailbox, Alarm::default())))
-                .collect();
+                .map(|(link, mailbox)| task::drive(link, Arc::clone(&pool), mailbox, Alarm::default()));
+            let first = links.next();
+            let others: Vec<_> = links.map(spawn).collect();
             block_on(async {
-                for link in links {
+                if let Some(link) = first {
+                    link.await;
+                }
+                for link in others {
                     link.await;
                 }
             });
@@ -95,6 +100,16 @@ impl task::Runtime for Alarm {
 
     fn poll_write(stream: &mut TcpStream, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(stream).poll_write(cx, bytes)
+    }
+
+    fn release(stream: TcpStream) -> io::Result<std::net::TcpStream> {
+        let socket = std::net::TcpStream::try_from(stream)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    }
+
+    fn adopt(socket: std::net::TcpStream) -> io::Result<TcpStream> {
+        Ok(socket.into())
     }
 
     fn rings(&mut self, cx: &mut Context<'_>, until: Instant) -> bool {

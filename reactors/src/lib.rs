@@ -32,7 +32,7 @@
 //!    were asked for. A job's outputs are delivered in order, only to the link that asked for it, and each
 //!    as soon as it is there, not only when the job's next part, or another job, has ended. (Where jobs have
 //!    lately been quick, or one worker gets as much done as all would, what they give may go out together:
-//!    after 25 to 300 microseconds and the job that runs then, or, where one of them turns out to be slow,
+//!    after 25 microseconds to [`LOOK`] and the job that runs then, or, where one of them turns out to be slow,
 //!    after twice [`LOOK`], but for an inline reactor, which has nobody else to see to it.) A job's thread has
 //!    [`JOB_STACK`] bytes of stack, but for an inline reactor's, which is its caller's.
 //! 6. While the outbox holds more than [`OUTBOX_HIGH_WATER`] bytes on a connected link, outputs stay in a

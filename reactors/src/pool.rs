@@ -53,10 +53,10 @@ pub(crate) trait Lead: Send + Sync {
     /// From now on a worker has it.
     fn lend(&self);
 
-    /// Waits a moment for bytes.
+    /// Waits a moment for bytes. May leave them where they are.
     fn read(&self, buffer: &mut Vec<u8>) -> Option<io::Result<usize>>;
 
-    /// Passes on what was read, and says whether to go on.
+    /// Passes on what there is, and says whether to go on.
     fn feed(&self, result: io::Result<usize>, bytes: &[u8]) -> bool;
 
     /// The worker no longer has it.

@@ -1,15 +1,15 @@
 //! What the asynchronous reactors share: a link as a task.
 //!
 //! The task waits for the socket and the clock. But a worker with outputs goes on with the link itself, on its own
-//! thread: to wake the task for that costs more than to write. Wakers are the task's all the same.
+//! thread: to wake the task for that costs more than to write. Wakers are the task's all the same. And while jobs are
+//! quick, the worker that did the last of them waits for the next bytes, too ([`Loan`](socket::Loan)).
 
 use std::{
     any::Any,
     future::poll_fn,
     io,
-    ops::ControlFlow,
+    net::TcpStream,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
@@ -18,15 +18,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::socket::Socket;
 use crate::{
     Action, Input, Job, Link, READ_BUFFER,
     place::Place,
     pool::{Drive, Mailbox, Pool},
 };
 
+mod socket;
+
 /// What a runtime brings: connections, and a clock for each link.
 pub(crate) trait Runtime: Send + 'static {
-    type Stream: Send;
+    type Stream: Send + 'static;
 
     /// Resolves and connects, in no more time than that.
     fn connect(
@@ -43,6 +46,12 @@ pub(crate) trait Runtime: Send + 'static {
 
     fn poll_write(stream: &mut Self::Stream, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
 
+    /// Out of the runtime's hands, so that it no longer wakes anybody for it. It stays non-blocking.
+    fn release(stream: Self::Stream) -> io::Result<TcpStream>;
+
+    /// The other way round. On a thread of the runtime's, or one of its workers.
+    fn adopt(socket: TcpStream) -> io::Result<Self::Stream>;
+
     /// Whether it is time. An alarm that is set too early rings once in vain, which is cheaper than to set it
     /// anew with every input.
     fn rings(&mut self, cx: &mut Context<'_>, until: Instant) -> bool;
@@ -53,7 +62,8 @@ pub(crate) async fn drive(link: Box<dyn Link>, pool: Arc<Pool>, mailbox: Mailbox
     let seat = Arc::new_cyclic(|me: &Weak<Seat<_>>| {
         mailbox.driven_by(me.clone());
         let (buffer, jobs) = (vec![0; READ_BUFFER], Vec::new());
-        let sitter = Sitter { link, socket: Socket::Closed, runtime, buffer, mailbox, jobs };
+        let socket = Socket::new(me.clone());
+        let sitter = Sitter { link, socket, runtime, buffer, mailbox, jobs };
         Seat {
             pool,
             place: Place::new(Some(sitter)),
@@ -127,23 +137,22 @@ impl<R: Runtime> Sitter<R> {
                 Action::Run(job) => jobs.push(job),
                 Action::Wait { until, read } => break (until, read),
                 Action::Finished => return None,
-                Action::Connect { host, port, timeout } => {
-                    *socket = Socket::Connecting(Box::pin(R::connect(host, port, timeout)));
-                }
+                Action::Connect { host, port, timeout } => socket.connect(R::connect(host, port, timeout)),
                 Action::Close => {
-                    *socket = Socket::Closed;
+                    socket.close();
                     link.handle(Instant::now(), Input::Closed(Ok(())));
                 }
             }
         };
         if !jobs.is_empty() {
-            pool.extend(jobs.drain(..), mailbox, None);
+            socket.lend(read, |lead| pool.extend(jobs.drain(..), mailbox, lead));
         }
-        let delivered = mailbox.deliver(cx, link, matches!(socket, Socket::Open(_)));
+        let delivered = mailbox.deliver(cx, link, socket.is_open());
         let wants = (read, mailbox.may_write(link));
         let mut busy = delivered | socket.turn(cx, link, buffer, wants);
         if !busy && until.is_some_and(|until| runtime.rings(cx, until)) {
             // What had arrived by then comes first.
+            socket.look();
             busy = socket.turn(cx, link, buffer, wants);
             if !busy {
                 link.handle(Instant::now(), Input::Timer);
@@ -152,76 +161,6 @@ impl<R: Runtime> Sitter<R> {
         }
         Some(busy)
     }
-}
-
-enum Socket<R: Runtime> {
-    Closed,
-    Connecting(Pin<Box<dyn Future<Output = io::Result<R::Stream>> + Send>>),
-    Open(R::Stream),
-}
-
-impl<R: Runtime> Socket<R> {
-    /// Goes on with what there is to do; says whether anything happened. `wants`: to read, and to write.
-    fn turn(
-        &mut self,
-        cx: &mut Context<'_>,
-        link: &mut dyn Link,
-        buffer: &mut [u8],
-        wants: (bool, bool),
-    ) -> bool {
-        let result = match self {
-            Socket::Closed => return false,
-            Socket::Connecting(attempt) => match attempt.as_mut().poll(cx) {
-                Poll::Pending => return false,
-                Poll::Ready(Ok(stream)) => {
-                    *self = Socket::Open(stream);
-                    link.handle(Instant::now(), Input::Connected);
-                    return true;
-                }
-                Poll::Ready(Err(error)) => Err(error),
-            },
-            Socket::Open(stream) => match transfer::<R>(cx, stream, link, buffer, wants) {
-                ControlFlow::Continue(busy) => return busy,
-                ControlFlow::Break(result) => result,
-            },
-        };
-        *self = Socket::Closed;
-        link.handle(Instant::now(), Input::Closed(result));
-        true
-    }
-}
-
-/// One write and one read. Breaks with how the connection ended.
-fn transfer<R: Runtime>(
-    cx: &mut Context<'_>,
-    stream: &mut R::Stream,
-    link: &mut dyn Link,
-    buffer: &mut [u8],
-    (read, write): (bool, bool),
-) -> ControlFlow<io::Result<()>, bool> {
-    let mut busy = false;
-    if write && !link.outbox().is_empty() {
-        match R::poll_write(stream, cx, link.outbox()) {
-            Poll::Pending => {}
-            Poll::Ready(Err(error)) => return ControlFlow::Break(Err(error)),
-            Poll::Ready(Ok(n)) => {
-                link.handle(Instant::now(), Input::Sent(n));
-                busy = true;
-            }
-        }
-    }
-    if read {
-        match R::poll_read(stream, cx, buffer) {
-            Poll::Pending => {}
-            Poll::Ready(Err(error)) => return ControlFlow::Break(Err(error)),
-            Poll::Ready(Ok(0)) => return ControlFlow::Break(Ok(())),
-            Poll::Ready(Ok(n)) => {
-                link.handle(Instant::now(), Input::Received(&buffer[..n]));
-                busy = true;
-            }
-        }
-    }
-    ControlFlow::Continue(busy)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -118,6 +118,14 @@ impl task::Runtime for Alarm {
         Pin::new(stream).poll_write(cx, bytes)
     }
 
+    fn release(stream: TcpStream) -> io::Result<std::net::TcpStream> {
+        stream.into_std()
+    }
+
+    fn adopt(socket: std::net::TcpStream) -> io::Result<TcpStream> {
+        TcpStream::from_std(socket)
+    }
+
     fn rings(&mut self, cx: &mut Context<'_>, until: Instant) -> bool {
         let (alarm, until) = (&mut self.0, until.into());
         if alarm.deadline() > until {

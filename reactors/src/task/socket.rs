@@ -1,0 +1,261 @@
+//! A link's socket: the runtime's, or lent to a worker.
+
+use std::{
+    future::ready,
+    io::{self, ErrorKind, Read, Write},
+    mem,
+    net::TcpStream,
+    ops::ControlFlow,
+    pin::Pin,
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::{Runtime, Seat};
+use crate::{
+    Input, LOOK, Link,
+    pool::{Drive, Lead},
+};
+
+/// The socket of a link, at whatever stage.
+pub(super) struct Socket<R: Runtime> {
+    seat: Weak<Seat<R>>,
+    stage: Stage<R>,
+    /// When something came last, and whether it came soon after something else.
+    arrived: Instant,
+    brisk: bool,
+}
+
+enum Stage<R: Runtime> {
+    Closed,
+    Connecting(Pin<Box<dyn Future<Output = io::Result<R::Stream>> + Send>>),
+    Open(R::Stream),
+    Lent(Arc<TcpStream>, Arc<Loan<R>>),
+}
+
+/// A socket that a worker waits at in the place of the runtime. Bytes leave it where they always do: in the link's turn.
+pub(super) struct Loan<R: Runtime> {
+    seat: Weak<Seat<R>>,
+    /// Once the runtime has let go of it. The link's own: a worker has it only while it waits.
+    socket: OnceLock<Weak<TcpStream>>,
+    /// A worker has it, or will.
+    lent: AtomicBool,
+    /// It had better be given back.
+    due: AtomicBool,
+    /// There may be bytes.
+    ready: AtomicBool,
+}
+
+impl<R: Runtime> Socket<R> {
+    /// None yet; `seat` is where the link sits.
+    pub(super) fn new(seat: Weak<Seat<R>>) -> Self {
+        Self { seat, stage: Stage::Closed, arrived: Instant::now(), brisk: false }
+    }
+
+    pub(super) fn connect(&mut self, attempt: impl Future<Output = io::Result<R::Stream>> + Send + 'static) {
+        self.stage = Stage::Connecting(Box::pin(attempt));
+    }
+
+    pub(super) fn close(&mut self) {
+        self.stage = Stage::Closed;
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Open(_) | Stage::Lent(..))
+    }
+
+    /// Offers to have a worker wait for bytes, and lets it: not while none are wanted, and not where so little comes
+    /// that the worker would mostly wait.
+    pub(super) fn lend(&mut self, read: bool, offer: impl FnOnce(Option<Arc<dyn Lead>>)) {
+        if !read || !self.brisk || !matches!(self.stage, Stage::Open(_)) {
+            return offer(None);
+        }
+        let loan = Arc::new(Loan {
+            seat: self.seat.clone(),
+            socket: OnceLock::new(),
+            lent: AtomicBool::new(false),
+            due: AtomicBool::new(false),
+            ready: AtomicBool::new(false),
+        });
+        offer(Some(Arc::clone(&loan) as Arc<dyn Lead>));
+        if !loan.lent.load(Ordering::SeqCst) {
+            return;
+        }
+        if let Stage::Open(stream) = mem::replace(&mut self.stage, Stage::Closed) {
+            match R::release(stream).map(Arc::new) {
+                Ok(socket) => {
+                    // It had none.
+                    let _ = loan.socket.set(Arc::downgrade(&socket));
+                    self.stage = Stage::Lent(socket, loan);
+                }
+                // The link's turn ends it.
+                Err(error) => self.connect(ready(Err(error))),
+            }
+        }
+    }
+
+    /// There may be bytes that nobody has spoken of.
+    pub(super) fn look(&self) {
+        if let Stage::Lent(_, loan) = &self.stage {
+            loan.ready.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Goes on with what there is to do; says whether anything happened. `wants`: to read, and to write.
+    pub(super) fn turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        link: &mut dyn Link,
+        buffer: &mut [u8],
+        wants: (bool, bool),
+    ) -> bool {
+        let result = match self.transfer(cx, link, buffer, wants) {
+            ControlFlow::Continue(busy) => return busy,
+            ControlFlow::Break(result) => result,
+        };
+        self.close();
+        link.handle(Instant::now(), Input::Closed(result));
+        true
+    }
+
+    /// One write and one read. Breaks with how the connection ended.
+    fn transfer(
+        &mut self,
+        cx: &mut Context<'_>,
+        link: &mut dyn Link,
+        buffer: &mut [u8],
+        (read, write): (bool, bool),
+    ) -> ControlFlow<io::Result<()>, bool> {
+        let end = |error| ControlFlow::Break(Err(error));
+        if let Stage::Connecting(attempt) = &mut self.stage {
+            return match attempt.as_mut().poll(cx) {
+                Poll::Pending => ControlFlow::Continue(false),
+                Poll::Ready(Ok(stream)) => {
+                    self.stage = Stage::Open(stream);
+                    link.handle(Instant::now(), Input::Connected);
+                    ControlFlow::Continue(true)
+                }
+                Poll::Ready(Err(error)) => end(error),
+            };
+        }
+        if let Err(error) = self.stage.take_back(read) {
+            return end(error);
+        }
+        let mut busy = false;
+        if write && !link.outbox().is_empty() {
+            match self.stage.poll_write(cx, link.outbox()) {
+                Poll::Pending => {}
+                Poll::Ready(Err(error)) => return end(error),
+                Poll::Ready(Ok(n)) => {
+                    link.handle(Instant::now(), Input::Sent(n));
+                    busy = true;
+                }
+            }
+        }
+        if read {
+            match self.stage.poll_read(cx, buffer) {
+                Poll::Pending => {}
+                Poll::Ready(Err(error)) => return end(error),
+                Poll::Ready(Ok(0)) => return ControlFlow::Break(Ok(())),
+                Poll::Ready(Ok(n)) => {
+                    let now = Instant::now();
+                    self.brisk = now - self.arrived < LOOK;
+                    self.arrived = now;
+                    link.handle(now, Input::Received(&buffer[..n]));
+                    busy = true;
+                }
+            }
+        }
+        ControlFlow::Continue(busy)
+    }
+}
+
+impl<R: Runtime> Stage<R> {
+    /// Gives the runtime back what the worker no longer has; asks for it where nothing is to be read.
+    fn take_back(&mut self, read: bool) -> io::Result<()> {
+        let Stage::Lent(_, loan) = self else { return Ok(()) };
+        if loan.lent.load(Ordering::SeqCst) {
+            loan.due.fetch_or(!read, Ordering::SeqCst);
+            return Ok(());
+        }
+        if let Stage::Lent(socket, _) = mem::replace(self, Stage::Closed) {
+            // Nobody else has it: the worker has given it back.
+            let socket = Arc::into_inner(socket).ok_or(ErrorKind::NotConnected)?;
+            *self = Stage::Open(R::adopt(socket)?);
+        }
+        Ok(())
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Stage::Open(stream) => R::poll_read(stream, cx, buffer),
+            Stage::Lent(socket, loan) if loan.ready.swap(false, Ordering::SeqCst) => {
+                attempt(|| (&**socket).read(buffer))
+            }
+            _ => Poll::Pending,
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Stage::Open(stream) => R::poll_write(stream, cx, bytes),
+            Stage::Lent(socket, loan) => {
+                let wrote = attempt(|| (&**socket).write(bytes));
+                // The runtime knows how to wait for room.
+                loan.due.fetch_or(wrote.is_pending(), Ordering::SeqCst);
+                wrote
+            }
+            _ => Poll::Pending,
+        }
+    }
+}
+
+impl<R: Runtime> Loan<R> {
+    fn drive(&self) {
+        if let Some(seat) = self.seat.upgrade() {
+            seat.drive();
+        }
+    }
+}
+
+impl<R: Runtime> Lead for Loan<R> {
+    fn lend(&self) {
+        self.lent.store(true, Ordering::SeqCst);
+    }
+
+    fn read(&self, _: &mut Vec<u8>) -> Option<io::Result<usize>> {
+        let socket = self.socket.get().filter(|_| !self.due.load(Ordering::SeqCst))?.upgrade()?;
+        let limit = Timespec::try_from(LOOK).ok()?;
+        let waits = poll(&mut [PollFd::new(&*socket, PollFlags::IN)], Some(&limit));
+        waits.is_ok_and(|ready| ready > 0).then(|| {
+            self.ready.store(true, Ordering::SeqCst);
+            Ok(0)
+        })
+    }
+
+    fn feed(&self, _: io::Result<usize>, _: &[u8]) -> bool {
+        self.drive();
+        !self.due.load(Ordering::SeqCst)
+    }
+
+    fn give_back(&self) {
+        self.lent.store(false, Ordering::SeqCst);
+        self.drive();
+    }
+}
+
+fn attempt(mut call: impl FnMut() -> io::Result<usize>) -> Poll<io::Result<usize>> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Poll::Pending,
+            result => return Poll::Ready(result),
+        }
+    }
+}
