@@ -16,6 +16,7 @@ use std::num::NonZeroUsize;
 
 use crate::Reactor;
 
+mod brisk;
 mod connections;
 mod crew;
 mod flow;
@@ -23,6 +24,7 @@ mod jobs;
 mod time;
 mod toy;
 
+pub use brisk::*;
 pub use connections::*;
 pub use crew::*;
 pub use flow::*;
@@ -62,6 +64,10 @@ macro_rules! conformance {
             carries_bulk_both_ways,
             a_slow_peer_slows_the_jobs,
             a_busy_link_leaves_room_for_a_quiet_one,
+            stops_reading_between_quick_jobs,
+            reconnects_between_quick_jobs,
+            keeps_time_between_quick_jobs,
+            waits_for_a_peer_between_quick_jobs,
         }
     };
     ($make:expr => $($scenario:ident,)+) => {

@@ -33,7 +33,7 @@
 //!    as soon as it is there, not only when the job's next part, or another job, has ended. (Where jobs have
 //!    lately been quick, or one worker gets as much done as all would, what they give may go out together:
 //!    after 25 microseconds to [`LOOK`] and the job that runs then, or, where one of them turns out to be slow,
-//!    after twice [`LOOK`], but for an inline reactor, which has nobody else to see to it.) A job's thread has
+//!    after three times [`LOOK`], but for an inline reactor, which has nobody else to see to it.) A job's thread has
 //!    [`JOB_STACK`] bytes of stack, but for an inline reactor's, which is its caller's.
 //! 6. While the outbox holds more than [`OUTBOX_HIGH_WATER`] bytes on a connected link, outputs stay in a
 //!    bounded queue ([`OUTPUT_QUEUE`]) and workers wait: a slow peer slows the application, not memory.
@@ -98,8 +98,8 @@ pub const OUTBOX_HIGH_WATER: usize = 1024 * 1024;
 /// Outputs that may wait for one link before workers have to wait.
 pub const OUTPUT_QUEUE: usize = 256;
 
-/// How often somebody looks whether a job that was to be quick is slow. Outputs of others wait for two such looks
-/// at most.
+/// How often somebody looks whether a job that was to be quick is slow. Outputs of others wait for two such looks from
+/// its beginning at most, and no longer than this before it.
 pub const LOOK: Duration = Duration::from_millis(1);
 
 /// Bytes of stack that a job's thread has: what threads mostly have on Linux, and four times what Rust gives

@@ -307,8 +307,8 @@ impl Pool {
             if queue.moving() > 0 && queue.begun == begun {
                 queue.found_stuck();
                 let lead = queue.withdraw();
-                queue = self.give_back(queue, lead);
                 queue = self.announce(queue, Shared::tell);
+                queue = self.give_back(queue, lead);
             }
         } else {
             queue = self.ready.wait(queue).unwrap_or_else(PoisonError::into_inner);

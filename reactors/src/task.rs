@@ -116,12 +116,12 @@ impl<R: Runtime> Drive for Seat<R> {
             }
             *place = None;
             self.finished.store(true, Ordering::SeqCst);
-            task.wake_by_ref();
+            lock(&self.task).wake_by_ref();
             false
         };
         if !self.place.nudge(round) {
             // One that is never idle lets others go first.
-            task.wake_by_ref();
+            lock(&self.task).wake_by_ref();
         }
     }
 }
@@ -136,7 +136,10 @@ impl<R: Runtime> Sitter<R> {
             match link.poll() {
                 Action::Run(job) => jobs.push(job),
                 Action::Wait { until, read } => break (until, read),
-                Action::Finished => return None,
+                Action::Finished => {
+                    socket.close();
+                    return None;
+                }
                 Action::Connect { host, port, timeout } => socket.connect(R::connect(host, port, timeout)),
                 Action::Close => {
                     socket.close();

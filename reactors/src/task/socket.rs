@@ -4,7 +4,7 @@ use std::{
     future::ready,
     io::{self, ErrorKind, Read, Write},
     mem,
-    net::TcpStream,
+    net::{Shutdown, TcpStream},
     ops::ControlFlow,
     pin::Pin,
     sync::{
@@ -12,6 +12,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
+    thread,
     time::Instant,
 };
 
@@ -63,6 +64,10 @@ impl<R: Runtime> Socket<R> {
     }
 
     pub(super) fn close(&mut self) {
+        if let Stage::Lent(socket, _) = &self.stage {
+            // At once, and not when the worker no longer waits at it. Fails where the peer was faster.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
         self.stage = Stage::Closed;
     }
 
@@ -94,7 +99,7 @@ impl<R: Runtime> Socket<R> {
                     let _ = loan.socket.set(Arc::downgrade(&socket));
                     self.stage = Stage::Lent(socket, loan);
                 }
-                // The link's turn ends it.
+                // The link's turn hears of it.
                 Err(error) => self.connect(ready(Err(error))),
             }
         }
@@ -124,15 +129,14 @@ impl<R: Runtime> Socket<R> {
         true
     }
 
-    /// One write and one read. Breaks with how the connection ended.
+    /// Goes on with the stage that it is in. Breaks with how the connection ended.
     fn transfer(
         &mut self,
         cx: &mut Context<'_>,
         link: &mut dyn Link,
         buffer: &mut [u8],
-        (read, write): (bool, bool),
+        wants: (bool, bool),
     ) -> ControlFlow<io::Result<()>, bool> {
-        let end = |error| ControlFlow::Break(Err(error));
         if let Stage::Connecting(attempt) = &mut self.stage {
             return match attempt.as_mut().poll(cx) {
                 Poll::Pending => ControlFlow::Continue(false),
@@ -141,17 +145,40 @@ impl<R: Runtime> Socket<R> {
                     link.handle(Instant::now(), Input::Connected);
                     ControlFlow::Continue(true)
                 }
-                Poll::Ready(Err(error)) => end(error),
+                Poll::Ready(Err(error)) => ControlFlow::Break(Err(error)),
             };
         }
-        if let Err(error) = self.stage.take_back(read) {
-            return end(error);
+        let back = self.stage.is_back();
+        let busy = self.exchange(cx, link, buffer, wants)?;
+        if busy || !back {
+            return ControlFlow::Continue(busy);
         }
+        // Only now that nothing is left: the runtime takes a while to see what a socket has that is new to it.
+        match self.stage.take_back() {
+            Ok(()) => self.exchange(cx, link, buffer, wants),
+            Err(error) => ControlFlow::Break(Err(error)),
+        }
+    }
+
+    /// One write and one read.
+    fn exchange(
+        &mut self,
+        cx: &mut Context<'_>,
+        link: &mut dyn Link,
+        buffer: &mut [u8],
+        (read, write): (bool, bool),
+    ) -> ControlFlow<io::Result<()>, bool> {
         let mut busy = false;
+        if let Stage::Lent(_, loan) = &self.stage {
+            if !read {
+                loan.due.store(true, Ordering::SeqCst);
+            }
+        }
         if write && !link.outbox().is_empty() {
             match self.stage.poll_write(cx, link.outbox()) {
-                Poll::Pending => {}
-                Poll::Ready(Err(error)) => return end(error),
+                // To wait for room is the runtime's.
+                Poll::Pending => self.brisk = false,
+                Poll::Ready(Err(error)) => return ControlFlow::Break(Err(error)),
                 Poll::Ready(Ok(n)) => {
                     link.handle(Instant::now(), Input::Sent(n));
                     busy = true;
@@ -161,7 +188,7 @@ impl<R: Runtime> Socket<R> {
         if read {
             match self.stage.poll_read(cx, buffer) {
                 Poll::Pending => {}
-                Poll::Ready(Err(error)) => return end(error),
+                Poll::Ready(Err(error)) => return ControlFlow::Break(Err(error)),
                 Poll::Ready(Ok(0)) => return ControlFlow::Break(Ok(())),
                 Poll::Ready(Ok(n)) => {
                     let now = Instant::now();
@@ -177,13 +204,18 @@ impl<R: Runtime> Socket<R> {
 }
 
 impl<R: Runtime> Stage<R> {
-    /// Gives the runtime back what the worker no longer has; asks for it where nothing is to be read.
-    fn take_back(&mut self, read: bool) -> io::Result<()> {
-        let Stage::Lent(_, loan) = self else { return Ok(()) };
-        if loan.lent.load(Ordering::SeqCst) {
-            loan.due.fetch_or(!read, Ordering::SeqCst);
-            return Ok(());
+    /// Whether the worker no longer has it. Then there may be bytes that nobody has spoken of.
+    fn is_back(&self) -> bool {
+        let Stage::Lent(_, loan) = self else { return false };
+        let back = !loan.lent.load(Ordering::SeqCst);
+        if back {
+            loan.ready.store(true, Ordering::SeqCst);
         }
+        back
+    }
+
+    /// Gives the runtime what the worker no longer has.
+    fn take_back(&mut self) -> io::Result<()> {
         if let Stage::Lent(socket, _) = mem::replace(self, Stage::Closed) {
             // Nobody else has it: the worker has given it back.
             let socket = Arc::into_inner(socket).ok_or(ErrorKind::NotConnected)?;
@@ -207,8 +239,9 @@ impl<R: Runtime> Stage<R> {
             Stage::Open(stream) => R::poll_write(stream, cx, bytes),
             Stage::Lent(socket, loan) => {
                 let wrote = attempt(|| (&**socket).write(bytes));
-                // The runtime knows how to wait for room.
-                loan.due.fetch_or(wrote.is_pending(), Ordering::SeqCst);
+                if wrote.is_pending() {
+                    loan.due.store(true, Ordering::SeqCst);
+                }
                 wrote
             }
             _ => Poll::Pending,
@@ -231,6 +264,10 @@ impl<R: Runtime> Lead for Loan<R> {
 
     fn read(&self, _: &mut Vec<u8>) -> Option<io::Result<usize>> {
         let socket = self.socket.get().filter(|_| !self.due.load(Ordering::SeqCst))?.upgrade()?;
+        if self.ready.load(Ordering::SeqCst) {
+            // Who has the link's place just now has not come to it yet.
+            thread::yield_now();
+        }
         let limit = Timespec::try_from(LOOK).ok()?;
         let waits = poll(&mut [PollFd::new(&*socket, PollFlags::IN)], Some(&limit));
         waits.is_ok_and(|ready| ready > 0).then(|| {
