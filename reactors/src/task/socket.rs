@@ -13,7 +13,7 @@ use std::{
     },
     task::{Context, Poll},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -23,6 +23,9 @@ use crate::{
     Input, LOOK, Link,
     pool::{Drive, Lead},
 };
+
+/// For so long a worker waits for bytes, and so for word that the socket is to be given back.
+const MOMENT: Duration = Duration::from_millis(5);
 
 /// The socket of a link, at whatever stage.
 pub(super) struct Socket<R: Runtime> {
@@ -268,7 +271,7 @@ impl<R: Runtime> Lead for Loan<R> {
             // Who has the link's place just now has not come to it yet.
             thread::yield_now();
         }
-        let limit = Timespec::try_from(LOOK).ok()?;
+        let limit = Timespec::try_from(MOMENT).ok()?;
         let waits = poll(&mut [PollFd::new(&*socket, PollFlags::IN)], Some(&limit));
         waits.is_ok_and(|ready| ready > 0).then(|| {
             self.ready.store(true, Ordering::SeqCst);
