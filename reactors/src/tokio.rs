@@ -27,7 +27,8 @@ use crate::{
 /// Look-ups share tokio's pool of blocking threads with the workers, and need some of their own.
 const LOOK_UPS: usize = 64;
 
-/// One task per link on a multi-thread runtime of its own; jobs run on blocking threads.
+/// One task per link on a multi-thread runtime of its own; jobs run on blocking threads, and while they are quick,
+/// one of these waits for the socket, too.
 ///
 /// A look-up that the link has given up on may outlive [`run`](Reactor::run); its result is dropped.
 #[derive(Debug, Clone)]

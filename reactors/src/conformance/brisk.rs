@@ -19,7 +19,7 @@ const QUICK: usize = 100;
 /// And so often something else comes.
 const TIMES: usize = 5;
 
-/// More than the buffers between two sockets on one machine take.
+/// More than goes out at once.
 const MUCH: usize = 16 * 1024 * 1024;
 
 /// A link that answers each byte by a job of its own, and knows some words.
@@ -134,6 +134,7 @@ pub fn waits_for_a_peer_between_quick_jobs(make: Make) {
     for _ in 0..TIMES {
         server.quick();
         say(&mut server.socket, b"m");
+        // The while.
         thread::sleep(Duration::from_millis(5));
         expect(&mut server.socket, &much);
     }
