@@ -13,17 +13,19 @@
 
 use std::{
     collections::VecDeque,
-    io,
+    net::TcpStream,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Waker},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 #[cfg(any(feature = "thread-pool", feature = "async-std"))]
-use std::{num::NonZeroUsize, thread};
+use std::{io, num::NonZeroUsize, thread};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 #[cfg(any(feature = "thread-pool", feature = "async-std"))]
 use crate::JOB_STACK;
@@ -34,6 +36,9 @@ use crate::{
 
 /// Where more jobs wait than these, other threads had better read and write while a worker does them.
 const MANY: usize = 32;
+
+/// For so long a worker waits for bytes, and so for word that others had better do that.
+const MOMENT: Duration = Duration::from_millis(5);
 
 /// So many jobs later that may have changed.
 const CROWD: u64 = 1024;
@@ -47,20 +52,29 @@ pub(crate) trait Drive: Send + Sync {
     fn drive(&self);
 }
 
-/// What a worker may read from while jobs are quick, in the place of whoever else would wake it with the next. Just
-/// one has it: the worker at work, or [`Queue::lent`] while it runs jobs, so that others can take it from there.
+/// A link that a worker may lead while jobs are quick: it waits for the next bytes, and for the time, in the place of
+/// whoever else would wake it. Just one has it: the worker at work, or [`Queue::lent`] while it runs jobs, so that others
+/// can take it from there.
 pub(crate) trait Lead: Send + Sync {
     /// From now on a worker has it.
     fn lend(&self);
 
-    /// Waits a moment for bytes. May leave them where they are.
-    fn read(&self, buffer: &mut Vec<u8>) -> Option<io::Result<usize>>;
+    /// Waits a moment; says whether there is something, or it is time.
+    fn wait(&self) -> bool;
 
-    /// Passes on what there is, and says whether to go on.
-    fn feed(&self, result: io::Result<usize>, bytes: &[u8]) -> bool;
+    /// Goes on with the link, and says whether to wait again.
+    fn go_on(&self) -> bool;
 
     /// The worker no longer has it.
     fn give_back(&self);
+}
+
+/// Waits a moment for bytes, or until it is `due`; says whether there are any, or it is.
+pub(crate) fn wait_for(socket: &TcpStream, due: Option<Instant>) -> bool {
+    let left = due.map_or(MOMENT, |due| due.saturating_duration_since(Instant::now()).min(MOMENT));
+    let ready = Timespec::try_from(left)
+        .is_ok_and(|left| poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&left)).is_ok_and(|n| n > 0));
+    ready || due.is_some_and(|due| due <= Instant::now())
 }
 
 /// The jobs of all links, in the order in which they were asked for.
@@ -207,12 +221,11 @@ impl Pool {
         let mut queue = lock(&self.queue);
         // When the first output that nobody was told of may have been given, and how many there may be.
         let mut held: Option<(Instant, usize)> = None;
-        let mut buffer = Vec::new();
         while !queue.closed {
             let next = if queue.is_served() { None } else { queue.jobs.pop_front() };
             let Some((job, mailbox)) = next else {
                 queue = match queue.take_lead() {
-                    Some(lead) => self.lead(queue, lead, &mut buffer),
+                    Some(lead) => self.lead(queue, lead),
                     None => self.rest(queue),
                 };
                 continue;
@@ -259,21 +272,16 @@ impl Pool {
         }
     }
 
-    /// Reads once, and makes jobs of it.
-    fn lead<'a>(
-        &'a self,
-        mut queue: MutexGuard<'a, Queue>,
-        lead: Arc<dyn Lead>,
-        buffer: &mut Vec<u8>,
-    ) -> MutexGuard<'a, Queue> {
+    /// Waits once, and makes jobs of what comes.
+    fn lead<'a>(&'a self, mut queue: MutexGuard<'a, Queue>, lead: Arc<dyn Lead>) -> MutexGuard<'a, Queue> {
         queue.reading = true;
         drop(queue);
-        let read = lead.read(buffer);
+        let ready = lead.wait();
         queue = lock(&self.queue);
         // As good as a job: there is somebody for those that come of it.
         let nth = queue.begin();
         drop(queue);
-        let go_on = read.is_some_and(|result| lead.feed(result, buffer));
+        let go_on = ready && lead.go_on();
         queue = lock(&self.queue);
         queue.end(nth);
         queue.reading = false;

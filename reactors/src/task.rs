@@ -153,7 +153,10 @@ impl<R: Runtime> Sitter<R> {
         let delivered = mailbox.deliver(cx, link, socket.is_open());
         let wants = (read, mailbox.may_write(link));
         let mut busy = delivered | socket.turn(cx, link, buffer, wants);
-        if !busy && until.is_some_and(|until| runtime.rings(cx, until)) {
+        // Only now: the worker may have given it back.
+        let lent = socket.is_lent(until);
+        let mut rings = |until| if lent { until <= Instant::now() } else { runtime.rings(cx, until) };
+        if !busy && until.is_some_and(&mut rings) {
             // What had arrived by then comes first.
             socket.look();
             busy = socket.turn(cx, link, buffer, wants);

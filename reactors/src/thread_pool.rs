@@ -2,8 +2,8 @@
 //!
 //! Whoever has news of a link goes on with it, on his own thread: the reader of its connection with the bytes,
 //! a worker with what its jobs gave, the link's clock with the time. To hand the news to somebody else would cost
-//! more than to act on it. And while jobs are quick, the worker that did the last of them reads, too (`Lead`),
-//! so that a request comes and goes without a second thread.
+//! more than to act on it. And while jobs are quick, the worker that did the last of them waits for the next, too (`Lead`),
+//! so that a request comes and goes without a second thread; then it keeps the link's time as well.
 
 use std::{
     any::Any,
@@ -20,7 +20,7 @@ use self::connection::{Connection, Line};
 use crate::{
     Action, Input, Job, LOOK, Link, Reactor, Stop,
     place::Place,
-    pool::{Drive, Lead, Mailbox, Pool},
+    pool::{Drive, Mailbox, Pool},
 };
 
 mod connection;
@@ -240,37 +240,20 @@ impl Seat {
                 }
             }
         }
-        busy |= self.read_on(sitter);
+        if let Some(connection) = &mut sitter.connection {
+            connection.allow(sitter.read);
+        }
         busy || self.rings(sitter, now)
-    }
-
-    /// Lets those who read do so, as the link wants, and hands over what they had read before.
-    fn read_on(&self, sitter: &mut Sitter) -> bool {
-        let Some(connection) = &mut sitter.connection else { return false };
-        match connection.allow(sitter.read) {
-            None => false,
-            Some((result, bytes)) => {
-                self.receive(sitter, result, &bytes);
-                true
-            }
-        }
-    }
-
-    /// The end of a read.
-    fn receive(&self, sitter: &mut Sitter, result: io::Result<usize>, bytes: &[u8]) {
-        match result {
-            Ok(0) => self.close(sitter, Ok(())),
-            Ok(n) => sitter.link.handle(Instant::now(), Input::Received(&bytes[..n])),
-            Err(error) => self.close(sitter, Err(error)),
-        }
     }
 
     /// Tells a link with nothing else to do that it is time, if it is; else sees to it that the clock will look.
     fn rings(&self, sitter: &mut Sitter, now: Instant) -> bool {
-        let Some(due) = sitter.due() else { return false };
+        let due = sitter.due();
+        let lent = sitter.line().is_some_and(|line| line.is_lent(due));
+        let Some(due) = due else { return false };
         let late = sitter.deadline().is_some_and(|deadline| deadline <= now);
         if now < due || !late && sitter.read && sitter.line().is_some_and(|line| line.unread()) {
-            if sitter.alarm.is_none_or(|alarm| due < alarm) {
+            if !lent && sitter.alarm.is_none_or(|alarm| due < alarm) {
                 sitter.alarm = Some(due);
                 self.clock.unpark();
             }

@@ -92,6 +92,8 @@ pub(crate) struct Connection {
     /// The next thing to tell the reactor.
     pending: Option<Action>,
     outbox: Outbox,
+    /// Frames that go before the next.
+    later: Vec<u8>,
     /// Between the socket and the session, where the address wants it.
     tls: Option<tls::Stream>,
     /// What TLS made of what was received; kept for its buffer.
@@ -135,6 +137,7 @@ impl Connection {
             state: State::Idle(None),
             pending: None,
             outbox: Outbox::default(),
+            later: Vec::new(),
             tls: None,
             plain: Vec::new(),
             events: VecDeque::new(),
@@ -258,11 +261,22 @@ impl Connection {
 
     /// Where frames go while the connection is up.
     pub(crate) fn out(&mut self) -> &mut Vec<u8> {
+        self.release();
         self.outbox.tail()
     }
 
     pub(crate) fn push(&mut self, frames: Vec<u8>) {
+        self.release();
         self.outbox.push(frames);
+    }
+
+    /// Where frames go that are to wait for the next that does not, or for [`release`](Self::release).
+    pub(crate) fn later(&mut self) -> &mut Vec<u8> {
+        &mut self.later
+    }
+
+    pub(crate) fn release(&mut self) {
+        self.outbox.tail().append(&mut self.later);
     }
 
     pub(crate) fn outbox(&self) -> &[u8] {
@@ -344,16 +358,21 @@ impl Connection {
         } else if self.has_socket() && !matches!(self.state, State::Closing(..)) {
             self.pending = Some(Action::Close);
         }
-        self.outbox.clear();
+        self.clear();
         self.state = State::Over;
     }
 
     fn close(&mut self, why: String, refused: bool) {
         if matches!(self.state, State::Open(_)) {
             self.state = State::Closing(why, refused);
-            self.outbox.clear();
+            self.clear();
             self.pending = Some(Action::Close);
         }
+    }
+
+    fn clear(&mut self) {
+        self.outbox.clear();
+        self.later.clear();
     }
 
     fn address(&self) -> &Address {
@@ -471,7 +490,7 @@ impl Connection {
     }
 
     fn closed(&mut self, now: Instant, result: io::Result<()>) {
-        self.outbox.clear();
+        self.clear();
         self.tls = None;
         (self.check, self.keep_alive) = (None, None);
         let peer = Arc::clone(&self.peer);

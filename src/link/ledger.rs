@@ -36,7 +36,7 @@ pub(crate) struct Entry {
     /// Messages of its reply that were sent before the last.
     pub(crate) blocks: u64,
     /// When it was last heard of, where that is later than its beginning.
-    heard: Instant,
+    pub(crate) heard: Instant,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,6 +9,7 @@
 //!
 //! Nothing here has a socket, a clock or a thread.
 
+mod company;
 mod connection;
 mod dialect;
 mod ledger;
@@ -20,6 +21,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+use company::Company;
 pub(crate) use connection::{Connection, ConnectionConfig, Event};
 pub use dialect::{Dialect, UnknownDialect};
 #[cfg(feature = "broker")]

@@ -12,7 +12,7 @@ use std::{
 use reactors::{Action, End, Input, Job, Link, Output, Stop};
 
 use super::{
-    Connection, ConnectionConfig, Dialect, Event, Ledger,
+    Company, Connection, ConnectionConfig, Dialect, Event, Ledger,
     connection::Down,
     ledger::State,
     suspects::{BY_END, BY_ERROR, Suspects, Verdict},
@@ -92,6 +92,7 @@ pub(crate) struct Worker {
     retry: Option<Instant>,
     /// When to look next for requests that take too long.
     look: Option<Instant>,
+    company: Company,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,6 +140,7 @@ impl Worker {
             was_subscribed: vec![false; config.sources.len()],
             retry: None,
             look: None,
+            company: Company::default(),
             config,
         }
     }
@@ -437,9 +439,21 @@ impl Worker {
             self.suspects.acquit(&entry.delivered.message);
             if !entry.acknowledged {
                 let version = self.connection.version();
-                entry.ack(version, None, self.connection.out());
+                let waits = self.company.joins();
+                let out = if waits { self.connection.later() } else { self.connection.out() };
+                entry.ack(version, None, out);
             }
             self.ledger.outlive(job, entry);
+        }
+    }
+
+    /// Has ACKs go out alone, if it is time.
+    fn release(&mut self, now: Instant) {
+        self.company.learn(now);
+        if self.connection.later().is_empty() {
+            self.company.leave();
+        } else if self.company.goes(now, self.ledger.unsettled(), self.window()) {
+            self.connection.release();
         }
     }
 
@@ -450,13 +464,14 @@ impl Worker {
             self.connection.end();
             self.phase = Phase::Over;
         } else if let Some((Receipt(job), part)) = Receipt::parse(id) {
-            match (self.ledger.get(job).map(|entry| entry.state), part) {
-                (Some(State::Replied), Part::Last | Part::DeadLetter)
-                | (Some(State::Committing), Part::Commit) => {
+            let Some(entry) = self.ledger.get(job) else { return };
+            match (entry.state, part) {
+                (State::Replied, Part::Last | Part::DeadLetter) | (State::Committing, Part::Commit) => {
+                    self.company.confirmed(entry.heard);
                     self.connection.served();
                     self.settle(job);
                 }
-                (Some(State::Acking), Part::Ack) => {
+                (State::Acking, Part::Ack) => {
                     self.run(now, job);
                 }
                 _ => {}
@@ -534,6 +549,7 @@ impl Worker {
         let running = self.ledger.running();
         self.ledger.lost();
         (self.retry, self.look) = (None, None);
+        self.company = Company::default();
         // Where there is another broker at once, that one may have us.
         let refused = down.refused && !self.was_up && down.retry_in != Some(Duration::ZERO);
         let fatal = refused || down.retry_in.is_none();
@@ -712,7 +728,14 @@ impl Worker {
             Phase::Draining(at) | Phase::Leaving(at) | Phase::Returning(at) | Phase::Parting(at) => Some(at),
             _ => None,
         };
-        let timers = [self.connection.deadline(), phase, self.retry, self.look, self.suspects.until()];
+        let timers = [
+            self.connection.deadline(),
+            phase,
+            self.retry,
+            self.look,
+            self.suspects.until(),
+            self.company.until(),
+        ];
         let until = timers.into_iter().flatten().min();
         Action::Wait { until, read: self.reads() }
     }
@@ -748,6 +771,7 @@ impl Link for Worker {
         self.isolate(now);
         self.connection.pause(now, !self.reads());
         self.drain(now);
+        self.release(now);
     }
 
     fn poll(&mut self) -> Action {

@@ -8,24 +8,19 @@ use std::{
     ops::ControlFlow,
     pin::Pin,
     sync::{
-        Arc, OnceLock, Weak,
+        Arc, Mutex, OnceLock, Weak,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
-use super::{Runtime, Seat};
+use super::{Runtime, Seat, lock};
 use crate::{
     Input, LOOK, Link,
-    pool::{Drive, Lead},
+    pool::{Drive, Lead, wait_for},
 };
-
-/// For so long a worker waits for bytes, and so for word that the socket is to be given back.
-const MOMENT: Duration = Duration::from_millis(5);
 
 /// The socket of a link, at whatever stage.
 pub(super) struct Socket<R: Runtime> {
@@ -54,6 +49,8 @@ pub(super) struct Loan<R: Runtime> {
     due: AtomicBool,
     /// There may be bytes.
     ready: AtomicBool,
+    /// What the link waits for.
+    until: Mutex<Option<Instant>>,
 }
 
 impl<R: Runtime> Socket<R> {
@@ -90,6 +87,7 @@ impl<R: Runtime> Socket<R> {
             lent: AtomicBool::new(false),
             due: AtomicBool::new(false),
             ready: AtomicBool::new(false),
+            until: Mutex::default(),
         });
         offer(Some(Arc::clone(&loan) as Arc<dyn Lead>));
         if !loan.lent.load(Ordering::SeqCst) {
@@ -106,6 +104,13 @@ impl<R: Runtime> Socket<R> {
                 Err(error) => self.connect(ready(Err(error))),
             }
         }
+    }
+
+    /// Whether a worker waits at it, or will. It then waits for the time, too.
+    pub(super) fn is_lent(&self, until: Option<Instant>) -> bool {
+        let Stage::Lent(_, loan) = &self.stage else { return false };
+        *lock(&loan.until) = until;
+        true
     }
 
     /// There may be bytes that nobody has spoken of.
@@ -265,21 +270,19 @@ impl<R: Runtime> Lead for Loan<R> {
         self.lent.store(true, Ordering::SeqCst);
     }
 
-    fn read(&self, _: &mut Vec<u8>) -> Option<io::Result<usize>> {
-        let socket = self.socket.get().filter(|_| !self.due.load(Ordering::SeqCst))?.upgrade()?;
+    fn wait(&self) -> bool {
+        let socket = self.socket.get().filter(|_| !self.due.load(Ordering::SeqCst)).and_then(Weak::upgrade);
+        let Some(socket) = socket else { return false };
         if self.ready.load(Ordering::SeqCst) {
             // Who has the link's place just now has not come to it yet.
             thread::yield_now();
         }
-        let limit = Timespec::try_from(MOMENT).ok()?;
-        let waits = poll(&mut [PollFd::new(&*socket, PollFlags::IN)], Some(&limit));
-        waits.is_ok_and(|ready| ready > 0).then(|| {
-            self.ready.store(true, Ordering::SeqCst);
-            Ok(0)
-        })
+        let ready = wait_for(&socket, *lock(&self.until));
+        self.ready.fetch_or(ready, Ordering::SeqCst);
+        ready
     }
 
-    fn feed(&self, _: io::Result<usize>, _: &[u8]) -> bool {
+    fn go_on(&self) -> bool {
         self.drive();
         !self.due.load(Ordering::SeqCst)
     }

@@ -1,10 +1,11 @@
 //! A connection, or the attempt, and its threads.
 
 use std::{
-    io::{self, ErrorKind, Read, Write},
+    io::{self, ErrorKind, Write},
+    mem,
     net::{Shutdown, TcpStream, ToSocketAddrs},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
         mpsc::{Sender, channel},
     },
@@ -12,8 +13,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Lead, Seat, Sitter};
-use crate::{Input, LOOK, Link, READ_BUFFER};
+use rustix::{
+    io::Errno,
+    net::{RecvFlags, recv},
+};
+
+use super::{Seat, Sitter, lock};
+use crate::{
+    Input, LOOK, Link, READ_BUFFER,
+    pool::{Lead, wait_for},
+};
 
 /// How long a thread waits for room in a socket before it leaves the writing to a thread of the connection's own.
 const PATIENCE: Duration = Duration::from_millis(1);
@@ -28,8 +37,7 @@ pub(super) struct Connection {
     brisk: bool,
     /// The reader is not at the socket, and sleeps unless it is about to ask.
     resting: bool,
-    /// What a worker had read when the link no longer wanted it.
-    kept: Option<(io::Result<usize>, Vec<u8>)>,
+    buffer: Vec<u8>,
     writer: Option<Sender<Vec<u8>>>,
     /// The writer's buffer, unless the writer has it.
     chunk: Option<Vec<u8>>,
@@ -44,10 +52,10 @@ pub(super) struct Line {
     reader: Thread,
     /// A worker reads, or will, and the reader must not.
     lent: AtomicBool,
-    /// The socket is set to have the worker's reads end after a moment.
-    limited: AtomicBool,
     /// Whether the link wants to read.
     wanted: AtomicBool,
+    /// What the link waits for.
+    until: Mutex<Option<Instant>>,
 }
 
 impl Connection {
@@ -77,7 +85,7 @@ impl Connection {
             arrived: now,
             brisk: false,
             resting: false,
-            kept: None,
+            buffer: vec![0; READ_BUFFER],
             writer: None,
             chunk: Some(Vec::new()),
             threads: vec![reader],
@@ -101,17 +109,14 @@ impl Connection {
         free.then(|| Arc::clone(line) as Arc<dyn Lead>)
     }
 
-    /// Has the reader go on, if `read`; then gives what is kept.
-    pub(super) fn allow(&mut self, read: bool) -> Option<(io::Result<usize>, Vec<u8>)> {
-        let line = self.line.as_ref()?;
+    /// Has the reader go on, if `read`.
+    pub(super) fn allow(&mut self, read: bool) {
+        let Some(line) = &self.line else { return };
         line.wanted.store(read, Ordering::SeqCst);
-        if !read {
-            return None;
-        }
-        if self.resting && !line.lent.load(Ordering::SeqCst) && thread::current().id() != line.reader.id() {
+        let free = self.resting && !line.lent.load(Ordering::SeqCst);
+        if read && free && thread::current().id() != line.reader.id() {
             line.reader.unpark();
         }
-        self.kept.take()
     }
 
     /// Writes what there is room for. A thread waits for more room, so that this one can go on.
@@ -177,8 +182,8 @@ impl Line {
             socket,
             reader: thread::current(),
             lent: AtomicBool::new(false),
-            limited: AtomicBool::new(false),
             wanted: AtomicBool::new(false),
+            until: Mutex::default(),
         })
     }
 
@@ -191,22 +196,20 @@ impl Line {
                 sitter.link.handle(Instant::now(), Input::Connected);
             }
         });
-        let mut buffer = vec![0; READ_BUFFER];
         while let Some(go) = self.may_read() {
             if !go {
                 thread::park();
                 continue;
             }
+            // The bytes stay where they are until they are wanted. And they leave the socket only in the link's place,
+            // where nobody can look for them in between (`unread`).
             let ready = retry(|| self.socket.peek(&mut [0]));
             self.seat.enter(|sitter| {
-                let read = sitter.read;
                 let Some(connection) = sitter.connection(self.number) else { return };
                 connection.resting = true;
-                // The bytes stay where they are until they are wanted. And they leave the socket only here,
-                // where nobody can look for them in between (`unread`).
-                if read || ready.is_err() {
-                    let result = ready.and_then(|_| retry(|| (&self.socket).read(&mut buffer)));
-                    self.arrive(sitter, result, &buffer);
+                match ready {
+                    Ok(_) => self.read(sitter),
+                    Err(error) => self.seat.close(sitter, Err(error)),
                 }
             });
         }
@@ -222,16 +225,24 @@ impl Line {
         self.seat.look(look).flatten()
     }
 
-    fn arrive(&self, sitter: &mut Sitter, result: io::Result<usize>, bytes: &[u8]) {
-        let (now, read) = (Instant::now(), sitter.read);
-        let Some(connection) = sitter.connection(self.number) else { return };
-        connection.brisk = now - connection.arrived < LOOK;
-        connection.arrived = now;
-        if read {
-            self.seat.receive(sitter, result, bytes);
-        } else {
-            let bytes = bytes[..result.as_ref().map_or(0, |n| *n)].to_vec();
-            connection.kept = Some((result, bytes));
+    /// Reads what there is, if that is wanted.
+    fn read(&self, sitter: &mut Sitter) {
+        let read = sitter.read;
+        let Some(connection) = sitter.connection(self.number).filter(|_| read) else { return };
+        let mut buffer = mem::take(&mut connection.buffer);
+        match recv(&self.socket, &mut buffer[..], RecvFlags::DONTWAIT) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Ok((0, _)) => return self.seat.close(sitter, Ok(())),
+            Err(error) => return self.seat.close(sitter, Err(error.into())),
+            Ok((n, _)) => {
+                let now = Instant::now();
+                connection.brisk = now - connection.arrived < LOOK;
+                connection.arrived = now;
+                sitter.link.handle(now, Input::Received(&buffer[..n]));
+            }
+        }
+        if let Some(connection) = sitter.connection(self.number) {
+            connection.buffer = buffer;
         }
     }
 
@@ -248,13 +259,15 @@ impl Line {
         });
     }
 
-    /// Whether there are bytes, or may be: a worker that reads may have some. The threads' calls that begin just
-    /// now are answered `WouldBlock`, and repeated.
+    /// Whether there are bytes, or the end.
     pub(super) fn unread(&self) -> bool {
-        self.lent.load(Ordering::SeqCst) || {
-            let unread = self.socket.set_nonblocking(true).and_then(|()| self.socket.peek(&mut [0]));
-            self.socket.set_nonblocking(false).is_ok() && unread.is_ok()
-        }
+        recv(&self.socket, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT).is_ok()
+    }
+
+    /// Whether a worker waits at it, or will. It then waits for the time, too.
+    pub(super) fn is_lent(&self, until: Option<Instant>) -> bool {
+        *lock(&self.until) = until;
+        self.lent.load(Ordering::SeqCst)
     }
 }
 
@@ -263,39 +276,19 @@ impl Lead for Line {
         self.lent.store(true, Ordering::SeqCst);
     }
 
-    fn read(&self, buffer: &mut Vec<u8>) -> Option<io::Result<usize>> {
-        if !self.wanted.load(Ordering::SeqCst) {
-            return None;
-        }
-        if !self.limited.swap(true, Ordering::SeqCst) && self.socket.set_read_timeout(Some(LOOK)).is_err() {
-            return None;
-        }
-        buffer.resize(READ_BUFFER, 0);
-        match (&self.socket).read(buffer) {
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
-                ) =>
-            {
-                None
-            }
-            result => Some(result),
-        }
+    fn wait(&self) -> bool {
+        self.wanted.load(Ordering::SeqCst) && wait_for(&self.socket, *lock(&self.until))
     }
 
-    fn feed(&self, result: io::Result<usize>, bytes: &[u8]) -> bool {
-        self.seat.enter(|sitter| self.arrive(sitter, result, bytes));
+    fn go_on(&self) -> bool {
+        self.seat.enter(|sitter| self.read(sitter));
         self.wanted.load(Ordering::SeqCst)
     }
 
     fn give_back(&self) {
-        if self.limited.swap(false, Ordering::SeqCst) {
-            // Fails only on a socket that is no more, as the next call will tell.
-            let _ = self.socket.set_read_timeout(None);
-        }
         self.lent.store(false, Ordering::SeqCst);
-        self.reader.unpark();
+        // Has the reader go on, and the clock.
+        self.seat.enter(|_| {});
     }
 }
 
@@ -306,9 +299,7 @@ fn spawn(name: &str, main: impl FnOnce() + Send + 'static) -> io::Result<JoinHan
 fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
     loop {
         match call() {
-            Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {
-                thread::yield_now();
-            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             result => return result,
         }
     }

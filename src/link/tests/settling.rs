@@ -133,3 +133,113 @@ fn jobs_of_lost_connections_do_not_keep_the_next_from_coming_up() {
         bench.come_up();
     }
 }
+
+/// Up, with a broker that took no time for the first reply and a second for the next.
+fn busy(prefetch: u32) -> Bench {
+    let mut bench = Bench::with("stomp://h", |config| config.prefetch = prefetch);
+    bench.come_up();
+    for took in [Duration::ZERO, SECOND] {
+        bench.message("early");
+        let job = bench.reply();
+        bench.pass(took);
+        bench.sent();
+        bench.receipt(&format!("job-{job}"));
+        assert_eq!(bench.commands(), [Command::Ack], "nothing else is to come");
+    }
+    bench
+}
+
+/// Answers so many messages.
+fn answered(bench: &mut Bench, count: usize) -> Vec<u64> {
+    (0..count).for_each(|n| bench.message(&format!("m{n}")));
+    let jobs = (0..count).map(|_| bench.reply()).collect();
+    bench.sent();
+    jobs
+}
+
+#[test]
+fn acks_wait_for_each_other_while_the_broker_is_busy() {
+    let mut bench = busy(100);
+    let jobs = answered(&mut bench, 12);
+    bench.receipt(&format!("job-{}", jobs[0]));
+    bench.receipt(&format!("job-{}", jobs[1]));
+    assert!(bench.sent().is_empty());
+    bench.pass(Duration::from_millis(1));
+    assert_eq!(bench.texts("id"), [(Command::Ack, "ack:m0".into()), (Command::Ack, "ack:m1".into())]);
+    assert!(bench.until.is_some_and(|at| at > bench.now + SECOND), "nothing waits any more");
+    // Nor once few are to come.
+    for job in &jobs[2..4] {
+        bench.receipt(&format!("job-{job}"));
+        assert!(bench.sent().is_empty());
+    }
+    bench.receipt(&format!("job-{}", jobs[4]));
+    assert_eq!(bench.commands(), [Command::Ack; 3]);
+}
+
+#[test]
+fn acks_that_wait_go_with_the_next_reply() {
+    let mut bench = busy(100);
+    let jobs = answered(&mut bench, 12);
+    bench.receipt(&format!("job-{}", jobs[0]));
+    bench.message("next");
+    assert!(bench.sent().is_empty());
+    bench.reply();
+    assert_eq!(bench.commands(), [Command::Ack, Command::Send]);
+    bench.pass(Duration::from_millis(1));
+    assert!(bench.sent().is_empty());
+}
+
+#[test]
+fn acks_do_not_wait_where_the_broker_may_wait_for_them() {
+    let mut bench = busy(40);
+    let jobs = answered(&mut bench, 11);
+    bench.receipt(&format!("job-{}", jobs[0]));
+    assert_eq!(bench.commands(), [Command::Ack], "more than a quarter of what it sends is out");
+}
+
+#[test]
+fn acks_that_wait_go_before_we_do() {
+    let mut bench = busy(100);
+    let jobs = answered(&mut bench, 12);
+    bench.receipt(&format!("job-{}", jobs[0]));
+    bench.give(Input::Stop);
+    for job in &jobs[1..] {
+        bench.receipt(&format!("job-{job}"));
+    }
+    let sent = bench.commands();
+    assert_eq!((sent.len(), sent[12]), (13, Command::Disconnect));
+}
+
+#[test]
+fn acks_that_wait_go_with_their_connection() {
+    let mut bench = busy(100);
+    let jobs = answered(&mut bench, 12);
+    bench.receipt(&format!("job-{}", jobs[0]));
+    bench.lose();
+    bench.pass(SECOND);
+    bench.come_up();
+    let jobs = answered(&mut bench, 12);
+    // Of the next broker nothing is known.
+    bench.receipt(&format!("job-{}", jobs[1]));
+    assert_eq!(bench.texts("id"), [(Command::Ack, "ack:m1".into())]);
+}
+
+#[test]
+fn what_acks_wait_does_not_count_against_the_broker() {
+    let mut bench = busy(100);
+    let mut waits = Vec::new();
+    for _ in 0..50 {
+        let jobs = answered(&mut bench, 12);
+        bench.receipt(&format!("job-{}", jobs[0]));
+        waits.push(bench.sent().is_empty());
+        if waits.ends_with(&[true]) {
+            // It takes no time any more, but we hear of that only when it has its ACK.
+            bench.pass(Duration::from_millis(1));
+        }
+        for job in &jobs[1..] {
+            bench.receipt(&format!("job-{job}"));
+        }
+        bench.sent();
+    }
+    assert!(waits[0] && !waits[49], "{waits:?}");
+}
