@@ -37,8 +37,8 @@ use crate::{
 /// Where more jobs wait than these, other threads had better read and write while a worker does them.
 const MANY: usize = 32;
 
-/// For so long a worker waits for bytes, and so for word that others had better do that.
-const MOMENT: Duration = Duration::from_millis(5);
+/// For so long a worker waits for bytes, and so for word that others had better do that, or that it is time earlier.
+pub(crate) const MOMENT: Duration = Duration::from_millis(5);
 
 /// So many jobs later that may have changed.
 const CROWD: u64 = 1024;

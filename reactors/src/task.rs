@@ -2,7 +2,7 @@
 //!
 //! The task waits for the socket and the clock. But a worker with outputs goes on with the link itself, on its own
 //! thread: to wake the task for that costs more than to write. Wakers are the task's all the same. And while jobs are
-//! quick, the worker that did the last of them waits for the next bytes, too ([`Loan`](socket::Loan)).
+//! quick, the worker that did the last of them waits for the next bytes, too, and for the time ([`Loan`](socket::Loan)).
 
 use std::{
     any::Any,
@@ -148,14 +148,14 @@ impl<R: Runtime> Sitter<R> {
             }
         };
         if !jobs.is_empty() {
-            socket.lend(read, |lead| pool.extend(jobs.drain(..), mailbox, lead));
+            socket.lend((until, read), |lead| pool.extend(jobs.drain(..), mailbox, lead));
         }
         let delivered = mailbox.deliver(cx, link, socket.is_open());
         let wants = (read, mailbox.may_write(link));
         let mut busy = delivered | socket.turn(cx, link, buffer, wants);
         // Only now: the worker may have given it back.
-        let lent = socket.is_lent(until);
-        let mut rings = |until| if lent { until <= Instant::now() } else { runtime.rings(cx, until) };
+        let left = socket.leave_time(until);
+        let mut rings = |until| if left { until <= Instant::now() } else { runtime.rings(cx, until) };
         if !busy && until.is_some_and(&mut rings) {
             // What had arrived by then comes first.
             socket.look();

@@ -20,7 +20,7 @@ use self::connection::{Connection, Line};
 use crate::{
     Action, Input, Job, LOOK, Link, Reactor, Stop,
     place::Place,
-    pool::{Drive, Mailbox, Pool},
+    pool::{Drive, MOMENT, Mailbox, Pool},
 };
 
 mod connection;
@@ -137,7 +137,10 @@ impl Seat {
         loop {
             self.enter(|_| {});
             let alarm = self.look(|sitter| {
-                sitter.alarm = sitter.due();
+                let led = sitter.is_led();
+                // Who leads it looks first.
+                sitter.alarm =
+                    sitter.due().map(|due| if led { due.max(Instant::now() + MOMENT) } else { due });
                 sitter.alarm
             });
             let Some(alarm) = alarm else { break };
@@ -246,14 +249,17 @@ impl Seat {
         busy || self.rings(sitter, now)
     }
 
-    /// Tells a link with nothing else to do that it is time, if it is; else sees to it that the clock will look.
+    /// Tells a link with nothing else to do that it is time, if it is; else sees to it that the clock will look, or the worker
+    /// that leads it.
     fn rings(&self, sitter: &mut Sitter, now: Instant) -> bool {
         let due = sitter.due();
-        let lent = sitter.line().is_some_and(|line| line.is_lent(due));
+        if let Some(line) = sitter.line() {
+            line.set_until(due);
+        }
         let Some(due) = due else { return false };
         let late = sitter.deadline().is_some_and(|deadline| deadline <= now);
         if now < due || !late && sitter.read && sitter.line().is_some_and(|line| line.unread()) {
-            if !lent && sitter.alarm.is_none_or(|alarm| due < alarm) {
+            if !sitter.is_led() && sitter.alarm.is_none_or(|alarm| due < alarm) {
                 sitter.alarm = Some(due);
                 self.clock.unpark();
             }
@@ -287,6 +293,11 @@ impl Sitter {
     /// When the attempt to connect has taken too long.
     fn deadline(&self) -> Option<Instant> {
         self.connection.as_ref()?.deadline()
+    }
+
+    /// Whether a worker waits for what comes next.
+    fn is_led(&self) -> bool {
+        self.line().is_some_and(|line| line.is_lent())
     }
 
     fn due(&self) -> Option<Instant> {

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::Ledger;
+
 /// How long an ACK waits at most.
 const WAIT: Duration = Duration::from_millis(1);
 
@@ -11,6 +13,9 @@ const BUSY: Duration = Duration::from_micros(600);
 /// and while so many other messages are not settled, but no more than a quarter of those that the broker sends at once.
 const MANY: usize = 8;
 
+/// One reply that took longer counts as this.
+const LONGEST: Duration = Duration::from_millis(50);
+
 /// When ACKs go out that have nothing to go with.
 ///
 /// An ACK is not urgent, and alone it costs us a write, and the broker a read. What is more, a broker that leaves Nagle's
@@ -19,30 +24,24 @@ const MANY: usize = 8;
 /// broker anyway, that while costs nothing; where they do not, ACKs go out at once.
 #[derive(Debug)]
 pub(super) struct Company {
-    /// How long the broker has lately taken to confirm a reply, and how long at least. The difference is what it had to do.
+    /// How long it has lately taken until a reply was confirmed, but for what ACKs waited meanwhile; and how long at least.
+    /// The difference is what the broker had to do.
     round_trip: Duration,
     least: Duration,
     is_busy: bool,
     /// The last reply that was confirmed, by when it was sent.
     sent: Option<Instant>,
-    /// ACKs that wait, and since when.
-    waiting: usize,
+    /// Since when ACKs wait.
     since: Option<Instant>,
-    /// When some last went out alone, late.
-    late: Option<Instant>,
+    waiting: usize,
+    /// When some last went out that had waited.
+    went: Option<Instant>,
 }
 
 impl Default for Company {
     fn default() -> Self {
-        Self {
-            round_trip: Duration::ZERO,
-            least: Duration::MAX,
-            is_busy: false,
-            sent: None,
-            waiting: 0,
-            since: None,
-            late: None,
-        }
+        let (round_trip, least) = (Duration::ZERO, Duration::MAX);
+        Self { round_trip, least, is_busy: false, sent: None, since: None, waiting: 0, went: None }
     }
 }
 
@@ -50,6 +49,17 @@ impl Company {
     /// The broker has confirmed what was sent then.
     pub(super) fn confirmed(&mut self, sent: Instant) {
         self.sent = Some(sent);
+    }
+
+    /// Learns from what has come.
+    pub(super) fn learn(&mut self, now: Instant) {
+        let Some(sent) = self.sent.take() else { return };
+        let took = now.saturating_duration_since(sent);
+        self.least = self.least.min(took);
+        // With Nagle's algorithm it may have waited as well.
+        let waited = if self.went.is_some_and(|went| went > sent) { WAIT } else { Duration::ZERO };
+        self.round_trip = (self.round_trip * 7 + took.saturating_sub(waited).min(LONGEST)) / 8;
+        self.is_busy = self.round_trip.saturating_sub(self.least) >= BUSY;
     }
 
     /// Whether one more waits.
@@ -63,34 +73,22 @@ impl Company {
         Some(self.since? + WAIT)
     }
 
-    /// Whether those that wait go out now, while so many other messages are not settled. The broker sends no more than a
-    /// `window` of them.
-    pub(super) fn goes(&mut self, now: Instant, unsettled: usize, window: usize) -> bool {
-        let late = now.saturating_duration_since(*self.since.get_or_insert(now)) >= WAIT;
-        if late {
-            self.late = Some(now);
-        }
-        let free = unsettled >= MANY && 4 * (unsettled + self.waiting) <= window;
-        let goes = late || !self.is_busy || !free;
+    /// Whether those that wait go out now; each of them counts against what the broker sends at once.
+    pub(super) fn lets_go(&mut self, now: Instant, ledger: &Ledger, prefetch: usize) -> bool {
+        let since = *self.since.get_or_insert(now);
+        let many = ledger.unsettled() >= MANY && 4 * (ledger.len() + self.waiting) <= prefetch;
+        let goes = !self.is_busy || !many || now.saturating_duration_since(since) >= WAIT;
         if goes {
-            self.leave();
+            self.leave(now);
         }
         goes
     }
 
-    /// None waits: those that did have gone with something else.
-    pub(super) fn leave(&mut self) {
-        (self.waiting, self.since) = (0, None);
-    }
-
-    /// Learns from what came at once.
-    pub(super) fn learn(&mut self, now: Instant) {
-        let Some(sent) = self.sent.take() else { return };
-        // What it took because of us does not count.
-        let ours = if self.late.is_some_and(|late| late > sent) { WAIT } else { Duration::ZERO };
-        let took = now.saturating_duration_since(sent).saturating_sub(ours);
-        self.least = self.least.min(took);
-        self.round_trip = (self.round_trip * 7 + took) / 8;
-        self.is_busy = self.round_trip.saturating_sub(self.least) >= BUSY;
+    /// None waits any more: those that did went with something else.
+    pub(super) fn leave(&mut self, now: Instant) {
+        if self.since.take().is_some_and(|since| since < now) {
+            self.went = Some(now);
+        }
+        self.waiting = 0;
     }
 }

@@ -35,7 +35,7 @@ pub(crate) struct Entry {
     pub(crate) acknowledged: bool,
     /// Messages of its reply that were sent before the last.
     pub(crate) blocks: u64,
-    /// When it was last heard of, where that is later than its beginning.
+    /// When its job was last heard of, where that is later than its beginning; once it is answered, when that was.
     pub(crate) heard: Instant,
 }
 
@@ -107,7 +107,9 @@ impl Ledger {
     /// The entry of a job that gave something, with what it gave it as: its end, or a part.
     pub(crate) fn heard(&mut self, now: Instant, job: u64, ended: bool) -> Option<&mut Entry> {
         let entry = self.entries.get_mut(&job)?;
-        entry.heard = now;
+        if entry.state == State::Running {
+            entry.heard = now;
+        }
         if ended && entry.busy {
             entry.busy = false;
             self.busy -= 1;

@@ -355,6 +355,7 @@ impl Worker {
                     // Where it has begun in the meantime, it has its time.
                     if begun || progress.cancel_unbegun() {
                         progress.cancel();
+                        self.ledger.heard(now, job, false);
                         self.answer(job, reply, false);
                     }
                 }
@@ -439,7 +440,7 @@ impl Worker {
             self.suspects.acquit(&entry.delivered.message);
             if !entry.acknowledged {
                 let version = self.connection.version();
-                let waits = self.company.joins();
+                let waits = self.phase == Phase::Serving && self.company.joins();
                 let out = if waits { self.connection.later() } else { self.connection.out() };
                 entry.ack(version, None, out);
             }
@@ -451,8 +452,8 @@ impl Worker {
     fn release(&mut self, now: Instant) {
         self.company.learn(now);
         if self.connection.later().is_empty() {
-            self.company.leave();
-        } else if self.company.goes(now, self.ledger.unsettled(), self.window()) {
+            self.company.leave(now);
+        } else if self.company.lets_go(now, &self.ledger, self.config.prefetch as usize) {
             self.connection.release();
         }
     }
@@ -467,7 +468,9 @@ impl Worker {
             let Some(entry) = self.ledger.get(job) else { return };
             match (entry.state, part) {
                 (State::Replied, Part::Last | Part::DeadLetter) | (State::Committing, Part::Commit) => {
-                    self.company.confirmed(entry.heard);
+                    if part != Part::DeadLetter {
+                        self.company.confirmed(entry.heard);
+                    }
                     self.connection.served();
                     self.settle(job);
                 }

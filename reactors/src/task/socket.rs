@@ -47,7 +47,7 @@ pub(super) struct Loan<R: Runtime> {
     lent: AtomicBool,
     /// It had better be given back.
     due: AtomicBool,
-    /// There may be bytes.
+    /// There may be bytes, or it is time.
     ready: AtomicBool,
     /// What the link waits for.
     until: Mutex<Option<Instant>>,
@@ -77,7 +77,11 @@ impl<R: Runtime> Socket<R> {
 
     /// Offers to have a worker wait for bytes, and lets it: not while none are wanted, and not where so little comes
     /// that the worker would mostly wait.
-    pub(super) fn lend(&mut self, read: bool, offer: impl FnOnce(Option<Arc<dyn Lead>>)) {
+    pub(super) fn lend(
+        &mut self,
+        (until, read): (Option<Instant>, bool),
+        offer: impl FnOnce(Option<Arc<dyn Lead>>),
+    ) {
         if !read || !self.brisk || !matches!(self.stage, Stage::Open(_)) {
             return offer(None);
         }
@@ -87,7 +91,7 @@ impl<R: Runtime> Socket<R> {
             lent: AtomicBool::new(false),
             due: AtomicBool::new(false),
             ready: AtomicBool::new(false),
-            until: Mutex::default(),
+            until: Mutex::new(until),
         });
         offer(Some(Arc::clone(&loan) as Arc<dyn Lead>));
         if !loan.lent.load(Ordering::SeqCst) {
@@ -106,8 +110,8 @@ impl<R: Runtime> Socket<R> {
         }
     }
 
-    /// Whether a worker waits at it, or will. It then waits for the time, too.
-    pub(super) fn is_lent(&self, until: Option<Instant>) -> bool {
+    /// Leaves it to the worker that waits for bytes, if one does, to wait for the time as well.
+    pub(super) fn leave_time(&self, until: Option<Instant>) -> bool {
         let Stage::Lent(_, loan) = &self.stage else { return false };
         *lock(&loan.until) = until;
         true
@@ -277,7 +281,9 @@ impl<R: Runtime> Lead for Loan<R> {
             // Who has the link's place just now has not come to it yet.
             thread::yield_now();
         }
-        let ready = wait_for(&socket, *lock(&self.until));
+        // Not locked while it waits.
+        let until = *lock(&self.until);
+        let ready = wait_for(&socket, until);
         self.ready.fetch_or(ready, Ordering::SeqCst);
         ready
     }

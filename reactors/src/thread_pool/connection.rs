@@ -50,7 +50,7 @@ pub(super) struct Line {
     number: u64,
     socket: TcpStream,
     reader: Thread,
-    /// A worker reads, or will, and the reader must not.
+    /// A worker waits at it, or will, and the reader must not.
     lent: AtomicBool,
     /// Whether the link wants to read.
     wanted: AtomicBool,
@@ -264,10 +264,14 @@ impl Line {
         recv(&self.socket, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT).is_ok()
     }
 
-    /// Whether a worker waits at it, or will. It then waits for the time, too.
-    pub(super) fn is_lent(&self, until: Option<Instant>) -> bool {
-        *lock(&self.until) = until;
+    /// Whether a worker waits at it, or will.
+    pub(super) fn is_lent(&self) -> bool {
         self.lent.load(Ordering::SeqCst)
+    }
+
+    /// What the link waits for: a worker that has the line waits for that, too.
+    pub(super) fn set_until(&self, until: Option<Instant>) {
+        *lock(&self.until) = until;
     }
 }
 
@@ -277,7 +281,9 @@ impl Lead for Line {
     }
 
     fn wait(&self) -> bool {
-        self.wanted.load(Ordering::SeqCst) && wait_for(&self.socket, *lock(&self.until))
+        // Not locked while it waits.
+        let until = *lock(&self.until);
+        self.wanted.load(Ordering::SeqCst) && wait_for(&self.socket, until)
     }
 
     fn go_on(&self) -> bool {
