@@ -28,7 +28,6 @@ pub(super) struct Company {
     /// The difference is what the broker had to do.
     round_trip: Duration,
     least: Duration,
-    is_busy: bool,
     /// The last reply that was confirmed, by when it was sent.
     sent: Option<Instant>,
     /// Since when ACKs wait.
@@ -41,7 +40,7 @@ pub(super) struct Company {
 impl Default for Company {
     fn default() -> Self {
         let (round_trip, least) = (Duration::ZERO, Duration::MAX);
-        Self { round_trip, least, is_busy: false, sent: None, since: None, waiting: 0, went: None }
+        Self { round_trip, least, sent: None, since: None, waiting: 0, went: None }
     }
 }
 
@@ -59,13 +58,17 @@ impl Company {
         // With Nagle's algorithm it may have waited as well.
         let waited = if self.went.is_some_and(|went| went > sent) { WAIT } else { Duration::ZERO };
         self.round_trip = (self.round_trip * 7 + took.saturating_sub(waited).min(LONGEST)) / 8;
-        self.is_busy = self.round_trip.saturating_sub(self.least) >= BUSY;
+    }
+
+    fn is_busy(&self) -> bool {
+        self.round_trip.saturating_sub(self.least) >= BUSY
     }
 
     /// Whether one more waits.
     pub(super) fn joins(&mut self) -> bool {
-        self.waiting += usize::from(self.is_busy);
-        self.is_busy
+        let joins = self.is_busy();
+        self.waiting += usize::from(joins);
+        joins
     }
 
     /// When those that wait go out alone.
@@ -77,7 +80,7 @@ impl Company {
     pub(super) fn lets_go(&mut self, now: Instant, ledger: &Ledger, prefetch: usize) -> bool {
         let since = *self.since.get_or_insert(now);
         let many = ledger.unsettled() >= MANY && 4 * (ledger.len() + self.waiting) <= prefetch;
-        let goes = !self.is_busy || !many || now.saturating_duration_since(since) >= WAIT;
+        let goes = !self.is_busy() || !many || now.saturating_duration_since(since) >= WAIT;
         if goes {
             self.leave(now);
         }

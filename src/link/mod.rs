@@ -3,6 +3,7 @@
 //! - [`Connection`]: failover, backoff, session and outbox; what every link is made of.
 //! - [`Worker`]: takes requests from queues, has them served, and settles them.
 //! - [`Ledger`]: what a worker was given and has not yet acknowledged.
+//! - [`company`]: which ACKs wait for something to go with.
 //! - [`suspects`]: whose answer it may be that ends connections.
 //! - [`Probe`]: looks for a broker of choice while workers are with another.
 //! - [`Dialect`]: where brokers differ.
