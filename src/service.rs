@@ -17,7 +17,7 @@ use crate::{
     app::{AppError, Application, Flow, Reply},
     http::{self, Head, Mapping, Rejected, Request, Responder, Status},
     link::Dialect,
-    stomp::{Frame, Version},
+    stomp::{Frame, Shown, Version},
 };
 
 /// Applications, and the rules by which messages reach them.
@@ -263,13 +263,13 @@ impl Service {
         };
         if request.delivery.expires.is_some() && request.delivery.is_expired(SystemTime::now()) {
             let expired = self.expired.fetch_add(1, Ordering::Relaxed) + 1;
-            tracing::info!(method = %request.method, path = %Path(&request.path), expired, "expired before it was served");
+            tracing::info!(method = %request.method, path = %Shown(&request.path), expired, "expired before it was served");
             return Some(Vec::new());
         }
         let Some(app) = self.app(&delivered.message) else {
             return Some(self.bury(delivered, "it came by no subscription of ours"));
         };
-        let span = tracing::info_span!("request", method = %request.method, path = %Path(&request.path), job = delivered.receipt.0);
+        let span = tracing::info_span!("request", method = %request.method, path = %Shown(&request.path), job = delivered.receipt.0);
         let _entered = span.enter();
 
         let mut responder = Responder::new(version, &self.mapping, &request, &receipt, more);
@@ -282,7 +282,7 @@ impl Service {
             status = finished.status,
             bytes = finished.body_len,
             ms = begun.elapsed().as_micros() as f64 / 1000.0,
-            destination = %Path(request.delivery.destination()),
+            destination = %Shown(request.delivery.destination()),
             "{}",
             match (request.delivery.one_way, finished.status, finished.broken) {
                 _ if progress.is_cancelled() => "of no use any more",
@@ -305,7 +305,7 @@ impl Service {
             200..400 => Some(Vec::new()),
             500.. if self.may_retry(delivered.attempt) => None,
             _ => {
-                let reason = format!("{} {} was answered {status}", request.method, Path(&request.path));
+                let reason = format!("{} {} was answered {status}", request.method, Shown(&request.path));
                 Some(self.bury(delivered, &reason))
             }
         }
@@ -331,7 +331,7 @@ impl Service {
         }
         let (version, receipt) = (delivered.origin.version, delivered.receipt.to_string());
         let code = if begun { 504 } else { 503 };
-        tracing::warn!(method = %request.method, path = %Path(&request.path), job = delivered.receipt.0, status = code,
+        tracing::warn!(method = %request.method, path = %Shown(&request.path), job = delivered.receipt.0, status = code,
             blocks, "not answered in time");
         if blocks > 0 {
             return Some(http::break_off(version, &self.mapping, &request.delivery, blocks, &receipt));
@@ -364,7 +364,7 @@ impl Service {
         }
         let from = message.headers.text("destination").unwrap_or_default();
         let destination = self.policy.dead_letter_of(from);
-        tracing::warn!(%destination, %reason, "dead letter");
+        tracing::warn!(destination = %Shown(destination.as_bytes()), %reason, "dead letter");
         let receipt = format!("{receipt}/dead");
         http::dead_letter(version, dialect, &self.mapping, message, &destination, reason, &receipt)
     }
@@ -386,14 +386,5 @@ impl Reply for Watched<'_, '_> {
             return Flow::Gone;
         }
         self.responder.block(block)
-    }
-}
-
-/// Bytes for a log: printable, on one line.
-struct Path<'a>(&'a [u8]);
-
-impl fmt::Display for Path<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0.escape_ascii())
     }
 }

@@ -20,7 +20,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use percent_encoding::percent_decode_str;
 
-use crate::{link::Dialect, tls::Tls};
+use crate::{link::Dialect, stomp::Secrets, tls::Tls};
 
 /// STOMP's port where a URI names none.
 pub const DEFAULT_PORT: u16 = 61613;
@@ -207,6 +207,15 @@ impl Brokers {
     pub(crate) fn has_priority(&self) -> bool {
         let chosen = self.addresses.iter().filter(|address| address.priority).count();
         chosen > 0 && chosen < self.addresses.len()
+    }
+
+    /// Whatever a broker is told that nobody else is to read.
+    pub(crate) fn secrets(&self) -> Secrets {
+        let addresses = || self.addresses.iter();
+        Secrets::new(
+            addresses().filter_map(|address| address.login.as_deref()),
+            addresses().filter_map(|address| address.passcode.as_deref()),
+        )
     }
 
     fn new(addresses: Vec<Address>, backoff: Backoff, ignored: Vec<String>) -> Self {

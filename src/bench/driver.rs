@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     link::{Dialect, Outbox, Replies},
-    stomp::{Command, Encoder, Frame, Limits, Parser, Version},
+    stomp::{Command, Encoder, Frame, Limits, Parser, Secrets, Version},
     tls::{self, Tls},
     uri::{Address, Brokers},
 };
@@ -69,6 +69,8 @@ pub(super) struct Driver {
     /// What TLS made of what was read; kept for its buffer.
     plain: Vec<u8>,
     parser: Parser,
+    /// What no error of ours shows.
+    secrets: Secrets,
     role: Role,
     buffer: Vec<u8>,
     out: Outbox,
@@ -176,6 +178,7 @@ impl Driver {
         let socket = TcpStream::connect((address.host.as_str(), address.port))
             .with_context(|| format!("cannot connect to {address}"))?;
         let mut driver = Self::new(socket, Role::Requester, request.body)?;
+        driver.secrets = brokers.secrets();
         driver.secure(brokers, address)?;
         let mut connect = Encoder::new(driver.out.tail(), Version::V1_2, Command::Stomp)
             .header("accept-version", "1.2")
@@ -226,6 +229,7 @@ impl Driver {
             tls: None,
             plain: Vec::new(),
             parser,
+            secrets: Secrets::default(),
             role,
             buffer: vec![0; READ],
             out: Outbox::default(),
@@ -251,10 +255,10 @@ impl Driver {
     fn until(&mut self, command: Command) -> anyhow::Result<Frame> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            while let Some(frame) = self.parser.next_frame()? {
+            while let Some(frame) = self.parser.next_frame().map_err(|error| error.redacted(&self.secrets))? {
                 let found = frame.command == command;
                 if !found && frame.command == Command::Error {
-                    bail!("the broker refused the load: {}", frame.complaint());
+                    bail!("the broker refused the load: {}", frame.complaint(&self.secrets));
                 }
                 self.greet(&frame);
                 if found {
@@ -400,14 +404,16 @@ impl Driver {
     /// Takes what has come. Whether there was an answer in it.
     fn take(&mut self, mut latency: Option<&mut Histogram<u64>>) -> anyhow::Result<bool> {
         let (mut any, now) = (false, Instant::now());
-        while let Some(frame) = self.parser.next_frame()? {
+        while let Some(frame) = self.parser.next_frame().map_err(|error| error.redacted(&self.secrets))? {
             let answer = match self.role {
                 Role::Broker => Command::Send,
                 Role::Requester => Command::Message,
             };
             match frame.command {
                 command if command == answer => {}
-                Command::Error => bail!("the broker ended the connection: {}", frame.complaint()),
+                Command::Error => {
+                    bail!("the broker ended the connection: {}", frame.complaint(&self.secrets))
+                }
                 Command::Disconnect => bail!("the server left"),
                 _ => continue,
             }

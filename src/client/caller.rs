@@ -110,7 +110,8 @@ impl<W: Workload> Caller<W> {
             // It takes the first broker that it finds, and is not there for long.
             Event::Return => {}
             Event::Error(frame) => {
-                self.lose(&format!("the broker reported an error: {}", frame.complaint()));
+                let said = self.connection.complaint(&frame);
+                self.lose(&format!("the broker reported an error: {said}"));
             }
             // There is another broker to try, and nothing was sent that could be lost.
             Event::Down(down) if down.retry_in.is_some() && self.sent == 0 => {}

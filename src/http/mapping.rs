@@ -13,7 +13,7 @@ use super::target::{self, Parsed, Target};
 use super::{
     Delivery, Destinations, HeaderNames, InvalidTarget, Reason, Rejected, Request, reply_to, structured,
 };
-use crate::stomp::{Frame, Headers};
+use crate::stomp::{Frame, Headers, Shown};
 
 /// How messages become requests, and responses become messages. The default is safe for any broker.
 ///
@@ -120,7 +120,7 @@ impl Mapping {
                 delivery,
             }),
             Err(reason) => {
-                tracing::warn!(destination = %delivery.destination().escape_ascii(), %reason, "message rejected");
+                tracing::warn!(destination = %Shown(delivery.destination()), %reason, "message rejected");
                 Err(Rejected { reason, delivery: Box::new(delivery), answerable })
             }
         }

@@ -15,7 +15,7 @@ use super::{
     priority::{CHECK, Priority},
 };
 use crate::{
-    stomp::{self, Frame, HeartBeatOffer, Limits, Session, SessionConfig, SessionError, Version},
+    stomp::{self, Frame, HeartBeatOffer, Limits, Secrets, Session, SessionConfig, SessionError, Version},
     tls::{self, Tls},
     uri::{Address, Brokers},
 };
@@ -88,6 +88,8 @@ enum State {
 /// A connection that reconnects by itself.
 pub(crate) struct Connection {
     config: ConnectionConfig,
+    /// Of all brokers: they may be one cluster, where one repeats what another was told.
+    secrets: Secrets,
     state: State,
     /// The next thing to tell the reactor.
     pending: Option<Action>,
@@ -133,6 +135,7 @@ impl Connection {
         config.brokers.addresses.sort_by_key(|address| !address.priority);
         let delay = config.brokers.backoff.first();
         let mut connection = Self {
+            secrets: config.brokers.secrets(),
             config,
             state: State::Idle(None),
             pending: None,
@@ -168,7 +171,8 @@ impl Connection {
             Input::Connected => {
                 if matches!(self.state, State::Connecting) {
                     let config = self.session_config();
-                    let session = Session::connect(&config, now, self.outbox.tail());
+                    let mut session = Session::connect(&config, now, self.outbox.tail());
+                    session.keep_secret(self.secrets.clone());
                     self.state = State::Open(Box::new(session));
                     self.secure();
                 }
@@ -311,6 +315,11 @@ impl Connection {
     /// nobody.
     pub(crate) fn user_header(&self) -> Option<&'static str> {
         self.dialect.and_then(|dialect| dialect.row().user)
+    }
+
+    /// What an ERROR says, fit to be shown.
+    pub(crate) fn complaint(&self, error: &Frame) -> String {
+        error.complaint(&self.secrets)
     }
 
     /// `host:port` of the broker in use.

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     config::{DeliveryMode, Source},
     service::{Begun, Delivered, Origin, Part, Receipt, Service},
-    stomp::{Command, Encoder, Frame, Version},
+    stomp::{Command, Encoder, Frame, Shown, Version},
 };
 
 /// What a worker link serves, and how.
@@ -412,9 +412,9 @@ impl Worker {
         let Delivered { message, progress, .. } = &*entry.delivered;
         if let (Some(octets), Some(headers)) = (message.cut, nack) {
             // Only the broker has it whole.
-            let destination = message.headers.text("destination");
+            let destination = Shown(message.headers.get("destination").unwrap_or_default());
             tracing::error!(
-                destination,
+                %destination,
                 octets,
                 reason,
                 "refused a message (NACK): the broker's dead letters have it, if it keeps any"
@@ -512,7 +512,7 @@ impl Worker {
             // RabbitMQ goes on with what it had read, and complains of each frame: one connection, one suspicion.
             return;
         }
-        let said = frame.complaint();
+        let said = self.connection.complaint(frame);
         if let Some(source) = self.refused(frame) {
             let by = [("selector", &source.selector), ("durable", &source.durable)];
             let options: String = by

@@ -1,5 +1,21 @@
 //! What a peer sent, made fit to be shown to people.
 
+use std::fmt;
+
+/// Octets of a value that a log line or an error shows: the value may be as long as a header, and each line of a
+/// request repeats its path.
+const SHOWN: usize = 256;
+
+/// A peer's value in a log line: printable, on one line, and cut where it is long, with its length then.
+pub(crate) struct Shown<'a>(pub(crate) &'a [u8]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0[..self.0.len().min(SHOWN)].escape_ascii())?;
+        if self.0.len() > SHOWN { write!(f, "... ({} bytes)", self.0.len()) } else { Ok(()) }
+    }
+}
+
 /// The beginning of `octets`, at most `max` of them, in printable ASCII, with a mark where it was cut.
 pub(super) fn excerpt(octets: &[u8], max: usize) -> String {
     let mut text = octets[..octets.len().min(max)].escape_ascii().to_string();
@@ -54,7 +70,15 @@ pub(super) fn printable(text: &[u8], max: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::complaint;
+    use super::{Shown, complaint};
+
+    #[test]
+    fn long_values_are_cut_and_counted() {
+        assert_eq!(Shown(b"/a\n\xff").to_string(), r"/a\n\xff");
+        assert_eq!(Shown(&[b'x'; 256]).to_string(), "x".repeat(256));
+        let shown = Shown(&[b'x'; 1 << 20]).to_string();
+        assert_eq!(shown, format!("{}... (1048576 bytes)", "x".repeat(256)));
+    }
 
     #[test]
     fn an_error_is_told_by_header_and_body() {

@@ -3,8 +3,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::Headers;
-use super::excerpt::{complaint, excerpt, printable};
+use super::excerpt::{complaint, excerpt};
+use super::{Headers, Secrets};
 
 /// One frame: a command, its headers, and a body that is empty on all but SEND, MESSAGE and ERROR.
 ///
@@ -24,10 +24,10 @@ pub struct Frame {
 
 impl Frame {
     /// What an ERROR complains of: its `message` header, and its body's first line where that says more. Bounded,
-    /// printable and on one line.
-    pub fn complaint(&self) -> String {
-        let message = printable(self.headers.get("message").unwrap_or(b"no reason given"), 300);
-        complaint(&message, &printable(&self.body, 300)).replace(['\n', '\t'], " ")
+    /// printable, on one line, and without these secrets: a broker may repeat what we sent.
+    pub(crate) fn complaint(&self, secrets: &Secrets) -> String {
+        let message = secrets.excerpt(self.headers.get("message").unwrap_or(b"no reason given"), 300);
+        complaint(&message, &secrets.excerpt(&self.body, 300)).replace(['\n', '\t'], " ")
     }
 }
 

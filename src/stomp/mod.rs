@@ -17,10 +17,12 @@ mod heartbeat;
 mod limits;
 mod parse_error;
 mod parser;
+mod secrets;
 mod session;
 mod session_error;
 
 pub use encoder::Encoder;
+pub(crate) use excerpt::Shown;
 pub use frame::{Command, Frame, Version};
 pub(crate) use headers::Builder;
 pub use headers::Headers;
@@ -28,6 +30,7 @@ pub use heartbeat::{HeartBeat, HeartBeatError, HeartBeatOffer};
 pub use limits::Limits;
 pub use parse_error::ParseError;
 pub use parser::Parser;
+pub(crate) use secrets::Secrets;
 pub use session::{Connected, Event, Session, SessionConfig};
 pub use session_error::SessionError;
 

@@ -1,5 +1,5 @@
 //! What a peer can get wrong in a frame.
-use super::Command;
+use super::{Command, Secrets};
 
 /// Octets that are no frame, or one beyond the [`Limits`](super::Limits).
 ///
@@ -86,4 +86,21 @@ pub enum ParseError {
         /// The limit.
         limit: usize,
     },
+}
+
+impl ParseError {
+    /// The same without these secrets: what is no frame may be anything, such as what we sent.
+    pub(crate) fn redacted(mut self, secrets: &Secrets) -> Self {
+        match &mut self {
+            Self::UnknownCommand { line: text }
+            | Self::NoColon { line: text, .. }
+            | Self::ContentLength { value: text, .. } => *text = secrets.redact_text(text),
+            Self::UndefinedEscape { header, escape, .. } => {
+                *header = secrets.redact_text(header);
+                *escape = secrets.redact_text(escape);
+            }
+            _ => {}
+        }
+        self
+    }
 }

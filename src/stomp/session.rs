@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::excerpt::printable;
-use super::{Command, Encoder, Frame, HeartBeat, HeartBeatOffer, Limits, Parser, SessionError, Version};
+use super::{
+    Command, Encoder, Frame, HeartBeat, HeartBeatOffer, Limits, Parser, Secrets, SessionError, Version,
+};
 
 /// Octets of a broker's explanation that are kept: it may be a stack trace.
 const EXPLANATION: usize = 1024;
@@ -136,12 +138,13 @@ pub enum Event {
 /// assert_eq!(session.deadline(), None);
 /// # Ok(()) }
 /// ```
-#[derive(Debug)]
 pub struct Session {
     parser: Parser,
     version: Version,
     last_received: Instant,
     state: State,
+    /// What no error shows, whatever the broker repeats.
+    secrets: Secrets,
 }
 
 enum State {
@@ -154,11 +157,20 @@ enum State {
 struct Connecting {
     versions: Vec<Version>,
     heart_beat: HeartBeatOffer,
-    /// Login and passcode, which a broker may repeat in its refusal.
-    secrets: Vec<String>,
     timeout: Duration,
     /// None when it is too far away for the clock.
     deadline: Option<Instant>,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("parser", &self.parser)
+            .field("version", &self.version)
+            .field("last_received", &self.last_received)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for State {
@@ -204,11 +216,16 @@ impl Session {
             state: State::Connecting(Box::new(Connecting {
                 versions,
                 heart_beat: config.heart_beat,
-                secrets: [&config.passcode, &config.login].into_iter().flatten().cloned().collect(),
                 timeout: config.connect_timeout,
                 deadline: now.checked_add(config.connect_timeout),
             })),
+            secrets: Secrets::new(config.login.as_deref(), config.passcode.as_deref()),
         }
+    }
+
+    /// Has errors show none of these, which are more than its own login and passcode.
+    pub(crate) fn keep_secret(&mut self, secrets: Secrets) {
+        self.secrets = secrets;
     }
 
     /// Takes what was read. Call [`next_event`](Self::next_event) then.
@@ -232,7 +249,7 @@ impl Session {
         let event = match self.parser.next_frame() {
             Ok(None) => return Ok(None),
             Ok(Some(frame)) => self.handle(frame),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error.redacted(&self.secrets).into()),
         };
         event.map(Some).map_err(|error| self.fail(error))
     }
@@ -304,7 +321,7 @@ impl Session {
     fn handle(&mut self, frame: Frame) -> Result<Event, SessionError> {
         match (&self.state, frame.command) {
             (State::Connecting(connecting), Command::Connected) => {
-                let connected = connecting.accept(&frame)?;
+                let connected = connecting.accept(&frame, &self.secrets)?;
                 let heart_beat =
                     HeartBeat::negotiate(connecting.heart_beat, connected.heart_beat, self.last_received);
                 self.version = connected.version;
@@ -312,7 +329,7 @@ impl Session {
                 self.state = State::Connected(heart_beat);
                 Ok(Event::Connected(connected))
             }
-            (State::Connecting(connecting), Command::Error) => Err(connecting.refused(&frame)),
+            (State::Connecting(_), Command::Error) => Err(refused(&frame, &self.secrets)),
             (State::Connected(_), Command::Message) => Ok(Event::Message(frame)),
             (State::Connected(_), Command::Error) => Ok(Event::Error(frame)),
             (State::Connected(_), Command::Receipt) => match frame.headers.bytes("receipt-id") {
@@ -331,37 +348,30 @@ impl Session {
 }
 
 impl Connecting {
-    fn accept(&self, frame: &Frame) -> Result<Connected, SessionError> {
+    fn accept(&self, frame: &Frame, secrets: &Secrets) -> Result<Connected, SessionError> {
         let header = |name| frame.headers.get(name);
         let version = header("version").unwrap_or(b"1.0");
-        let not_offered = || SessionError::VersionNotOffered { version: printable(version, 32) };
+        let not_offered = || SessionError::VersionNotOffered { version: secrets.excerpt(version, 32) };
         let version = Version::parse(version).ok_or_else(not_offered)?;
         if !self.versions.contains(&version) {
             return Err(not_offered());
         }
         let heart_beat = match header("heart-beat") {
             Some(value) => HeartBeatOffer::parse(value)
-                .map_err(|_| SessionError::BadHeartBeat { value: printable(value, 32) })?,
+                .map_err(|_| SessionError::BadHeartBeat { value: secrets.excerpt(value, 32) })?,
             None => HeartBeatOffer::default(),
         };
         let text = |name| header(name).map(|value| printable(value, 256));
         Ok(Connected { version, server: text("server"), session: text("session"), heart_beat })
     }
+}
 
-    fn refused(&self, frame: &Frame) -> SessionError {
-        // More than is shown is searched, so that no secret is cut in two.
-        let margin: usize = self.secrets.iter().map(String::len).sum();
-        let redacted = |text: &[u8]| {
-            let text = printable(text, EXPLANATION + margin);
-            let secrets = self.secrets.iter().filter(|secret| !secret.is_empty());
-            let text = secrets.fold(text, |text, secret| text.replace(secret.as_str(), "(redacted)"));
-            printable(text.as_bytes(), EXPLANATION)
-        };
-        let body = redacted(&frame.body);
-        let message = match frame.headers.get("message") {
-            Some(message) => redacted(message),
-            None => body.lines().next().unwrap_or("no reason given").to_owned(),
-        };
-        SessionError::Refused { message, body }
-    }
+/// Why the broker would not have us, in its own words, but for ours.
+fn refused(frame: &Frame, secrets: &Secrets) -> SessionError {
+    let body = secrets.excerpt(&frame.body, EXPLANATION);
+    let message = match frame.headers.get("message") {
+        Some(message) => secrets.excerpt(message, EXPLANATION),
+        None => body.lines().next().unwrap_or("no reason given").to_owned(),
+    };
+    SessionError::Refused { message, body }
 }

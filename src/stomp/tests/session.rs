@@ -197,6 +197,31 @@ fn n6_a_refusal_is_cut_short_and_tells_no_secret() {
     assert!(!body.contains("s3"), "{body}");
 }
 
+/// Whatever a broker, or what is none, repeats of what it was sent: before CONNECTED and after it.
+#[test]
+fn n6_no_error_tells_a_secret() {
+    let secret = "correct-horse-battery-staple-of-36-o";
+    let config = SessionConfig { passcode: Some(secret.into()), ..config() };
+    for before in [
+        format!("{secret}\n"),
+        format!("-ERR {secret}: no"),
+        format!("ERR bad passcode {secret}\nmore"),
+        format!("ERROR\n{secret}\n\n\0"),
+        format!("CONNECTED\nversion:{secret}\n\n\0"),
+        format!("CONNECTED\nversion:1.2\nheart-beat:{secret}\n\n\0"),
+        format!("CONNECTED\nversion:1.2\n\n\0{secret}\n"),
+        format!("CONNECTED\nversion:1.2\n\n\0ERROR\n{secret}:\\x\n\n\0"),
+        format!("CONNECTED\nversion:1.2\n\n\0ERROR\ncontent-length:{secret}\n\n\0"),
+        format!("CONNECTED\nversion:1.2\n\n\0ERROR\nno colon {secret}\n\n\0"),
+    ] {
+        let error = Client::new(&config).receive(before.as_bytes()).unwrap_err().to_string();
+        assert!(!error.contains("corre") && !error.contains("horse"), "{before:?}: {error}");
+    }
+    // A port of another protocol is still recognised.
+    let error = Client::new(&config).receive(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap_err();
+    assert!(error.to_string().contains("HTTP/1.1 400 Bad Request"), "{error}");
+}
+
 #[test]
 fn secrets_are_in_no_debug_output() {
     let client = Client::new(&config());
