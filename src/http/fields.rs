@@ -34,6 +34,8 @@ struct Dropped {
     unnameable: usize,
     /// Another header has the same key.
     ambiguous: usize,
+    /// Content-Encoding names no content coding.
+    codings: usize,
 }
 
 impl Fields {
@@ -42,6 +44,7 @@ impl Fields {
         let mut content_type: Option<(u8, &[u8])> = None;
         let mut kept = Kept::new();
         let mut dropped = Dropped::default();
+        let mut options: Vec<&[u8]> = Vec::new();
         for &(raw, value) in headers {
             // Decoded first: `_HYPHEN_` must not hide a name from the checks.
             let name = camel_decoded(raw).map_or(Cow::Borrowed(raw), Cow::Owned);
@@ -52,6 +55,16 @@ impl Fields {
                 continue;
             }
             if is_reserved(&name) || same_key(&name, b"content-length") {
+                continue;
+            }
+            if is_hop_by_hop(&name) {
+                if same_key(&name, b"connection") {
+                    options.push(value);
+                }
+                continue;
+            }
+            if same_key(&name, b"content-encoding") && !is_content_coding(value) {
+                dropped.codings += 1;
                 continue;
             }
             let Some(hash) = token_hash(&name) else {
@@ -75,12 +88,13 @@ impl Fields {
                 }
             }
         }
-        if dropped.unnameable + dropped.ambiguous > 0 {
-            let Dropped { unnameable, ambiguous } = dropped;
-            tracing::debug!(unnameable, ambiguous, "headers of a message left out of its request");
+        drop_listed(&mut kept, &options);
+        if dropped.unnameable + dropped.ambiguous + dropped.codings > 0 {
+            let Dropped { unnameable, ambiguous, codings } = dropped;
+            tracing::debug!(unnameable, ambiguous, codings, "headers of a message left out of its request");
         }
         let content_type = content_type.map(|(_, value)| value);
-        Ok(Self::gathered(content_type, &mut kept, &[], host))
+        Self::gathered(content_type, &mut kept, &[], host)
     }
 
     /// The headers of a whole request (structured mode). All of them are HTTP's, whatever a broker would take
@@ -92,9 +106,11 @@ impl Fields {
         // HTTP's names arrive as they are, and need no underscores for hyphens as JMS's do. To an application one would
         // be the other, which whoever checked the other did not see.
         let mut lesser: Vec<&[u8]> = Vec::new();
+        let options = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"connection"));
+        let options: Vec<&[u8]> = options.map(|(_, value)| value).collect();
         for (name, value) in headers.iter() {
-            if [&b"content-length"[..], b"transfer-encoding", b"proxy"].iter().any(|own| same_key(name, own))
-            {
+            let own = same_key(name, b"content-length") || same_key(name, b"proxy");
+            if own || is_hop_by_hop(name) || is_listed(name, &options) {
                 continue;
             }
             if underscores(name) > 0 {
@@ -123,40 +139,43 @@ impl Fields {
             repeats.iter_mut().filter(|(of, _)| *of > at).for_each(|(of, _)| *of -= 1);
             kept.remove(at).value
         });
-        Ok(Self::gathered(content_type, &mut kept, &repeats, host))
+        Self::gathered(content_type, &mut kept, &repeats, host)
     }
 
     /// Copies into one buffer that all share: one allocation rather than two for each header, and none that
     /// keeps the frame alive. `repeats` are further values of the fields that they name by number.
     ///
-    /// Here the `Host` header and the target come to agree: an absolute target wins (RFC 9112 section 3.2.2), and a
-    /// header that can be no host is dropped.
+    /// Here the `Host` header and the target come to agree: an absolute target wins (RFC 9112 section 3.2.2), an empty
+    /// header stands for none, and one that can be no host is an error, as in RFC 9112 section 3.2.
     fn gathered<'a>(
         content_type: Option<&[u8]>,
         fields: &mut Kept<'a>,
         repeats: &[(usize, &[u8])],
         host: Option<&'a [u8]>,
-    ) -> Self {
+    ) -> Result<Self, Reason> {
         let at = fields.iter().position(|field| field.name.eq_ignore_ascii_case(b"host"));
-        let mut invalid = None;
+        let mut left_out = None;
+        if let Some(at) = at {
+            let said = trimmed(fields[at].value);
+            if said.is_empty() && host.is_none() {
+                left_out = Some(at);
+            } else if !said.is_empty() && !is_host(said) {
+                return Err(Reason::Host);
+            }
+        }
         match (at, host) {
             (Some(at), Some(host)) => fields[at].value = host,
-            (Some(at), None) if is_host(trimmed(fields[at].value)) => {}
-            (Some(_), None) => {
-                tracing::debug!("a message's Host header can be none, and is left out of its request");
-                invalid = at;
-            }
             (None, Some(host)) => {
                 fields.push(Field { name: Cow::Borrowed(b"Host"), value: host, hash: 0 });
             }
-            (None, None) => {}
+            (_, None) => {}
         }
 
         let size = fields.iter().map(|field| field.name.len() + field.value.len()).sum::<usize>()
             + repeats.iter().map(|(_, value)| value.len() + 2).sum::<usize>();
         let mut headers = Builder::with_capacity(fields.len(), size);
         for (at, Field { name, value, .. }) in fields.iter().enumerate() {
-            if Some(at) == invalid {
+            if Some(at) == left_out {
                 continue;
             }
             let value = clean(value);
@@ -172,8 +191,64 @@ impl Fields {
             headers.push(name, &std::iter::once(&*value).chain(pieces).collect::<Vec<_>>());
         }
         let content_type = content_type.map(|value| Bytes::copy_from_slice(&clean(value)));
-        Self { content_type: content_type.filter(|value| !value.is_empty()), headers: headers.finish() }
+        let content_type = content_type.filter(|value| !value.is_empty());
+        Ok(Self { content_type, headers: headers.finish() })
     }
+}
+
+/// Whether a header speaks of a connection and not of the request: what carried the request to the broker is over,
+/// and its framing is undone (RFC 9110 section 7.6.1, RFC 2616 section 13.5.1).
+fn is_hop_by_hop(name: &[u8]) -> bool {
+    let names: &[&[u8]] = match name.len() {
+        2 => &[b"te"],
+        7 => &[b"trailer", b"upgrade"],
+        8 => &[b"trailers"],
+        10 => &[b"connection", b"keep-alive"],
+        16 => &[b"proxy-connection"],
+        17 => &[b"transfer-encoding"],
+        18 => &[b"proxy-authenticate"],
+        19 => &[b"proxy-authorization"],
+        _ => return false,
+    };
+    names.iter().any(|hop| same_key(name, hop))
+}
+
+/// Drops what the Connection header names, which is for the next hop alone.
+fn drop_listed(kept: &mut Kept<'_>, options: &[&[u8]]) {
+    if !options.is_empty() {
+        kept.retain(|field| !is_listed(&field.name, options));
+    }
+}
+
+/// Whether a Connection header names this one. Nothing that says which request it is goes that way.
+fn is_listed(name: &[u8], options: &[&[u8]]) -> bool {
+    let mut listed = options.iter().flat_map(|value| value.split(|&byte| byte == b',')).map(trimmed);
+    !options.is_empty()
+        && !same_key(name, b"host")
+        && !same_key(name, b"content-type")
+        && listed.any(|option| same_key(name, option))
+}
+
+/// Whether all that Content-Encoding lists are codings of HTTP (IANA's registry). AMQP's property `content_encoding`,
+/// which arrives as this header, mostly names a charset.
+fn is_content_coding(value: &[u8]) -> bool {
+    const CODINGS: [&[u8]; 13] = [
+        b"aes128gcm",
+        b"br",
+        b"compress",
+        b"dcb",
+        b"dcz",
+        b"deflate",
+        b"exi",
+        b"gzip",
+        b"identity",
+        b"pack200-gzip",
+        b"x-compress",
+        b"x-gzip",
+        b"zstd",
+    ];
+    let mut listed = value.split(|&byte| byte == b',').map(trimmed);
+    listed.all(|coding| CODINGS.iter().any(|known| coding.eq_ignore_ascii_case(known)))
 }
 
 /// The place of a name among those that mean Content-Type: the lowest that is there counts.

@@ -45,6 +45,9 @@ pub enum Reason {
     /// The target cannot be one.
     #[error("the request target is impossible: {0}")]
     Target(#[from] InvalidTarget),
+    /// The `Host` header can be no host.
+    #[error("Host has to be one host, with a port or without")]
+    Host,
     /// Two headers make the same `HTTP_` key, and [`Mapping::strict_headers`](super::Mapping) is set.
     #[error("headers '{0}' and '{1}' are the same to an application")]
     AmbiguousHeaders(String, String),

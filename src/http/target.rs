@@ -117,21 +117,45 @@ pub(super) fn with_query(url: &[u8], query: &[u8]) -> Bytes {
 /// Whether `host` can stand in a `Host` header: `name[:port]`, an IPv4 address or `[IPv6]`, not empty.
 /// Django answers 400 to some of these; that is its own to say.
 pub(super) fn is_host(host: &[u8]) -> bool {
-    let (name, port) = match host.first() {
-        Some(b'[') => match memchr::memchr(b']', host) {
-            Some(at) => (&host[1..at], &host[at + 1..]),
+    let (named, port) = match host.split_first() {
+        Some((b'[', rest)) => match memchr::memchr(b']', rest) {
+            Some(at) => (is_ip_literal(&rest[..at]), &rest[at + 1..]),
             None => return false,
         },
-        _ => host.split_at(memchr::memchr(b':', host).unwrap_or(host.len())),
+        _ => {
+            let (name, port) = host.split_at(memchr::memchr(b':', host).unwrap_or(host.len()));
+            (is_name(name), port)
+        }
     };
-    let literal = host.first() == Some(&b'[');
-    let name_byte = |byte: &u8| HOST[usize::from(*byte)] || (literal && *byte == b':');
     let port = match port.split_first() {
         None => true,
         Some((b':', digits)) => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
         Some(_) => false,
     };
-    !name.is_empty() && name.iter().all(name_byte) && port
+    named && port
+}
+
+/// RFC 3986 section 3.2.2, `reg-name`, which IPv4 addresses are, too; here it is not empty.
+fn is_name(name: &[u8]) -> bool {
+    let encoded =
+        |at: usize| name.get(at + 1..at + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit));
+    !name.is_empty()
+        && name.iter().all(|byte| HOST[usize::from(*byte)])
+        && memchr::memchr_iter(b'%', name).all(encoded)
+}
+
+/// What stands between brackets: an IPv6 address, with a zone (RFC 6874) or without, or `v1.x` (`IPvFuture`).
+fn is_ip_literal(literal: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(literal) else { return false };
+    if let Some((version, address)) = text.strip_prefix(['v', 'V']).and_then(|rest| rest.split_once('.')) {
+        let address = address.as_bytes();
+        return !version.is_empty()
+            && version.bytes().all(|byte| byte.is_ascii_hexdigit())
+            && !address.is_empty()
+            && address.iter().all(|&byte| byte != b'%' && (HOST[usize::from(byte)] || byte == b':'));
+    }
+    let (address, zone) = text.split_once("%25").unwrap_or((text, "zone"));
+    address.parse::<std::net::Ipv6Addr>().is_ok() && is_name(zone.as_bytes())
 }
 
 /// The bytes of a host's name (RFC 3986 section 3.2.2).
@@ -188,6 +212,9 @@ mod tests {
             ("http://h?b", "/?b", "/", "b", Some("h")),
             ("http://h#b", "/", "/", "", Some("h")),
             ("http://[::1]:80/", "/", "/", "", Some("[::1]:80")),
+            ("http://[fe80::a%25en1]/", "/", "/", "", Some("[fe80::a%25en1]")),
+            ("http://[v1.fe:d]/", "/", "/", "", Some("[v1.fe:d]")),
+            ("http://caf%C3%A9:/", "/", "/", "", Some("caf%C3%A9:")),
             ("redirect?to=ftp://x", "/redirect?to=ftp://x", "/redirect", "to=ftp://x", None),
             ("a:b", "/a:b", "/a:b", "", None),
         ] {
@@ -223,6 +250,13 @@ mod tests {
             ("http://a:123456/", Host),
             ("http://[::1/", Host),
             ("http://[]/", Host),
+            ("http://[zz]/", Host),
+            ("http://[::1]x/", Host),
+            ("http://[1.2.3.4]/", Host),
+            ("http://[::1%25]/", Host),
+            ("http://[v.a]/", Host),
+            ("http://a:80:80/", Host),
+            ("http://a%zz/", Host),
             ("http://u:p@h/", UserInfo),
         ] {
             assert_eq!(parse(&Bytes::copy_from_slice(url.as_bytes())), Err(error), "{url:?}");

@@ -180,9 +180,10 @@ fn hosts() {
         (&[("host", "a.example")], Some("a.example")),
         (&[("http_requestUrl", "http://b.example/x")], Some("b.example")),
         (&[("Host", "a.example"), ("http_requestUrl", "http://b.example/x")], Some("b.example")),
-        (&[("Host", "a b")], None),
+        (&[("Host", " a.example ")], Some("a.example")),
         (&[("Host", "")], None),
-        (&[("Host", "a/b")], None),
+        (&[("Host", " ")], None),
+        (&[("Host", ""), ("http_requestUrl", "http://b.example/x")], Some("b.example")),
     ];
     for (given, host) in cases {
         let request = request(&call(given, ""));
@@ -191,6 +192,94 @@ fn hosts() {
             headers(&request).into_iter().filter(|(name, _)| name.eq_ignore_ascii_case("host")).collect();
         assert_eq!(named.first().map(|(_, value)| value.as_str()), *host, "{given:?}");
         assert_eq!(named.len(), usize::from(host.is_some()), "{given:?}");
+    }
+}
+
+/// As in structured mode: an application that checks hosts (Django's DisallowedHost) must not take it for one without.
+#[test]
+fn a_host_that_can_be_none_is_rejected() {
+    for host in [
+        "a:80:80", "u@a", "a/b", "a b", "a:x", "a?b", "a#b", "[::1", "[zz]", "a\\b", "<a>", ":80", "\u{e9}",
+        "a%",
+    ] {
+        for url in ["/", "http://b.example/"] {
+            for name in ["Host", "host", "HOST"] {
+                let rejected = map(&Mapping::default(), &call(&[(name, host), ("http_requestUrl", url)], ""))
+                    .unwrap_err();
+                assert_eq!((rejected.status(), rejected.can_answer()), (400, true), "{host}");
+                assert!(matches!(rejected.reason, Reason::Host), "{host}");
+            }
+        }
+        let whole = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        let structured = call(&[("content-type", "application/http")], &whole);
+        assert_eq!(map(&Mapping::default(), &structured).unwrap_err().status(), 400, "{host}");
+        assert!(!map(&Mapping::default(), &message(&[("Host", host)], "")).unwrap_err().can_answer());
+    }
+}
+
+/// A gateway may have copied what its own connection was about: with it an application would undo a framing that is
+/// undone, or take a body for compressed.
+#[test]
+fn what_concerns_a_connection_stays_there() {
+    for name in [
+        "Transfer-Encoding",
+        "transfer-encoding",
+        "Transfer_Encoding",
+        "Transfer_HYPHEN_Encoding",
+        "TE",
+        "Connection",
+        "Keep-Alive",
+        "Proxy-Connection",
+        "proxy-authorization",
+        "Proxy-Authenticate",
+        "Trailer",
+        "Upgrade",
+    ] {
+        let request = request(&call(&[(name, "chunked"), ("X-A", "b")], "body"));
+        assert_eq!(headers(&request), [("X-A".to_owned(), "b".to_owned())], "{name}");
+        assert_eq!(request.delivery.headers().get(name), Some(&b"chunked"[..]));
+    }
+    // And what it says is for the next hop alone.
+    let listed = [
+        ("HTTP2-Settings", "x"),
+        ("X-Hop", "1"),
+        ("connection", "close, x_hop,\tHTTP2-Settings , host, content-type,"),
+        ("x-b", "2"),
+        ("Host", "a"),
+        ("Content-Type", "text/plain"),
+    ];
+    let property = request(&call(&listed, ""));
+    let whole: String = listed.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let whole = format!("GET / HTTP/1.1\r\n{whole}TE: trailers\r\nTrailer: a\r\nKeep-Alive: 5\r\n\r\n");
+    let structured = request(&call(&[("content-type", "application/http")], &whole));
+    for request in [property, structured] {
+        let expected = [("x-b", "2"), ("Host", "a")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(headers(&request), expected);
+        assert_eq!(request.content_type.as_deref(), Some(&b"text/plain"[..]));
+    }
+}
+
+/// RabbitMQ makes this header of AMQP's property `content_encoding`, which Python's clients set to a charset.
+#[test]
+fn a_charset_is_no_content_coding() {
+    for (value, passes) in [
+        ("gzip", true),
+        ("GZIP", true),
+        ("deflate, br", true),
+        ("identity", true),
+        ("zstd", true),
+        ("utf-8", false),
+        ("UTF8", false),
+        ("iso-8859-1", false),
+        ("binary", false),
+        ("base64", false),
+        ("gzip, utf-8", false),
+        ("", false),
+    ] {
+        for name in ["content-encoding", "Content-Encoding"] {
+            let request = request(&call(&[(name, value)], "x"));
+            assert_eq!(!headers(&request).is_empty(), passes, "{value}");
+        }
     }
 }
 
