@@ -1,8 +1,11 @@
 //! ACK and NACK, and the transactions that they and SEND may be part of.
 
+use bytes::Bytes;
+
 use super::{
     Broker, ConnId, Now,
     delivery::End,
+    flow::NAMED,
     refusal::Refusal,
     subscription::{Key, Source},
     transaction::Transaction,
@@ -74,10 +77,10 @@ impl Broker {
     }
 
     pub(super) fn begin(&mut self, id: ConnId, headers: &Headers) -> Result<(), Refusal> {
-        let name = headers.bytes("transaction").ok_or_else(|| Refusal::missing("BEGIN", "transaction"))?;
+        let name = headers.get("transaction").ok_or_else(|| Refusal::missing("BEGIN", "transaction"))?;
         let limit = self.config.transactions;
         let transactions = &mut self.connection_mut(id).transactions;
-        if transactions.contains_key(&name) {
+        if transactions.contains_key(name) {
             return Err(Refusal::new(
                 "this transaction is open already",
                 "End it with COMMIT or ABORT before the next BEGIN.",
@@ -86,7 +89,12 @@ impl Broker {
         if transactions.len() >= limit {
             return Err(Refusal::too_many("transactions", limit));
         }
-        transactions.insert(name, Transaction::default());
+        let charge = NAMED + name.len();
+        self.admit_names(charge)?;
+        // A copy, since a slice would keep all headers of the frame.
+        let name = Bytes::copy_from_slice(name);
+        self.connection_mut(id).transactions.insert(name, Transaction::default());
+        self.names += charge;
         Ok(())
     }
 
@@ -100,6 +108,7 @@ impl Broker {
         self.open_transaction(id, name)?;
         let transaction = self.connection_mut(id).transactions.remove(name).expect("it was found just now");
         self.memory -= transaction.size();
+        self.names -= NAMED + name.len();
         Ok(transaction)
     }
 

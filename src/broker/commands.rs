@@ -6,6 +6,7 @@ use super::{
     Broker, ConnId, Now,
     connection::{Connection, Stage},
     destination::Address,
+    flow::NAMED,
     id::number,
     liveness::Liveness,
     refusal::Refusal,
@@ -39,7 +40,8 @@ impl Broker {
             Command::Connect | Command::Stomp => None,
             _ => frame.headers.bytes("receipt"),
         };
-        if let Err(refusal) = self.obey(id, frame, now) {
+        let answered = receipt.as_ref().map_or(Ok(()), |receipt| self.admit_answer(id, receipt.len()));
+        if let Err(refusal) = answered.and_then(|()| self.obey(id, frame, now)) {
             return self.refuse(id, &refusal, receipt.as_deref(), now);
         }
         if let (Some(receipt), Some(connection)) = (receipt, self.connections.get_mut(&id)) {
@@ -131,9 +133,11 @@ impl Broker {
         let connection = &self.connections[&id];
         let row = self.config.dialect.row();
         check_transient(row, headers)?;
+        // Copies, since slices would keep all headers of the frame for as long as the subscription.
+        let copied = |name| headers.get(name).map(Bytes::copy_from_slice);
         let destination =
-            headers.bytes("destination").ok_or_else(|| Refusal::missing("SUBSCRIBE", "destination"))?;
-        let name = headers.bytes("id");
+            copied("destination").ok_or_else(|| Refusal::missing("SUBSCRIBE", "destination"))?;
+        let name = copied("id");
         if name.is_none() && connection.version > Version::V1_0 {
             return Err(Refusal::missing("SUBSCRIBE", "id"));
         }
@@ -167,6 +171,9 @@ impl Broker {
                 .and_then(|n| usize::try_from((n / window.per_message).max(1)).ok())
                 .ok_or_else(|| Refusal::malformed(window.header, "a whole number"))?,
         };
+        let text = name.as_ref().map_or(0, Bytes::len) + 2 * destination.len();
+        let charged = NAMED + text + selector.as_ref().map_or(0, Selector::size);
+        self.admit_names(charged)?;
         let browser = headers.get("browser") == Some(b"true");
         let key = Key { connection: id, number: connection.next_subscription };
         let source = self.source(
@@ -180,8 +187,9 @@ impl Broker {
         let connection = self.connection_mut(id);
         connection.next_subscription += 1;
         let ack_prefix = connection.session.ack_prefix(key.number);
-        let subscription = Subscription::new(name, destination, source, ack, prefetch, ack_prefix);
+        let subscription = Subscription::new(name, destination, source, ack, prefetch, ack_prefix, charged);
         connection.subscriptions.insert(key.number, subscription);
+        self.names += charged;
         Ok(())
     }
 
@@ -202,7 +210,7 @@ impl Broker {
             }
             Address::Topic(name) => {
                 if self.destinations.topic(&name).is_none() {
-                    self.destination_allowed()?;
+                    self.destination_allowed(name.len())?;
                 }
                 let name = Bytes::from(name.into_owned());
                 self.destinations.open_topic(&name).join(key, selector);
@@ -210,7 +218,7 @@ impl Broker {
             }
             Address::Queue(name) => {
                 if self.destinations.queue_id(&name).is_none() {
-                    self.destination_allowed()?;
+                    self.destination_allowed(name.len())?;
                 }
                 self.destinations.open_queue(&name)
             }

@@ -13,8 +13,9 @@ pub struct BrokerConfig {
     /// Whether [`BrokerServer::bind`](super::BrokerServer::bind) takes an address that other machines can
     /// reach. Off by default: there is no TLS here, and by default no password.
     pub allow_remote: bool,
-    /// Bytes of messages and of half-received frames, over all connections: 256 MiB. Beyond it producers
-    /// are not read while somebody consumes, and refused otherwise.
+    /// Bytes of messages, of half-received frames, of names (subscriptions, selectors, destinations, transactions; at
+    /// most half of it) and of answers that clients do not read, over all connections: 256 MiB. Beyond it producers
+    /// are not read while somebody consumes, and refused otherwise. Up to 64 KiB of each connection do not count.
     pub memory: usize,
     /// What one frame may hold.
     pub frame: Limits,

@@ -54,6 +54,8 @@ pub(super) struct Connection {
     pub(super) parser: Parser,
     /// Bytes in the parser that the broker's memory was charged for.
     pub(super) buffered: usize,
+    /// Bytes of the outbox that it was charged for.
+    pub(super) unread: usize,
     pub(super) liveness: Liveness,
     outbox: Outbox,
     /// By number.
@@ -81,6 +83,7 @@ impl Connection {
             version: Version::V1_0,
             parser: Parser::new(config.frame),
             buffered: 0,
+            unread: 0,
             liveness: Liveness::new(none, none, None, now),
             outbox: Outbox::default(),
             subscriptions: BTreeMap::new(),

@@ -13,6 +13,7 @@ use super::{
     refusal::Refusal,
     subscription::Key,
 };
+use crate::stomp::Shown;
 
 /// How often expired messages are looked for, while there may be any.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -87,6 +88,10 @@ pub struct Broker {
     pub(super) next_message: u64,
     /// Bytes of messages and half-received frames.
     pub(super) memory: usize,
+    /// Bytes of what clients have named: subscriptions, transactions, temporary queues. Destinations count their own.
+    pub(super) names: usize,
+    /// Bytes of outboxes that their clients do not read.
+    pub(super) unread: usize,
     /// Connections that are not read until there is memory.
     pub(super) paused: BTreeSet<ConnId>,
     /// Queues that may have something to deliver.
@@ -110,6 +115,8 @@ impl Broker {
             destinations: Destinations::default(),
             next_message: 1,
             memory: 0,
+            names: 0,
+            unread: 0,
             paused: BTreeSet::new(),
             due_queues: VecDeque::new(),
             due_subscriptions: VecDeque::new(),
@@ -151,8 +158,12 @@ impl Broker {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let stalled = connection.is_stalled();
         let refill = connection.sent(count, now.monotonic);
+        self.charge_outbox(id);
+        let Some(connection) = self.connections.get(&id) else { return };
         if stalled && !connection.is_stalled() {
-            connection.liveness.received(now.monotonic);
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.liveness.received(now.monotonic);
+            }
             self.mark_changed(id);
         }
         if refill {
@@ -164,10 +175,17 @@ impl Broker {
     /// A client's connection has ended, in whatever way.
     pub fn closed(&mut self, id: ConnId, now: Now) {
         self.end_session(id);
-        if self.connections.remove(&id).is_some() {
+        if self.forget(id) {
             tracing::debug!(connection = id.0, "disconnected");
         }
         self.settle(now);
+    }
+
+    /// Whether there was such a connection.
+    fn forget(&mut self, id: ConnId) -> bool {
+        let connection = self.connections.remove(&id);
+        self.unread -= connection.as_ref().map_or(0, |connection| connection.unread);
+        connection.is_some()
     }
 
     /// When to call [`timer`](Self::timer), if nothing else happens before. Only another call changes it.
@@ -217,6 +235,7 @@ impl Broker {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.listed = false;
         }
+        self.charge_outbox(id);
         Some(id)
     }
 
@@ -246,6 +265,12 @@ impl Broker {
         self.memory
     }
 
+    /// All that [`BrokerConfig::memory`] bounds: besides messages, what clients have named (subscriptions with their
+    /// selectors, destinations, transactions, temporary queues), and answers that they do not read.
+    pub fn held(&self) -> usize {
+        self.memory + self.named() + self.unread
+    }
+
     /// Obeys the frames that a connection has sent, as far as they are complete.
     pub(super) fn process(&mut self, id: ConnId, now: Now) {
         while let Some(connection) = self.connections.get_mut(&id).filter(|c| c.is_obeyed()) {
@@ -261,6 +286,10 @@ impl Broker {
                         if let Err(refusal) = self.admit(id, 0) {
                             self.refuse(id, &refusal, None, now);
                         }
+                    }
+                    if let Some(connection) = self.connections.get_mut(&id) {
+                        // Has the parser give back the buffer that a large frame left behind.
+                        connection.parser.feed(&[]);
                     }
                     break;
                 }
@@ -279,7 +308,7 @@ impl Broker {
     pub(super) fn refuse(&mut self, id: ConnId, refusal: &Refusal, receipt: Option<&[u8]>, now: Now) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let reason = if refusal.quotes { "unreadable" } else { &refusal.message };
-        tracing::debug!(connection = id.0, reason, "refused");
+        tracing::debug!(connection = id.0, reason = %Shown(reason.as_bytes()), "refused");
         // Which frame it was, and that the connection goes on, is said by the same brokers.
         let survivable = refusal.survivable && self.config.dialect.survives_error();
         let receipt = receipt.filter(|_| self.config.dialect.survives_error());
@@ -315,7 +344,7 @@ impl Broker {
             }
             Stage::Closing(_) => {
                 self.mark_changed(id);
-                self.connections.remove(&id);
+                self.forget(id);
             }
             Stage::Open => {
                 if connection.is_stalled() {

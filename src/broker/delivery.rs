@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::{
     Broker, ConnId, Now,
     destination::{QueueId, dead_letter_queue},
+    flow::NAMED,
     message::Message,
     queue::{Entry, Taken},
     subscription::{Key, Source, Subscription},
@@ -235,6 +238,7 @@ impl Broker {
     }
 
     fn end_of(&mut self, key: Key, mut subscription: Subscription) {
+        self.names -= subscription.charged;
         match &mut subscription.source {
             Source::Topic { name, waiting } => {
                 self.destinations.leave_topic(name, key);
@@ -262,6 +266,8 @@ impl Broker {
         let transactions = std::mem::take(&mut connection.transactions);
         let temporary = std::mem::take(&mut connection.temporary);
         self.memory -= transactions.values().map(|transaction| transaction.size()).sum::<usize>();
+        self.names -= transactions.keys().map(|name| NAMED + name.len()).sum::<usize>();
+        self.names -= temporary.keys().map(Bytes::len).sum::<usize>();
         for (number, subscription) in subscriptions {
             self.end_of(Key { connection: id, number }, subscription);
         }

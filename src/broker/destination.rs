@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::HashMap};
 
 use bytes::Bytes;
 
-use super::{ConnId, queue::Queue, refusal::Refusal, topic::Topic};
+use super::{ConnId, flow::NAMED, queue::Queue, refusal::Refusal, topic::Topic};
 use crate::link::Replies;
 
 const QUEUE: &[u8] = b"/queue/";
@@ -86,11 +86,28 @@ pub(super) struct Destinations {
     names: HashMap<Bytes, QueueId>,
     topics: HashMap<Bytes, Topic>,
     next: u64,
+    /// What the names of all of them take.
+    charged: usize,
 }
 
 impl Destinations {
     pub(super) fn len(&self) -> usize {
         self.queues.len() + self.topics.len()
+    }
+
+    /// About how many bytes of memory they take, messages not counted.
+    pub(super) fn size(&self) -> usize {
+        self.charged
+    }
+
+    /// What one takes whose name has so many bytes.
+    pub(super) fn charge(name: usize) -> usize {
+        NAMED + name
+    }
+
+    fn charge_of(queue: &Queue) -> usize {
+        let shown = if queue.owner().is_some() { queue.shown().len() } else { 0 };
+        Self::charge(queue.name().len() + shown)
     }
 
     pub(super) fn queue(&self, id: QueueId) -> Option<&Queue> {
@@ -128,6 +145,7 @@ impl Destinations {
     fn insert(&mut self, queue: Queue) -> QueueId {
         let id = QueueId(self.next);
         self.next += 1;
+        self.charged += Self::charge_of(&queue);
         self.names.insert(queue.name().clone(), id);
         self.queues.insert(id, queue);
         id
@@ -136,6 +154,7 @@ impl Destinations {
     pub(super) fn remove_queue(&mut self, id: QueueId) -> Option<Queue> {
         let queue = self.queues.remove(&id)?;
         self.names.remove(queue.name());
+        self.charged -= Self::charge_of(&queue);
         Some(queue)
     }
 
@@ -144,7 +163,10 @@ impl Destinations {
     }
 
     pub(super) fn open_topic(&mut self, name: &Bytes) -> &mut Topic {
-        self.topics.entry(name.clone()).or_default()
+        self.topics.entry(name.clone()).or_insert_with(|| {
+            self.charged += NAMED + name.len();
+            Topic::default()
+        })
     }
 
     /// Ends a subscription to a topic, and the topic with its last one.
@@ -152,6 +174,7 @@ impl Destinations {
         if let Some(topic) = self.topics.get_mut(name) {
             if topic.leave(subscription) {
                 self.topics.remove(name);
+                self.charged -= Self::charge(name.len());
             }
         }
     }

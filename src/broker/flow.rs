@@ -4,6 +4,9 @@
 //! as long as somebody else takes messages out. A client that has messages to acknowledge is itself such a
 //! somebody: it is read on, or its ACKs would be stuck behind its SENDs, and may go up to twice the limit.
 //! Where nobody takes anything out, waiting is in vain, and a SEND is answered with an ERROR.
+//!
+//! What clients have named counts, too, and so do answers that they do not read. Names may take half of the memory:
+//! a consumer must be able to subscribe to a broker that is full of messages.
 
 use super::{
     Broker, ConnId, Now,
@@ -15,10 +18,13 @@ use super::{
 /// A half-received frame below this size is not accounted for: nearly every read leaves one.
 const FREE_BUFFER: usize = 64 * 1024;
 
+/// What a subscription, a destination or a transaction takes beside the names that its client chose.
+pub(super) const NAMED: usize = 512;
+
 impl Broker {
     /// Whether a client may add so many bytes. If they are the last for now, its connection is paused.
     pub(super) fn admit(&mut self, id: ConnId, size: usize) -> Result<(), Refusal> {
-        let (limit, used) = (self.config.memory, self.memory.saturating_add(size));
+        let (limit, used) = (self.config.memory, self.held().saturating_add(size));
         if used <= limit {
             return Ok(());
         }
@@ -34,6 +40,33 @@ impl Broker {
         }
         self.pause(id);
         Ok(())
+    }
+
+    /// Whether a client may have the broker remember so many more bytes of names.
+    pub(super) fn admit_names(&self, size: usize) -> Result<(), Refusal> {
+        let limit = self.config.memory;
+        if self.named().saturating_add(size) <= limit / 2 { Ok(()) } else { Err(Refusal::full(limit)) }
+    }
+
+    /// Whether a client may ask for an answer of so many bytes: one that does not read those that it has gets no more
+    /// where memory is full.
+    pub(super) fn admit_answer(&mut self, id: ConnId, size: usize) -> Result<(), Refusal> {
+        self.charge_outbox(id);
+        let unread = self.connections.get(&id).map_or(0, |connection| connection.unread);
+        if unread == 0 { Ok(()) } else { self.admit(id, size) }
+    }
+
+    /// Bytes of what clients have named.
+    pub(super) fn named(&self) -> usize {
+        self.names + self.destinations.size()
+    }
+
+    /// Accounts for what a client has not read.
+    pub(super) fn charge_outbox(&mut self, id: ConnId) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let unread = connection.outbox().len();
+        let unread = if unread > FREE_BUFFER { unread } else { 0 };
+        self.unread = self.unread - std::mem::replace(&mut connection.unread, unread) + unread;
     }
 
     fn pause(&mut self, id: ConnId) {
@@ -62,7 +95,7 @@ impl Broker {
     pub(super) fn relieve(&mut self, now: Now) {
         while let Some(&id) = self.paused.first() {
             // Well below the limit, or every message that leaves would let just one in.
-            let relieved = self.memory < self.config.memory / 10 * 9;
+            let relieved = self.held() < self.config.memory / 10 * 9;
             if !relieved && self.drains_without(id) {
                 break;
             }

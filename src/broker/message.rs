@@ -13,6 +13,9 @@ use crate::{
 /// What a message costs beside its text.
 const OVERHEAD: usize = 256;
 
+/// What a header costs beside its name and value.
+const HEADER: usize = 16;
+
 /// Headers that the broker sets itself, or that were meant for it. A sender's own never reach a consumer:
 /// the first of two headers counts, and a made-up `subscription` must not be it.
 const RESERVED: [&[u8]; 18] = [
@@ -43,6 +46,16 @@ pub(super) enum ReplyTo {
     Verbatim(Bytes),
     /// A temporary queue: its owner calls it `local`, all the others `remote`.
     Temporary { owner: ConnId, local: Bytes, remote: Bytes },
+}
+
+impl ReplyTo {
+    /// The bytes of its names.
+    fn size(&self) -> usize {
+        match self {
+            Self::Verbatim(name) => name.len(),
+            Self::Temporary { local, remote, .. } => local.len() + remote.len(),
+        }
+    }
 }
 
 /// A message. Shared, not copied, by everyone who waits for it.
@@ -76,7 +89,8 @@ impl Message {
             Some(text) => integer(text).ok_or_else(|| Refusal::malformed(name, "a whole number")),
         };
         let headers = kept(&frame.headers, row);
-        let text: usize = headers.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
+        let text: usize = headers.iter().map(|(name, value)| name.len() + value.len() + HEADER).sum();
+        let text = text + reply_to.as_ref().map_or(0, ReplyTo::size);
         Ok(Arc::new(Self {
             number,
             sized: frame.headers.get("content-length").is_some(),

@@ -44,7 +44,10 @@ impl BrokerServer {
         let mut listener = TcpListener::bind(address).map_err(|error| {
             let what = match error.kind() {
                 ErrorKind::AddrInUse => {
-                    "the port is taken. Stop what listens there, or choose another (--listen 127.0.0.1:0 takes a free one)".to_owned()
+                    format!(
+                        "the port is taken. If a broker listens there, use that one: --broker stomp://{address}. Else give the \
+                         development broker another port: --listen 127.0.0.1:PORT (0 takes a free one)"
+                    )
                 }
                 ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
                 ErrorKind::PermissionDenied => {

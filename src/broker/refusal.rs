@@ -60,8 +60,9 @@ impl Refusal {
         Self::new(
             "the broker's memory is full",
             format!(
-                "Messages waiting here use up its limit of {limit} bytes. Start a consumer, send smaller messages, \
-                 or raise the limit where the broker is started."
+                "Messages waiting here, and names of subscriptions and destinations (up to half of it), use up its \
+                 limit of {limit} bytes. Start a consumer, send less, or raise the limit where the broker is started \
+                 (--memory)."
             ),
         )
     }

@@ -54,6 +54,14 @@ impl Selector {
         }
     }
 
+    /// About how many bytes of memory it takes.
+    pub(super) fn size(&self) -> usize {
+        let term = |(name, value): &(String, String)| {
+            std::mem::size_of::<(String, String)>() + name.len() + value.capacity()
+        };
+        self.0.iter().map(term).sum()
+    }
+
     pub(super) fn matches(&self, headers: &Headers) -> bool {
         self.0.iter().all(|(name, value)| headers.get(name) == Some(value.as_bytes()))
     }

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use super::{
     Broker, ConnId, Now,
     commands::check_transient,
-    destination::{Address, QueueId},
+    destination::{Address, Destinations, QueueId},
+    flow::NAMED,
     message::{Message, ReplyTo},
     refusal::Refusal,
     subscription::{AckMode, Key, Source, Subscription},
@@ -35,7 +36,7 @@ impl Broker {
         match transaction {
             None => self.route(target, message, now),
             Some(transaction) => {
-                self.memory += message.size();
+                self.memory += target.size() + message.size();
                 self.open_transaction(id, &transaction)?.sends.push((target, message));
             }
         }
@@ -66,16 +67,20 @@ impl Broker {
             },
             Address::Queue(name) => {
                 if self.destinations.queue_id(&name).is_none() {
-                    self.destination_allowed()?;
+                    self.destination_allowed(name.len())?;
                 }
                 Target::Queue(name.into_owned().into())
             }
         })
     }
 
-    pub(super) fn destination_allowed(&self) -> Result<(), Refusal> {
+    /// Whether there may be one more destination, whose name has so many bytes.
+    pub(super) fn destination_allowed(&self, name: usize) -> Result<(), Refusal> {
         let limit = self.config.destinations;
-        if self.destinations.len() < limit { Ok(()) } else { Err(Refusal::too_many("destinations", limit)) }
+        if self.destinations.len() >= limit {
+            return Err(Refusal::too_many("destinations", limit));
+        }
+        self.admit_names(Destinations::charge(name))
     }
 
     /// A connection's own temporary queue, made when it is first named.
@@ -88,9 +93,10 @@ impl Broker {
         if connection.temporary.len() >= limit {
             return Err(Refusal::too_many("temporary queues", limit));
         }
-        self.destination_allowed()?;
+        self.destination_allowed(2 * local.len())?;
         let name = connection.session.temporary(connection.temporary.len() + 1);
         let queue = self.destinations.open_temporary(id, local, &name, self.config.dialect.row().replies);
+        self.names += local.len();
         self.connection_mut(id).temporary.insert(Bytes::copy_from_slice(local), queue);
         Ok(queue)
     }
@@ -109,13 +115,17 @@ impl Broker {
         let name = Bytes::copy_from_slice(local);
         let ack_prefix = connection.session.ack_prefix(key.number);
         let (source, ack) = (Source::Queue(queue), AckMode::Auto);
-        let subscription = Subscription::new(Some(name.clone()), name, source, ack, prefetch, ack_prefix);
+        let charged = NAMED + name.len();
+        let subscription =
+            Subscription::new(Some(name.clone()), name, source, ack, prefetch, ack_prefix, charged);
         connection.subscriptions.insert(key.number, subscription);
+        self.names += charged;
     }
 
     /// What `reply-to` means: a temporary queue has one name for its owner and another for everyone else.
     fn reply_to(&mut self, id: ConnId, headers: &Headers) -> Result<Option<ReplyTo>, Refusal> {
-        let Some(text) = headers.bytes("reply-to") else { return Ok(None) };
+        // A copy, since a slice would keep all headers of the frame.
+        let Some(text) = headers.get("reply-to").map(Bytes::copy_from_slice) else { return Ok(None) };
         let queue = match Address::parse(&text, self.config.dialect.row().replies) {
             Ok(Address::Temporary(local)) => {
                 let queue = self.temporary(id, &local)?;

@@ -72,6 +72,8 @@ pub(super) struct Subscription {
     pub(super) ack: AckMode,
     /// The `ack` headers of its deliveries.
     pub(super) ack_ids: Numbered,
+    /// What the broker's memory was charged for it, its deliveries not counted.
+    pub(super) charged: usize,
     /// Most deliveries that may be unacknowledged.
     prefetch: usize,
     /// Ascending by delivery.
@@ -87,9 +89,10 @@ impl Subscription {
         ack: AckMode,
         prefetch: usize,
         ack_prefix: String,
+        charged: usize,
     ) -> Self {
         let (deliveries, ack_ids) = (BTreeMap::new(), Numbered::new(ack_prefix));
-        Self { id, destination, source, ack, ack_ids, prefetch, deliveries, claimed: 0 }
+        Self { id, destination, source, ack, ack_ids, charged, prefetch, deliveries, claimed: 0 }
     }
 
     /// Whether the prefetch window has room. What a transaction acknowledges no longer takes any: a client

@@ -17,6 +17,16 @@ pub(super) enum Target {
     Nowhere,
 }
 
+impl Target {
+    /// The bytes of its name.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::Queue(name) | Self::Topic(name) => name.len(),
+            Self::Temporary(_) | Self::Nowhere => 0,
+        }
+    }
+}
+
 /// What an open transaction holds back.
 #[derive(Debug, Default)]
 pub(super) struct Transaction {
@@ -28,6 +38,6 @@ pub(super) struct Transaction {
 impl Transaction {
     /// The bytes that it keeps.
     pub(super) fn size(&self) -> usize {
-        self.sends.iter().map(|(_, message)| message.size()).sum()
+        self.sends.iter().map(|(target, message)| target.size() + message.size()).sum()
     }
 }

@@ -2,6 +2,7 @@
 
 use clap::{Args, builder::FalseyValueParser};
 
+use super::serve::parse_size;
 use crate::Dialect;
 
 #[derive(Debug, Args)]
@@ -22,6 +23,9 @@ pub(super) struct Listen {
     /// Let the development broker listen on an address that others can reach
     #[arg(long, env = "STOMP_WSGI_ALLOW_REMOTE", value_parser = FalseyValueParser::new())]
     pub(super) allow_remote: bool,
+    /// What the development broker may hold in memory, messages and names, such as 64MiB [default: 256MiB]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, env = "STOMP_WSGI_MEMORY")]
+    pub(super) memory: Option<usize>,
 }
 
 #[cfg(not(feature = "broker"))]
@@ -58,6 +62,10 @@ mod with_broker {
         pub(in crate::cli) fn bind(&self, dialect: Option<Dialect>) -> anyhow::Result<BrokerServer> {
             let address = self.address()?;
             let config = BrokerConfig::default().with_allow_remote(self.allow_remote);
+            let config = match self.memory {
+                Some(memory) => config.with_memory(memory),
+                None => config,
+            };
             let config = match dialect {
                 Some(dialect) => config.with_dialect(dialect),
                 None => config,

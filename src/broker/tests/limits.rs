@@ -233,3 +233,104 @@ fn receipts_nobody_reads_are_bounded() {
     assert_eq!(bed.take(client).len(), turns * 1000);
     assert!(bed.broker.wants_read(client));
 }
+
+/// What clients name is kept as messages are.
+#[test]
+fn names_count() {
+    let long = "x".repeat(60 * KIB);
+    let frames: [(&str, fn(usize, &str) -> String); 8] = [
+        ("ids", |n, x| format!("SUBSCRIBE\nid:{n}{x}\ndestination:/queue/a\n\n\0")),
+        ("queues", |n, x| format!("SUBSCRIBE\nid:{n}\ndestination:/queue/{n}{x}\n\n\0")),
+        ("topics", |n, x| format!("SUBSCRIBE\nid:{n}\ndestination:/topic/{n}{x}\n\n\0")),
+        ("selectors", |n, x| format!("SUBSCRIBE\nid:{n}\ndestination:/queue/a\nselector:a = '{x}'\n\n\0")),
+        ("transactions", |n, x| format!("BEGIN\ntransaction:{n}{x}\n\n\0")),
+        ("temporary queues", |n, x| format!("SUBSCRIBE\nid:{n}\ndestination:/temp-queue/{n}{x}\n\n\0")),
+        ("destinations", |n, x| format!("SEND\ndestination:/queue/{n}{x}\n\n\0")),
+        ("reply-to", |n, x| format!("SEND\ndestination:/queue/{n}\nreply-to:{x}\n\n\0")),
+    ];
+    for (what, frame) in frames {
+        let mut bed = small(1000 * KIB);
+        let client = bed.connect("1.2");
+        let mut sent = 0;
+        while bed.broker.status(client) == Status::Open {
+            bed.put(client, &frame(sent, &long));
+            sent += 1;
+            assert!(sent < 30 && bed.broker.held() <= 1000 * KIB, "{what}");
+        }
+        assert_eq!(message(&bed.fatal(client)), "the broker's memory is full", "{what}");
+        assert!(sent > 1, "{what}");
+        bed.closed(client);
+        let left = bed.broker.held();
+        // Messages stay, and their queues with them.
+        assert_eq!(left == 0, !matches!(what, "destinations" | "reply-to"), "{what}: {left}");
+    }
+}
+
+#[test]
+fn small_names_count_too() {
+    let mut bed =
+        Bed::with(BrokerConfig { subscriptions: 10_000, ..BrokerConfig::default() }.with_memory(100 * KIB));
+    let client = bed.connect("1.2");
+    for n in 0..200 {
+        bed.put(client, &format!("SUBSCRIBE\nid:{n}\ndestination:/queue/a\n\n\0"));
+    }
+    assert_eq!(message(&bed.fatal(client)), "the broker's memory is full");
+}
+
+/// Or it would stay full for ever.
+#[test]
+fn a_consumer_may_subscribe_to_a_full_broker() {
+    let mut bed = small(100 * KIB);
+    let (producer, consumer) = (bed.connect("1.2"), bed.connect("1.2"));
+    while bed.broker.status(producer) == Status::Open {
+        bed.send(producer, "/queue/a", &"x".repeat(10 * KIB));
+    }
+    bed.subscribe(consumer, "1", "/queue/a", "auto");
+    assert_eq!(bed.bodies(consumer).len(), 9);
+    assert_eq!(bed.broker.memory(), 0);
+}
+
+/// Names that end are forgotten.
+#[test]
+fn names_are_given_back() {
+    let mut bed = small(100 * KIB);
+    let client = bed.connect("1.2");
+    let long = "x".repeat(20 * KIB);
+    for n in 0..100 {
+        for frames in [
+            format!("SUBSCRIBE\nid:{n}{long}\ndestination:/queue/a\n\n\0UNSUBSCRIBE\nid:{n}{long}\n\n\0"),
+            format!("SUBSCRIBE\nid:1\ndestination:/topic/{n}{long}\n\n\0UNSUBSCRIBE\nid:1\n\n\0"),
+            format!("BEGIN\ntransaction:{n}{long}\n\n\0COMMIT\ntransaction:{n}{long}\n\n\0"),
+            format!("BEGIN\ntransaction:{n}{long}\n\n\0ABORT\ntransaction:{n}{long}\n\n\0"),
+            format!(
+                "BEGIN\ntransaction:1\n\n\0SEND\ntransaction:1\ndestination:/queue/{n}{long}\n\n\0ABORT\ntransaction:1\n\n\0"
+            ),
+        ] {
+            bed.put(client, &frames);
+            assert_eq!(bed.broker.status(client), Status::Open);
+        }
+    }
+    bed.closed(client);
+    assert_eq!(bed.broker.held(), 0);
+}
+
+/// Clients that ask and never read share the memory with all else.
+#[test]
+fn answers_nobody_reads_count() {
+    let mut bed = small(1000 * KIB);
+    let receipts =
+        format!("SEND\ndestination:/topic/nobody\nreceipt:{}\n\n\0", "x".repeat(10 * KIB)).repeat(20);
+    let clients: Vec<_> = (0..10).map(|_| bed.connect("1.2")).collect();
+    for _ in 0..10 {
+        for &client in &clients {
+            bed.put(client, &receipts);
+            while bed.broker.next_changed().is_some() {}
+        }
+    }
+    assert!(bed.broker.held() <= 1300 * KIB, "{}", bed.broker.held());
+    assert!(clients.iter().any(|client| bed.broker.status(*client) == Status::Closing));
+    for client in clients {
+        bed.closed(client);
+    }
+    assert_eq!(bed.broker.held(), 0);
+}

@@ -313,14 +313,14 @@ proptest! {
         frames in vec((0..3usize, 0..COMMANDS.len(), vec(0..HEADERS.len(), 0..6), "[ab\n]{0,3}", 0..50u64), 0..60),
     ) {
         // So small that limits are met as well.
-        let config = BrokerConfig { memory: 4000, destinations: 4, subscriptions: 3, ..Default::default() };
+        let config = BrokerConfig { memory: 8000, destinations: 4, subscriptions: 3, ..Default::default() };
         let mut bed = Bed::with(config);
         let mut clients: Vec<ConnId> = ["1.0", "1.1", "1.2"].iter().map(|version| bed.connect(version)).collect();
         for (at, command, headers, body, millis) in frames {
             let client = clients[at];
             let headers: String = headers.iter().map(|header| format!("{}\n", HEADERS[*header])).collect();
             bed.put(client, &format!("{}\n{headers}\n{body}\0", COMMANDS[command]));
-            prop_assert!(bed.broker.memory() <= 8000);
+            prop_assert!(bed.broker.memory() <= 16_000);
             bed.advance(millis);
             if millis % 3 == 0 {
                 bed.take(client);
@@ -335,6 +335,7 @@ proptest! {
         }
         let waiting: usize = ["/queue/a", "/queue/b", "/queue/DLQ.a", "/queue/DLQ.b"].map(|queue| bed.waiting(queue)).iter().sum();
         prop_assert_eq!(bed.broker.memory() == 0, waiting == 0);
+        prop_assert_eq!(bed.broker.held() == 0, waiting == 0);
     }
 
     #[test]
