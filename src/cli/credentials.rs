@@ -13,7 +13,7 @@ use clap::{ArgMatches, Args, builder::NonEmptyStringValueParser, parser::ValueSo
 use super::{Exit, Failed};
 use crate::uri::Brokers;
 
-const PASSCODE: &str = "STOMP_WSGI_PASSCODE";
+pub(super) const PASSCODE: &str = "STOMP_WSGI_PASSCODE";
 /// systemd's name for it: `LoadCredential=stomp-wsgi-passcode:/etc/...`.
 const CREDENTIAL: &str = "stomp-wsgi-passcode";
 /// No passcode is longer, not even a token in its place: a header that ActiveMQ takes has 10 KiB.

@@ -40,7 +40,7 @@ mod with_python {
     use super::Environ;
     use crate::{
         app::wsgi::{Setup, Wsgi},
-        cli::call,
+        cli::{call, serve::not_started},
         http::Mapping,
         stomp::{Command, Encoder, Frame, Limits, Parser, Version},
     };
@@ -58,7 +58,7 @@ mod with_python {
             self.environ.mapping(&mut mapping);
             let request = mapping.request(&frame, &"127.0.0.1:61613".into(), 1)?;
 
-            let interpreter = Setup::new().start()?;
+            let interpreter = Setup::new().start().map_err(not_started)?;
             let config = self.environ.config().multithread(true);
             // Nobody calls it.
             let app = Wsgi::from_source("stomp_wsgi_environ", "app = dict", "app", &config)?;

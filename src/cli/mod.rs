@@ -12,6 +12,7 @@ mod reactors;
 mod serve;
 #[cfg(feature = "tls")]
 mod tls;
+mod variables;
 
 #[cfg(feature = "bench")]
 use std::ffi::OsString;
@@ -105,6 +106,7 @@ impl From<Exit> for ExitCode {
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
+    let variables = variables::known(&Cli::command());
     let matches = without_empty_variables(Cli::command()).try_get_matches();
     let matches = matches.unwrap_or_else(|error| credentials::exit(&error));
     let hidden = credentials::hide(&matches);
@@ -115,6 +117,7 @@ pub fn main() -> ExitCode {
         Command::Environ(_) => "error",
         _ => "warn",
     });
+    variables::warn_of_unknown(&variables);
     if let Err(why) = hidden {
         tracing::warn!(
             %why,
@@ -135,8 +138,12 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => Exit::Success.into(),
         Err(error) => {
-            // Nobody to tell, if even this fails.
-            let _ = writeln!(io::stderr(), "stomp-wsgi: {}", chain(&error));
+            if logging::is_json() {
+                tracing::error!("{}", chain(&error));
+            } else {
+                // Nobody to tell, if even this fails.
+                let _ = writeln!(io::stderr(), "stomp-wsgi: {}", chain(&error));
+            }
             error.downcast_ref::<Failed>().map_or(Exit::Failure, |failed| failed.exit).into()
         }
     }
@@ -172,7 +179,7 @@ struct BrokerArgs {
     credentials: credentials::Credentials,
     /// What kind of broker it is: auto (as it says), activemq, rabbitmq or artemis
     #[arg(long, value_name = "NAME", default_value = "auto", env = "STOMP_WSGI_DIALECT")]
-    #[arg(value_parser = ["auto", "activemq", "rabbitmq", "artemis"], hide_possible_values = true)]
+    #[arg(value_parser = ["auto", "activemq", "rabbitmq", "artemis"], hide_possible_values = true, ignore_case = true)]
     dialect: String,
     /// The virtual host of RabbitMQ [default: /]
     #[arg(long, value_name = "NAME", env = "STOMP_WSGI_VHOST", value_parser = NonEmptyStringValueParser::new())]
@@ -228,7 +235,7 @@ impl BrokerArgs {
 
     /// What kind of broker somebody says it is; `auto` is no name of one.
     fn dialect(&self) -> Option<Dialect> {
-        self.dialect.parse().ok()
+        self.dialect.to_ascii_lowercase().parse().ok()
     }
 
     /// The broker that was named, or the development broker's usual place.

@@ -133,7 +133,7 @@ pub(super) struct EnvironArgs {
     server_port: Option<u16>,
     /// wsgi.url_scheme: http or https
     #[arg(long, value_name = "SCHEME", default_value = "http", env = "STOMP_WSGI_URL_SCHEME")]
-    #[arg(value_parser = ["http", "https"], hide_possible_values = true)]
+    #[arg(value_parser = ["http", "https"], hide_possible_values = true, ignore_case = true)]
     url_scheme: String,
     /// SCRIPT_NAME: where the application is mounted
     #[arg(long, value_name = "PATH", default_value = "", env = "STOMP_WSGI_SCRIPT_NAME")]
@@ -153,6 +153,9 @@ impl Serve {
 }
 
 #[cfg(feature = "python")]
+pub(super) use with_python::not_started;
+
+#[cfg(feature = "python")]
 mod with_python {
     use std::{
         collections::{HashMap, hash_map::Entry},
@@ -164,7 +167,7 @@ mod with_python {
     use super::{EnvironArgs, GRACE, STOPPING, Serve, end_after, stop_on_signals};
     use crate::{
         app::wsgi::{self, Interpreter, Wsgi},
-        cli::{Exit, Failed},
+        cli::{Exit, Failed, logging},
         config::{Config, DEFAULT_DESTINATION, Source, check_dead_letters, check_sources},
         dispatcher::Dispatcher,
         http::Mapping,
@@ -174,11 +177,20 @@ mod with_python {
         uri::Brokers,
     };
 
+    /// No Python, and so no application. A directory that was named and is no environment is a wrong argument.
+    pub(in crate::cli) fn not_started(error: wsgi::StartError) -> anyhow::Error {
+        let exit = match error {
+            wsgi::StartError::NoVenv { .. } => Exit::Usage,
+            _ => Exit::Application,
+        };
+        Failed::new(exit, error).into()
+    }
+
     impl EnvironArgs {
         pub(in crate::cli) fn config(&self) -> wsgi::Config {
             let config = wsgi::Config::default()
                 .server_name(&self.server_name)
-                .url_scheme(&self.url_scheme)
+                .url_scheme(self.url_scheme.to_ascii_lowercase())
                 .script_name(&self.script_name)
                 // Who else takes from the queue is not for us to know.
                 .multiprocess(true);
@@ -298,10 +310,7 @@ mod with_python {
             if let Some(venv) = &self.venv {
                 setup = setup.venv(venv);
             }
-            setup.start().map_err(|error| match error {
-                wsgi::StartError::NoVenv { .. } => Failed::new(Exit::Usage, error).into(),
-                error => error.into(),
-            })
+            setup.log_standard_error(logging::is_json()).start().map_err(not_started)
         }
 
         /// Each application, by its name: once, however many destinations it has.
@@ -401,13 +410,13 @@ fn parse_heart_beat(text: &str) -> Result<HeartBeatOffer, &'static str> {
         .map_err(|_| "a heart-beat is X,Y in milliseconds, as in 10000,10000")
 }
 
-fn parse_size(text: &str) -> Result<usize, &'static str> {
+pub(super) fn parse_size(text: &str) -> Result<usize, &'static str> {
     let size = text.parse().ok().and_then(|ByteSize(octets)| usize::try_from(octets).ok());
     size.filter(|size| *size > 0).ok_or("a size is a number of octets above 0, as in 8MiB, 100MB or 5000")
 }
 
 fn parse_delivery(text: &str) -> Result<DeliveryMode, &'static str> {
-    match text {
+    match &*text.to_ascii_lowercase() {
         "at-least-once" => Ok(DeliveryMode::AtLeastOnce),
         "at-most-once" => Ok(DeliveryMode::AtMostOnce),
         "transactional" => Ok(DeliveryMode::Transactional),
@@ -416,7 +425,7 @@ fn parse_delivery(text: &str) -> Result<DeliveryMode, &'static str> {
 }
 
 fn parse_header_names(text: &str) -> Result<HeaderNames, &'static str> {
-    match text {
+    match &*text.to_ascii_lowercase() {
         "train" => Ok(HeaderNames::Train),
         "raw" => Ok(HeaderNames::Raw),
         "camel" => Ok(HeaderNames::Camel),

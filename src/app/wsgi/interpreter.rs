@@ -15,7 +15,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use super::{embedded, fork, thread};
+use super::{embedded, fork, output, thread};
 
 /// The minor version of CPython that this program is linked with, `3.11`.
 const VERSION: &str = env!("STOMP_WSGI_PYTHON_VERSION");
@@ -35,6 +35,7 @@ pub struct Setup {
     venv: Option<PathBuf>,
     directory: Option<PathBuf>,
     python_path: Vec<PathBuf>,
+    logs_standard_error: bool,
 }
 
 impl Setup {
@@ -64,9 +65,20 @@ impl Setup {
         self
     }
 
+    /// Whether what Python writes to `sys.stderr` becomes events of the log (target `python.stderr`), and records of
+    /// `logging` that no handler of the application's takes, too (target `python.logging`). For a log that is to be all
+    /// that standard error holds. What is written to the file descriptor past Python, by C code or by other processes,
+    /// stays as it is.
+    #[must_use]
+    pub fn log_standard_error(mut self, logged: bool) -> Self {
+        self.logs_standard_error = logged;
+        self
+    }
+
     /// Starts CPython. The calling thread becomes Python's main thread; it is detached when this returns.
     ///
-    /// No signal handlers are installed: signals are the program's business.
+    /// No signal handlers are installed: signals are the program's business. Standard output is written line by line,
+    /// to pipes and files, too.
     ///
     /// # Errors
     /// [`StartError`] where the virtual environment cannot be used, or CPython does not start.
@@ -79,6 +91,8 @@ impl Setup {
         initialize(program.as_deref())?;
         let interpreter = Interpreter { main_thread: PhantomData };
         self.prepare()?;
+        Python::attach(|py| output::prepare(py, self.logs_standard_error))
+            .map_err(|error| StartError::Python(error.to_string()))?;
         Ok(interpreter)
     }
 

@@ -37,6 +37,7 @@ mod fork;
 mod interpreter;
 mod load;
 mod names;
+mod output;
 mod raw_headers;
 mod report;
 mod respond;

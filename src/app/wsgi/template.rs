@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use super::config::Config;
-use super::errors::Errors;
+use super::errors::{Errors, Stream};
 use super::names::Names;
 use super::text::native;
 use crate::stomp::Headers;
@@ -207,7 +207,7 @@ fn base<'py>(py: Python<'py>, config: &Config) -> PyResult<Bound<'py, PyDict>> {
     wsgi("wsgi.version", (1, 0).into_pyobject(py)?.into_any())?;
     wsgi("wsgi.url_scheme", native(py, config.url_scheme.as_bytes()).into_any())?;
     wsgi("wsgi.input", py.None().into_bound(py))?;
-    wsgi("wsgi.errors", Bound::new(py, Errors)?.into_any())?;
+    wsgi("wsgi.errors", Bound::new(py, Errors { stream: Stream::Request })?.into_any())?;
     wsgi("wsgi.multithread", flag(config.multithread)?)?;
     wsgi("wsgi.multiprocess", flag(config.multiprocess)?)?;
     wsgi("wsgi.run_once", flag(false)?)?;

@@ -39,7 +39,7 @@ mod run {
     use crate::{
         app::wsgi::{self, Wsgi},
         broker::{BrokerConfig, BrokerServer},
-        cli::{Exit, Failed, call::converse},
+        cli::{Exit, Failed, call::converse, serve::not_started},
         client::{Call, CallerConfig},
         config::{Config, DEFAULT_DESTINATION},
         dispatcher::Dispatcher,
@@ -63,7 +63,7 @@ mod run {
             if let Some(venv) = &self.venv {
                 setup = setup.venv(venv);
             }
-            let interpreter = setup.start()?;
+            let interpreter = setup.start().map_err(not_started)?;
             let config = wsgi::Config::default().multithread(reactor.workers().get() > 1);
             let app = Wsgi::from_source("stomp_wsgi_demo", SOURCE, "app", &config).map_err(|error| {
                 let advice = "the demo needs Flask: `python3 -m venv .venv && .venv/bin/pip install flask`, or `make demo`";
