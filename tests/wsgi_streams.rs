@@ -115,8 +115,8 @@ fn write(statements: &str) -> harness::Outcome {
 
 #[test]
 fn w1_errors_take_any_text() {
-    assert!(write("e.write('plain\\n')").ok().log.contains("[WARN wsgi.errors] plain\n"));
-    assert!(write("e.writelines(['a', 'b\\n', 'c'])").ok().log.contains("ab\n[WARN wsgi.errors] c\n"));
+    assert!(write("e.write('plain\\n')").ok().log.contains("[ERROR wsgi.errors] plain\n"));
+    assert!(write("e.writelines(['a', 'b\\n', 'c'])").ok().log.contains("ab\n[ERROR wsgi.errors] c\n"));
     assert!(write("print('x', 'é€', file=e, flush=True)").ok().log.contains("x é€"));
     assert!(write(r"e.write('lone \udc80 \ud800')").ok().log.contains(r"lone \udc80 \ud800"));
     assert!(write("e.flush()").ok().log.is_empty());
@@ -127,7 +127,7 @@ fn w1_errors_take_any_text() {
 #[test]
 fn w1_a_traceback_is_one_event() {
     let log = write("e.write('first\\nsecond\\n')").ok().log;
-    assert_eq!(log, "[WARN wsgi.errors] first\nsecond\n");
+    assert_eq!(log, "[ERROR wsgi.errors] first\nsecond\n");
 }
 
 #[test]

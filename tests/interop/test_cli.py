@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import threading
 import time
 
@@ -202,7 +203,86 @@ def test_port_taken():
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         for done in (run("broker", "--listen", address), serve("--listen", address)):
             assert done.returncode == 1
-            says(done, address)
+            says(done, address, f"--broker stomp://{address}", "--listen 127.0.0.1:PORT")
+
+
+def environed(*arguments: object, **variables: str):
+    """`stomp-wsgi ARGUMENTS` with these variables."""
+    command = [str(ours.binary()), *map(str, arguments)]
+    return subprocess.run(command, env=ours.environment() | variables, capture_output=True, timeout=60)
+
+
+@pytest.mark.parametrize("level", ["INFO", "info", "Warning", "WARN", "error", "CRITICAL", "Debug"])
+def test_log_levels_in_any_case(level):
+    said = run("call", "--broker", nowhere(), "--log-level", level, "GET", "/")
+    variable = environed("call", "--broker", nowhere(), "GET", "/", STOMP_WSGI_LOG_LEVEL=level)
+    assert (said.returncode, variable.returncode) == (7, 7), said.stderr.decode()
+
+
+def test_no_log_level():
+    done = run("call", "--log-level", "loud", "GET", "/")
+    assert done.returncode == 2
+    says(done, "loud", "error, warn, info, debug or trace")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "shown"), [("", True), (" ", True), ("warn", False), ("stomp_wsgi=nonsense=1", True), ("info", True)]
+)
+def test_rust_log(wanted, shown):
+    """Empty it is not set; what cannot be read is said, and not obeyed in silence."""
+    done = environed("serve", "probe:app", "--chdir", APPS, "--broker", refusing(), RUST_LOG=wanted)
+    text = done.stderr.decode()
+    assert done.returncode == 7, text
+    assert (" INFO " in text) == shown, text
+    assert ("RUST_LOG cannot be read" in text) == ("nonsense" in wanted), text
+
+
+def refusing() -> str:
+    """A broker that is not there, asked once."""
+    return f"failover:({nowhere()})?maxReconnectAttempts=1"
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("STOMP_WSGI_THREDS", "STOMP_WSGI_THREADS"),
+        ("STOMP_WSGI_PASSWORD", "STOMP_WSGI_PASSCODE"),
+        ("stomp_wsgi_threads", "STOMP_WSGI_THREADS"),
+        ("STOMP_WGSI_THREADS", "STOMP_WSGI_THREADS"),
+        ("STOMP_WSGI_NOTHING_OF_THE_KIND", "--help"),
+    ],
+)
+def test_a_misspelt_variable(variable, meant):
+    for command in (("serve", "probe:app", "--chdir", APPS), ("call", "GET", "/")):
+        known = {"STOMP_WSGI_BROKER": refusing(), "STOMP_WSGI_TIMEOUT": "2", "STOMP_WSGI_LISTEN": "127.0.0.1:0"}
+        done = environed(*command, **known, **{variable: "my-secret"})
+        assert done.returncode == 7, done.stderr.decode()
+        text = says(done, "has no effect", variable, meant)
+        assert text.count("has no effect") == 1 and "my-secret" not in text
+
+
+@pytest.mark.parametrize(
+    ("version", "program", "exit", "word"),
+    [
+        ("version = 3.4.1", True, 3, "3.4"),
+        ("version_info = 3.99.0.final.0", False, 3, "3.99"),
+        ("home = /usr/bin", False, 3, "make it anew"),
+        (None, True, 2, "pyvenv.cfg"),
+    ],
+)
+def test_a_virtual_environment_that_is_of_no_use(version, program, exit, word, directory):
+    """As with any application that cannot be loaded: to start again would not help."""
+    venv = directory / "venv"
+    (venv / "bin").mkdir(parents=True)
+    if program:
+        (venv / "bin" / "python").symlink_to("/bin/true")
+    if version:
+        (venv / "pyvenv.cfg").write_text(f"{version}\n")
+    done = run("serve", "probe:app", "--chdir", APPS, "--venv", venv)
+    assert done.returncode == exit, done.stderr.decode()
+    says(done, word, str(venv))
+    found = environed("environ", "GET", "/", VIRTUAL_ENV=str(venv))
+    assert found.returncode == exit, found.stderr.decode()
 
 
 def test_call_refused():

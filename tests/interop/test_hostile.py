@@ -133,3 +133,36 @@ def test_a_list_hides_no_destination(shared_brokers, serve, queue):
         broker.wait_empty(server.destination)
         assert caller.poll(0.5) == [], "no reply of ours has gone to a topic"
     assert sorted(server.records("begun")) == ["hidden-0", "hidden-1"], "nor to ourselves"
+
+
+@pytest.mark.parametrize("host", ["a:80:80", "u@a", "a/b", "a b", "[::1"])
+def test_a_host_that_is_none_is_answered_400(host, broker, serve):
+    """In both modes, or an application that checks hosts would take the request for one without."""
+    server = serve(broker, "thread-pool")
+    whole = f"GET /ping HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+    with server.requester() as caller:
+        assert caller.request("GET", "/ping", headers={"Host": host}).headers["http_statusCode"] == "400"
+        headers = {"content-type": "application/http"}
+        assert caller.request("POST", "/ping", whole, headers).headers["http_statusCode"] == "400"
+        assert caller.request("GET", "/ping", headers={"Host": "a:80"}).body == b"pong"
+
+
+def test_what_a_gateway_copied_of_its_connection(broker, reactor, serve):
+    """Bottle would undo the chunks of a body that has none, and answer 400."""
+    server = serve(broker, reactor)
+    copied = {
+        "Transfer-Encoding": "chunked",
+        "Connection": "keep-alive, X-Hop",
+        "Keep-Alive": "timeout=5",
+        "TE": "trailers",
+        "X-Hop": "1",
+        "X-End": "2",
+        "content-encoding": "utf-8",
+    }
+    with server.requester() as caller:
+        environ = json.loads(caller.request("POST", "/show", b"body", copied).body)
+        assert (environ["CONTENT_LENGTH"], environ["HTTP_X_END"]) == ("4", "2")
+        gone = {"TRANSFER_ENCODING", "CONNECTION", "KEEP_ALIVE", "TE", "X_HOP", "CONTENT_ENCODING"}
+        assert not gone & {name.removeprefix("HTTP_") for name in environ}
+        packed = caller.request("POST", "/show", b"body", {"content-encoding": "gzip"})
+        assert json.loads(packed.body)["HTTP_CONTENT_ENCODING"] == "gzip"

@@ -22,7 +22,7 @@ def writes(environ, start_response):
 
 def lines_of(log: str) -> list[str]:
     """What was logged, without time, level and the request's span."""
-    return [line.partition("}: ")[2] if "WARN" in line else line for line in log.splitlines() if " INFO " not in line]
+    return [line.partition("}: ")[2] if "ERROR" in line else line for line in log.splitlines() if " INFO " not in line]
 
 
 def test_w1_everything_ends_in_the_log(ask):
@@ -46,7 +46,7 @@ TEXTS = {
     "lone surrogate": "a\udcffb\ud800",
     "nul": "a\x00b",
     "empty": "",
-    "long": "x" * 200_000,
+    "long": "x" * 60_000,
 }
 
 
