@@ -42,10 +42,13 @@ pub(super) fn warn_of_unknown(known: &Names) {
 
 /// Whether somebody meant one of ours: by its prefix, or because it is nearly one.
 fn is_unknown(name: &str, known: &Names) -> bool {
-    if known.contains(name) {
+    let upper = name.to_ascii_uppercase();
+    // Kubernetes has such for each service, and one may be called stomp-wsgi.
+    let of_a_service = ["PORT", "SERVICE_HOST", "SERVICE_PORT"];
+    let rest = name.strip_prefix(PREFIX).unwrap_or_default();
+    if known.contains(name) || rest.starts_with("PORT_") || of_a_service.contains(&rest) {
         return false;
     }
-    let upper = name.to_ascii_uppercase();
     upper.starts_with(PREFIX)
         || (upper.starts_with("STOMP") && known.iter().any(|known| distance(&upper, known) <= 2))
 }
@@ -97,7 +100,15 @@ mod tests {
             assert!(is_unknown(name, &known), "{name}");
             assert_eq!(nearest(name, &known), meant, "{name}");
         }
-        for name in ["STOMP_WSGI_THREADS", "STOMP_HOST", "STOMP_WSGI", "PATH", "STOMPEST"] {
+        for name in [
+            "STOMP_WSGI_THREADS",
+            "STOMP_WSGI_SERVICE_HOST",
+            "STOMP_WSGI_PORT_61613_TCP_ADDR",
+            "STOMP_HOST",
+            "STOMP_WSGI",
+            "PATH",
+            "STOMPEST",
+        ] {
             assert!(!is_unknown(name, &known), "{name}");
         }
     }

@@ -1,5 +1,6 @@
 //! From the headers of a message to those of a request.
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -88,7 +89,10 @@ impl Fields {
                 }
             }
         }
-        drop_listed(&mut kept, &options);
+        if !options.is_empty() {
+            let listed = listed(&options);
+            kept.retain(|field| !listed.contains(&field.hash));
+        }
         if dropped.unnameable + dropped.ambiguous + dropped.codings > 0 {
             let Dropped { unnameable, ambiguous, codings } = dropped;
             tracing::debug!(unnameable, ambiguous, codings, "headers of a message left out of its request");
@@ -106,11 +110,15 @@ impl Fields {
         // HTTP's names arrive as they are, and need no underscores for hyphens as JMS's do. To an application one would
         // be the other, which whoever checked the other did not see.
         let mut lesser: Vec<&[u8]> = Vec::new();
-        let options = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"connection"));
-        let options: Vec<&[u8]> = options.map(|(_, value)| value).collect();
+        let mut options: Vec<&[u8]> = Vec::new();
         for (name, value) in headers.iter() {
-            let own = same_key(name, b"content-length") || same_key(name, b"proxy");
-            if own || is_hop_by_hop(name) || is_listed(name, &options) {
+            if is_hop_by_hop(name) {
+                if name.eq_ignore_ascii_case(b"connection") {
+                    options.push(value);
+                }
+                continue;
+            }
+            if same_key(name, b"content-length") || same_key(name, b"proxy") {
                 continue;
             }
             if underscores(name) > 0 {
@@ -134,11 +142,21 @@ impl Fields {
         }
         // A media type is one, and a list of them means nothing: the first counts.
         let media_type = kept.iter().position(|field| same_key(&field.name, b"content-type"));
-        let content_type = media_type.map(|at| {
+        let mut remove = |kept: &mut Kept<'_>, at: usize| {
             repeats.retain(|(of, _)| *of != at);
             repeats.iter_mut().filter(|(of, _)| *of > at).for_each(|(of, _)| *of -= 1);
-            kept.remove(at).value
-        });
+            kept.remove(at);
+        };
+        let content_type = media_type.map(|at| kept[at].value);
+        if let Some(at) = media_type {
+            remove(&mut kept, at);
+        }
+        if !options.is_empty() {
+            let listed = listed(&options);
+            let at = |at: &usize| listed.contains(&kept[*at].hash);
+            let named: Vec<usize> = (0..kept.len()).rev().filter(at).collect();
+            named.into_iter().for_each(|at| remove(&mut kept, at));
+        }
         Self::gathered(content_type, &mut kept, &repeats, host)
     }
 
@@ -213,20 +231,11 @@ fn is_hop_by_hop(name: &[u8]) -> bool {
     names.iter().any(|hop| same_key(name, hop))
 }
 
-/// Drops what the Connection header names, which is for the next hop alone.
-fn drop_listed(kept: &mut Kept<'_>, options: &[&[u8]]) {
-    if !options.is_empty() {
-        kept.retain(|field| !is_listed(&field.name, options));
-    }
-}
-
-/// Whether a Connection header names this one. Nothing that says which request it is goes that way.
-fn is_listed(name: &[u8], options: &[&[u8]]) -> bool {
-    let mut listed = options.iter().flat_map(|value| value.split(|&byte| byte == b',')).map(trimmed);
-    !options.is_empty()
-        && !same_key(name, b"host")
-        && !same_key(name, b"content-type")
-        && listed.any(|option| same_key(name, option))
+/// What Connection headers name, by hash: it is for the next hop alone. The host is not, whoever says so. (That two names
+/// have one hash only its sender can bring about, who may as well list them.)
+fn listed(options: &[&[u8]]) -> HashSet<u32> {
+    let names = options.iter().flat_map(|value| value.split(|&byte| byte == b',')).map(trimmed);
+    names.filter(|name| !same_key(name, b"host")).map(key_hash).collect()
 }
 
 /// Whether all that Content-Encoding lists are codings of HTTP (IANA's registry). AMQP's property `content_encoding`,

@@ -64,6 +64,7 @@
 //! | more than 500 headers, or 1 MiB of them | 431 | (RFC 6585, 5) |
 //! | Transfer-Encoding `chunked` | is undone; extensions and trailers are dropped | 7.1 |
 //! | another coding before it; another one last, or in HTTP/1.0 | 501; 400 | 6.1, 6.3 |
+//! | Connection, what it names, and other hop-by-hop headers | are left out of [`Request::headers`] | (RFC 9110, 7.6.1) |
 //! | Content-Length, not what is there; several that differ; next to Transfer-Encoding | 400 | 6.2, 6.3 |
 //! | neither | no body; octets that are there all the same: 400 | 6.3 |
 //! | `Expect: 100-continue` | passes, and nobody waits | (RFC 9110, 10.1.1) |

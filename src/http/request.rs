@@ -25,8 +25,8 @@ pub struct Request {
     /// Media type of the body (`CONTENT_TYPE`).
     pub content_type: Option<Bytes>,
     /// The other headers in order, names as sent (Camel's escapes decoded), no two of which fold to the same
-    /// `HTTP_` key (a structured request's repeats are joined: with `; ` for Cookie, else `,`); never content-type or
-    /// content-length. Values hold no CR, LF or NUL.
+    /// `HTTP_` key (a structured request's repeats are joined: with `; ` for Cookie, else `,`); never content-type,
+    /// content-length, nor what concerns a connection (hop-by-hop headers). Values hold no CR, LF or NUL.
     pub headers: Headers,
     /// The headers of a [structured](Delivery::structured) request exactly as they came: repeats, order,
     /// spelling, and those that [`headers`](Self::headers) leaves out. Empty else: see
