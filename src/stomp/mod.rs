@@ -19,9 +19,10 @@ mod parse_error;
 mod parser;
 mod session;
 mod session_error;
+mod tolerance;
 
 pub use encoder::Encoder;
-pub use frame::{Command, Frame, Version};
+pub use frame::{Command, Cut, Frame, Version};
 pub(crate) use headers::Builder;
 pub use headers::Headers;
 pub use heartbeat::{HeartBeat, HeartBeatError, HeartBeatOffer};
@@ -30,6 +31,8 @@ pub use parse_error::ParseError;
 pub use parser::Parser;
 pub use session::{Connected, Event, Session, SessionConfig};
 pub use session_error::SessionError;
+pub(crate) use excerpt::excerpt;
+pub use tolerance::{Flaws, Lengths};
 
 #[cfg(test)]
 mod tests;
