@@ -14,6 +14,7 @@ use reactors::{Action, Input};
 use super::{
     Dialect, Outbox,
     priority::{CHECK, Priority},
+    unreadable::Unreadable,
 };
 use crate::{
     stomp::{
@@ -58,6 +59,9 @@ pub(crate) enum Event {
     /// Ready for frames.
     Up,
     Message(Frame),
+    /// One behind which earlier connections could not be read on. Nothing is read behind it on this one either: settle
+    /// it unread, and leave.
+    Unreadable(Frame),
     Receipt(Bytes),
     Error(Frame),
     /// A broker of choice is there, and this is another: finish what there is, and [`leave`](Connection::leave).
@@ -124,6 +128,10 @@ pub(crate) struct Connection {
     patience: Duration,
     /// On the way to one.
     returning: bool,
+    /// Which messages ended connections in the parser; it outlives them.
+    unreadable: Unreadable,
+    /// What is received is not read any more.
+    muted: bool,
     /// Names the RECEIPT by which the broker's frames are told from a body that claims to go on. Nobody else knows it.
     probe: String,
     /// When to send something to a broker that agreed to no heart-beats, and cuts off the silent.
@@ -162,6 +170,8 @@ impl Connection {
             check: None,
             patience: CHECK,
             returning: false,
+            unreadable: Unreadable::default(),
+            muted: false,
             probe: unguessable(),
             keep_alive: None,
         };
@@ -174,6 +184,7 @@ impl Connection {
         match input {
             Input::Connected => {
                 if matches!(self.state, State::Connecting) {
+                    self.muted = false;
                     let config = self.session_config();
                     let session = Session::connect(&config, now, self.outbox.tail());
                     self.state = State::Open(Box::new(session));
@@ -215,6 +226,10 @@ impl Connection {
         if let State::Open(session) = &mut self.state {
             if !session.is_connected() && bytes.starts_with(TLS_ALERT) {
                 return self.close("the broker speaks TLS on this port: use ssl://".to_owned(), true);
+            }
+            if self.muted {
+                // It is alive.
+                return session.received(now, &[]);
             }
             session.received(now, bytes);
             self.drain_session(now);
@@ -444,12 +459,26 @@ impl Connection {
                 }
                 Ok(Some(stomp::Event::Message(frame))) => {
                     report(session.take_flaws(), &frame);
+                    if self.unreadable.delivered(&frame) {
+                        self.muted = true;
+                        return self.events.push_back(Event::Unreadable(frame));
+                    }
                     self.events.push_back(Event::Message(frame));
                 }
                 Ok(Some(stomp::Event::Receipt(id))) if *id == *self.probe.as_bytes() => {}
-                Ok(Some(stomp::Event::Receipt(id))) => self.events.push_back(Event::Receipt(id)),
-                Ok(Some(stomp::Event::Error(frame))) => self.events.push_back(Event::Error(frame)),
+                Ok(Some(stomp::Event::Receipt(id))) => {
+                    self.unreadable.passed();
+                    self.events.push_back(Event::Receipt(id));
+                }
+                Ok(Some(stomp::Event::Error(frame))) => {
+                    self.unreadable.passed();
+                    self.events.push_back(Event::Error(frame));
+                }
                 Err(error) => {
+                    match &error {
+                        SessionError::Parse(_) => self.unreadable.failed(),
+                        _ => self.unreadable.passed(),
+                    }
                     let refused = matches!(error, SessionError::Refused { .. });
                     let strange = self.up_since.is_none() && matches!(error, SessionError::Parse(_));
                     let hint = if strange { ": is it a STOMP port?" } else { "" };
@@ -532,6 +561,7 @@ impl Connection {
 
     fn closed(&mut self, now: Instant, result: io::Result<()>) {
         self.clear();
+        self.unreadable.passed();
         self.tls = None;
         (self.check, self.keep_alive) = (None, None);
         let peer = Arc::clone(&self.peer);

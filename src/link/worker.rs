@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use reactors::{Action, End, Input, Job, Link, Output, Stop};
 
 use super::{
@@ -149,6 +150,7 @@ impl Worker {
         match event {
             Event::Up => self.up(),
             Event::Message(message) => self.deliver(now, message),
+            Event::Unreadable(message) => self.unreadable(now, message),
             Event::Receipt(id) => self.receipt(now, &id),
             Event::Error(frame) => self.error(now, &frame),
             Event::Return => self.go_back(now),
@@ -261,6 +263,25 @@ impl Worker {
             }
             self.keep_an_eye(now);
         }
+    }
+
+    /// Settles a message behind which the connection cannot be read on, without its answer or any RECEIPT, and leaves:
+    /// the broker carries out what it was sent before it closes the connection.
+    fn unreadable(&mut self, now: Instant, message: Frame) {
+        if self.phase != Phase::Serving {
+            return self.connection.fail("a message cannot be read".to_owned());
+        }
+        self.give_back();
+        // Its body is not to be trusted.
+        let message = Frame { body: Bytes::new(), cut: Some(Cut::Unclear), ..message };
+        let job = self.ledger.deliver(now, message, &self.origin, State::Replied);
+        self.bury(job, "the connection could not be read behind it, three times");
+        if let Some(entry) = self.ledger.remove(job) {
+            entry.ack(self.connection.version(), None, self.connection.out());
+        }
+        self.disconnect();
+        self.connection.leaving();
+        self.phase = Phase::Parting(now + LEAVE_TIMEOUT);
     }
 
     /// On requests that may take too long.

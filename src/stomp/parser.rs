@@ -49,6 +49,11 @@ pub struct Parser {
     /// What was wrong with the frame that is being read, and with those that were handed out since
     /// [`take_flaws`](Self::take_flaws).
     flaws: Flaws,
+    /// A line without a colon was skipped: a line feed in the name of a property tears its line, and the next is the
+    /// rest of it, which ActiveMQ does not escape. Whatever that says, the broker's own header counts before it.
+    torn: bool,
+    /// Which of `entries` are such lines.
+    late: Vec<usize>,
     /// Headers that were dropped of the head that is being read.
     dropped: usize,
     /// Of the body that is being read: whether its end is in doubt.
@@ -170,6 +175,8 @@ impl Parser {
             lengths: Lengths::default(),
             probe: Vec::new(),
             flaws: Flaws::default(),
+            torn: false,
+            late: Vec::new(),
             dropped: 0,
             doubt: Doubt::default(),
             open_end: false,
@@ -411,15 +418,16 @@ impl Parser {
                 },
                 Some(command) => {
                     let colon = match memchr::memchr(b':', text) {
-                        Some(0) if !tolerant => return Err(ParseError::NoName { command }),
-                        None if !tolerant => return Err(no_colon(command, text)),
-                        Some(0) | None => {
+                        Some(at) if at > 0 => at,
+                        colon if tolerant => {
+                            self.torn = colon.is_none() && self.version != Some(Version::V1_0);
                             self.flaws.lines += 1;
                             line = end + 1;
                             scanned = line;
                             continue;
                         }
-                        Some(at) => at,
+                        Some(_) => return Err(ParseError::NoName { command }),
+                        None => return Err(no_colon(command, text)),
                     };
                     let len = end + 1 - line;
                     let more = self.entries.len() >= self.limits.headers;
@@ -437,6 +445,9 @@ impl Parser {
                             scanned = line;
                             continue;
                         }
+                    }
+                    if std::mem::take(&mut self.torn) {
+                        self.late.push(self.entries.len());
                     }
                     let (start, end_of_text) = (offset(kept), offset(kept + text.len()));
                     self.entries.push(Entry { start, colon: offset(kept + colon), end: end_of_text });
@@ -507,6 +518,7 @@ impl Parser {
                 escape: format!("\\{}", excerpt(&head[escape.start + 1..escape.end], 1)),
             },
         })?;
+        let headers = if self.late.is_empty() { headers } else { last(&headers, &std::mem::take(&mut self.late)) };
         let (length, sure) = if tolerant {
             let Claim { length, sure, usable } = tolerance::content_length(&headers, self.lengths);
             self.flaws.lengths += usize::from(!usable);
@@ -525,6 +537,7 @@ impl Parser {
         self.doubt = Doubt { possible: !sure, ..Doubt::default() };
         self.open_end = false;
         self.entries.clear();
+        self.torn = false;
         self.start += len;
         self.head = Some((command, headers));
         Ok(Step::Next(match length {
@@ -603,10 +616,6 @@ impl Parser {
 
     /// The claimed body is not complete: whether it may be that the true one is.
     fn doubtful(&mut self, length: usize) -> Step {
-        if length > self.limits.body {
-            // Before much of it is dropped.
-            self.doubt.found = true;
-        }
         while !self.doubt.found {
             let Some(at) = memchr::memchr(0, &self.body[self.doubt.searched..]) else {
                 self.doubt.searched = self.body.len();
@@ -729,6 +738,7 @@ impl Parser {
         let Some(end) = end else {
             // The RECEIPT may come in two parts.
             let keep = probe.map_or(0, |probe| unread.len().min(RECEIPT.len() + probe.len()));
+            self.doubt.found |= self.doubt.possible && length.is_some() && end_of_frame(unread).is_some();
             let dropped = unread.len() - keep;
             self.start += dropped;
             let arrived = arrived.saturating_add(dropped);
@@ -807,6 +817,14 @@ enum Step {
 /// The first NUL that may end a frame, by what follows it.
 fn end_of_frame(octets: &[u8]) -> Option<usize> {
     memchr::memchr_iter(0, octets).find(|nul| follows(&octets[nul + 1..]) != Follows::Nothing)
+}
+
+/// The headers with some of them behind all others.
+fn last(headers: &Headers, late: &[usize]) -> Headers {
+    let of = |wanted: bool| {
+        headers.iter().enumerate().filter(move |(at, _)| late.contains(at) == wanted).map(|(_, header)| header)
+    };
+    of(false).chain(of(true)).collect()
 }
 
 fn no_colon(command: Command, text: &[u8]) -> ParseError {

@@ -72,6 +72,18 @@ fn lines_that_are_no_headers_are_skipped_and_counted() {
     assert_eq!((frame.headers.len(), flaws.lines), (1, 1), "nothing is left of a name");
 }
 
+/// What a property's name says behind a line feed is not the broker's, wherever it stands.
+#[test]
+fn a_torn_line_counts_behind_the_brokers_own_headers() {
+    for version in [Version::V1_1, Version::V1_2] {
+        let head = b"MESSAGE\nX\nack:forged\nY\ncontent-length:2\nack:1\nZ\nname:v\ncontent-length:6\n\nbo\0\ndy\0";
+        let (frame, flaws) = both(version, head);
+        assert_eq!((&frame.body[..], flaws.lines, flaws.lengths), (&b"bo\0\ndy"[..], 3, 0));
+        assert_eq!((frame.headers.text("ack"), frame.headers.text("name")), (Some("1"), Some("v")));
+        assert_eq!(frame.headers.len(), 5);
+    }
+}
+
 #[test]
 fn a_length_that_is_none_does_not_count() {
     for version in Version::ALL {
@@ -132,7 +144,7 @@ fn where_nothing_follows_a_receipt_tells() {
                 let commands: Vec<_> = all.iter().map(|frame| frame.command).collect();
                 let receipt = Command::Receipt;
                 assert_eq!(commands, [Command::Message, receipt, receipt, Command::Message], "{length} {body:?}");
-                assert_eq!((&all[0].body[..], flaws.lengths), (body.trim_end_matches("\0\n").as_bytes(), 1));
+                assert_eq!((&all[0].body[..], flaws.lengths), (body.as_bytes(), 1));
             }
         }
     }
