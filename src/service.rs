@@ -356,10 +356,10 @@ impl Service {
         reason: &str,
         receipt: Receipt,
     ) -> Vec<u8> {
-        if let Some(octets) = message.cut {
+        if let Some(cut) = message.cut {
             tracing::error!(
-                octets,
-                "a dead letter without its body, which was too large: the broker cannot be told to keep it"
+                ?cut,
+                "a dead letter without its body, which was too large or cannot be told: the broker cannot be told to keep it"
             );
         }
         let from = message.headers.text("destination").unwrap_or_default();

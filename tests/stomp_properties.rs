@@ -3,7 +3,7 @@ use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use stomp_wsgi::stomp::{Command, Encoder, Frame, Headers, Limits, ParseError, Parser, Version};
+use stomp_wsgi::stomp::{Command, Cut, Encoder, Frame, Headers, Limits, ParseError, Parser, Version};
 
 /// Small, so that generated frames run into them too.
 const LIMITS: Limits = Limits { header_line: 40, headers: 6, head: 120, body: 200 };
@@ -189,7 +189,7 @@ proptest! {
         let (mut wide, wide_error) = parse(version, Limits { body: 1 << 20, ..LIMITS }, [&bytes[..]]);
         for frame in &mut wide {
             if frame.command == Command::Message && frame.body.len() > limits.body {
-                (frame.cut, frame.body) = (Some(frame.body.len()), Bytes::new());
+                (frame.cut, frame.body) = (Some(Cut::Body(frame.body.len())), Bytes::new());
             }
         }
         if let Some(ParseError::BodyTooLong { command, .. }) = error {

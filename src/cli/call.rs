@@ -206,7 +206,7 @@ impl<F: FnMut(&Part) -> io::Result<()> + Send> Workload for Once<F> {
         if let (Err(error), false) = (result, self.stop.is_stopped()) {
             let exit = match error {
                 CallError::Timeout(_) => Exit::Timeout,
-                CallError::Broker(_) | CallError::TooLarge { .. } => Exit::Broker,
+                CallError::Broker(_) | CallError::TooLarge { .. } | CallError::Unreadable => Exit::Broker,
             };
             self.fail(Failed::new(exit, error).into());
         }

@@ -11,7 +11,7 @@ use super::{Call, CallError, Part, Workload, structured};
 use crate::{
     http,
     link::{Connection, ConnectionConfig, Event, Replies},
-    stomp::{Command, Encoder, Frame, HeartBeatOffer, Limits},
+    stomp::{Command, Cut, Encoder, Frame, HeartBeatOffer, Limits},
     uri::Brokers,
 };
 
@@ -100,7 +100,8 @@ impl<W: Workload> Caller<W> {
     fn event(&mut self, now: Instant, event: Event) {
         match event {
             Event::Up => self.up(),
-            Event::Message(message) => self.message(now, &message),
+            Event::Unreadable(_) => self.connection.fail("a reply cannot be read".to_owned()),
+                Event::Message(message) => self.message(now, &message),
             Event::Receipt(id) if &id[..] == GOODBYE.as_bytes() => self.end(),
             Event::Receipt(id) => {
                 if let Some(call) = self.number(&id) {
@@ -213,8 +214,12 @@ impl<W: Workload> Caller<W> {
         let Some(call) = message.headers.get("correlation-id").and_then(|id| self.number(id)) else {
             return;
         };
-        if let Some(octets) = message.cut {
-            return self.done(call, Err(CallError::TooLarge { octets, limit: Limits::default().body }));
+        if let Some(cut) = message.cut {
+            let error = match cut {
+                Cut::Body(octets) => CallError::TooLarge { octets, limit: Limits::default().body },
+                Cut::Head(_) | Cut::Unclear => CallError::Unreadable,
+            };
+            return self.done(call, Err(error));
         }
         let Some(waiting) = self.waiting.get_mut(&call) else { return };
         waiting.deadline = now + self.config.timeout;

@@ -67,6 +67,9 @@ pub enum CallError {
         /// The most that are taken.
         limit: usize,
     },
+    /// A reply has more headers than are taken, or where it ends cannot be told.
+    #[error("the head of a reply is too large, or its content-length is wrong")]
+    Unreadable,
     /// The broker refused us, cannot be reached, or went away.
     #[error("{0}")]
     Broker(String),

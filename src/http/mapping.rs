@@ -103,7 +103,7 @@ impl Mapping {
         let allowed = self.check_reply_to(&delivery);
         let answerable = allowed.is_ok() && !delivery.one_way;
         let parts = allowed.and_then(|()| match (frame.cut, &http) {
-            (Some(length), _) => Err(Reason::TooLarge(length)),
+            (Some(cut), _) => Err(cut.into()),
             (None, Some(media_type)) => self.whole(frame, media_type, &delivery),
             (None, None) => self.parts(frame, &metadata, &delivery),
         });

@@ -1,6 +1,7 @@
 //! Messages that can be no request.
 use super::reply_to::ReplyToError;
 use super::{Delivery, InvalidMessage, InvalidTarget};
+use crate::stomp::Cut;
 
 /// A message that never reaches the application, why, and where it came from.
 ///
@@ -24,13 +25,24 @@ impl Rejected {
         self.answerable
     }
 
-    /// The status of the answer: 400, or 413 where the body is too large, or 431, 501 or 505 where RFC 9110 and
+    /// The status of the answer: 400, or 413 where the body is too large, 431 where the head is, or 431, 501 or 505 where RFC 9110 and
     /// 6585 have a better one for a whole request.
     pub fn status(&self) -> u16 {
         match &self.reason {
             Reason::TooLarge(_) => 413,
+            Reason::HeadTooLarge(_) => 431,
             Reason::Message(invalid) => invalid.status(),
             _ => 400,
+        }
+    }
+}
+
+impl From<Cut> for Reason {
+    fn from(cut: Cut) -> Self {
+        match cut {
+            Cut::Body(octets) => Self::TooLarge(octets),
+            Cut::Head(headers) => Self::HeadTooLarge(headers),
+            Cut::Unclear => Self::Unclear,
         }
     }
 }
@@ -60,6 +72,12 @@ pub enum Reason {
     /// The body is so long, beyond what is taken, and is not here ([`Frame::cut`](crate::stomp::Frame::cut)).
     #[error("a body of {0} octets is more than this server takes")]
     TooLarge(usize),
+    /// So many of its headers are more than is taken, and are not here.
+    #[error("{0} headers of the message are more than this server takes")]
+    HeadTooLarge(usize),
+    /// Where the message ends cannot be told.
+    #[error("its content-length may be made up: where it ends cannot be told")]
+    Unclear,
     /// The message is `application/http`, and its body is no request.
     #[error("the HTTP message is malformed: {0}")]
     Message(#[from] InvalidMessage),

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    hash::{BuildHasher, Hasher, RandomState},
     io,
     sync::Arc,
     time::{Duration, Instant},
@@ -13,9 +14,13 @@ use reactors::{Action, Input};
 use super::{
     Dialect, Outbox,
     priority::{CHECK, Priority},
+    unreadable::Unreadable,
 };
 use crate::{
-    stomp::{self, Frame, HeartBeatOffer, Limits, Secrets, Session, SessionConfig, SessionError, Version},
+    stomp::{
+        self, Command, Encoder, Flaws, Frame, HeartBeatOffer, Limits, Secrets, Session, SessionConfig,
+        SessionError, Version, excerpt,
+    },
     tls::{self, Tls},
     uri::{Address, Brokers},
 };
@@ -54,6 +59,9 @@ pub(crate) enum Event {
     /// Ready for frames.
     Up,
     Message(Frame),
+    /// One behind which earlier connections could not be read on. Nothing is read behind it on this one either: settle
+    /// it unread, and leave.
+    Unreadable(Frame),
     Receipt(Bytes),
     Error(Frame),
     /// A broker of choice is there, and this is another: finish what there is, and [`leave`](Connection::leave).
@@ -122,6 +130,12 @@ pub(crate) struct Connection {
     patience: Duration,
     /// On the way to one.
     returning: bool,
+    /// Which messages ended connections in the parser; it outlives them.
+    unreadable: Unreadable,
+    /// What is received is not read any more.
+    muted: bool,
+    /// Names the RECEIPT by which the broker's frames are told from a body that claims to go on. Nobody else knows it.
+    probe: String,
     /// When to send something to a broker that agreed to no heart-beats, and cuts off the silent.
     keep_alive: Option<Instant>,
 }
@@ -159,6 +173,9 @@ impl Connection {
             check: None,
             patience: CHECK,
             returning: false,
+            unreadable: Unreadable::default(),
+            muted: false,
+            probe: unguessable(),
             keep_alive: None,
         };
         connection.attempt();
@@ -170,6 +187,7 @@ impl Connection {
         match input {
             Input::Connected => {
                 if matches!(self.state, State::Connecting) {
+                    self.muted = false;
                     let config = self.session_config();
                     let mut session = Session::connect(&config, now, self.outbox.tail());
                     session.keep_secret(self.secrets.clone());
@@ -212,6 +230,10 @@ impl Connection {
         if let State::Open(session) = &mut self.state {
             if !session.is_connected() && bytes.starts_with(TLS_ALERT) {
                 return self.close("the broker speaks TLS on this port: use ssl://".to_owned(), true);
+            }
+            if self.muted {
+                // It is alive.
+                return session.received(now, &[]);
             }
             session.received(now, bytes);
             self.drain_session(now);
@@ -300,6 +322,13 @@ impl Connection {
         match &self.state {
             State::Open(session) => session.version(),
             _ => Version::V1_2,
+        }
+    }
+
+    /// Headers that every MESSAGE has that comes from now on.
+    pub(crate) fn set_needed(&mut self, needed: &'static [&'static str]) {
+        if let State::Open(session) = &mut self.state {
+            session.set_needed(needed);
         }
     }
 
@@ -412,13 +441,15 @@ impl Connection {
             lenient_escapes: true,
             // Nor one that is too large.
             cut_long_messages: true,
+            // Nor one whose head or length is not quite right.
+            tolerate_messages: true,
         }
     }
 
     fn drain_session(&mut self, now: Instant) {
         while let State::Open(session) = &mut self.state {
             match session.next_event() {
-                Ok(None) => return,
+                Ok(None) => return self.probe(),
                 Ok(Some(stomp::Event::Connected(connected))) => {
                     self.dialect =
                         self.config.brokers.dialect.or_else(|| Dialect::of(connected.server.as_deref()));
@@ -430,12 +461,33 @@ impl Connection {
                     self.ever_up = true;
                     (self.up_since, self.served) = (Some(now), false);
                     self.watch(now);
+                    if let State::Open(session) = &mut self.state {
+                        session.set_lengths(dialect.row().lengths, &self.probe);
+                    }
                     self.events.push_back(Event::Up);
                 }
-                Ok(Some(stomp::Event::Message(frame))) => self.events.push_back(Event::Message(frame)),
-                Ok(Some(stomp::Event::Receipt(id))) => self.events.push_back(Event::Receipt(id)),
-                Ok(Some(stomp::Event::Error(frame))) => self.events.push_back(Event::Error(frame)),
+                Ok(Some(stomp::Event::Message(frame))) => {
+                    report(session.take_flaws(), &frame);
+                    if self.unreadable.delivered(&frame) {
+                        self.muted = true;
+                        return self.events.push_back(Event::Unreadable(frame));
+                    }
+                    self.events.push_back(Event::Message(frame));
+                }
+                Ok(Some(stomp::Event::Receipt(id))) if *id == *self.probe.as_bytes() => {}
+                Ok(Some(stomp::Event::Receipt(id))) => {
+                    self.unreadable.passed();
+                    self.events.push_back(Event::Receipt(id));
+                }
+                Ok(Some(stomp::Event::Error(frame))) => {
+                    self.unreadable.passed();
+                    self.events.push_back(Event::Error(frame));
+                }
                 Err(error) => {
+                    match &error {
+                        SessionError::Parse(_) => self.unreadable.failed(),
+                        _ => self.unreadable.passed(),
+                    }
                     let refused = matches!(error, SessionError::Refused { .. });
                     let strange = self.up_since.is_none() && matches!(error, SessionError::Parse(_));
                     let hint = if strange { ": is it a STOMP port?" } else { "" };
@@ -443,6 +495,24 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Asks for a RECEIPT, where what has arrived does not tell whether a MESSAGE goes on.
+    fn probe(&mut self) {
+        let State::Open(session) = &mut self.state else { return };
+        if !session.take_doubt() {
+            return;
+        }
+        tracing::debug!("a message may be shorter than its content-length says; asking for a RECEIPT");
+        let version = session.version();
+        self.release();
+        // What every broker confirms, and what changes nothing.
+        let out = self.outbox.tail();
+        Encoder::new(out, version, Command::Begin)
+            .header("transaction", &self.probe)
+            .header("receipt", &self.probe)
+            .finish();
+        Encoder::new(out, version, Command::Abort).header("transaction", &self.probe).finish();
     }
 
     /// Sets what a connection that is up has timers for, beside heart-beats.
@@ -500,6 +570,7 @@ impl Connection {
 
     fn closed(&mut self, now: Instant, result: io::Result<()>) {
         self.clear();
+        self.unreadable.passed();
         self.tls = None;
         (self.check, self.keep_alive) = (None, None);
         let peer = Arc::clone(&self.peer);
@@ -587,6 +658,30 @@ impl Connection {
         self.delay = self.delay.max(SHORTEST).mul_f64(backoff.multiplier).min(backoff.max);
         Some(delay)
     }
+}
+
+/// Says once for each message what was wrong with it.
+fn report(flaws: Flaws, frame: &Frame) {
+    if !flaws.any() {
+        return;
+    }
+    let Flaws { lines, lengths, octets, .. } = flaws;
+    let header = |name| excerpt(frame.headers.get(name).unwrap_or_default(), 200);
+    tracing::warn!(
+        destination = %header("destination"),
+        message_id = %header("message-id"),
+        lines,
+        lengths,
+        octets,
+        "a message is malformed, and is taken all the same: header lines without a colon or a name were skipped, \
+         wrong values of content-length ignored, octets between this message and the one before skipped"
+    );
+}
+
+/// 128 bits of the operating system's randomness, as text.
+fn unguessable() -> String {
+    let word = || RandomState::new().build_hasher().finish();
+    format!("probe-{:016x}{:016x}", word(), word())
 }
 
 /// An error of connecting, with what to do about it.

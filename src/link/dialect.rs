@@ -7,7 +7,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use crate::{
     config::Source,
-    stomp::{Headers, Version},
+    stomp::{Headers, Lengths, Version},
 };
 
 /// What kind of broker is at the other end: by CONNECTED's `server` header, or because somebody says so.
@@ -72,6 +72,8 @@ pub(crate) struct Row {
     /// The header that says who sent a message, and that the broker lets nobody forge. `None`: there is none, or none
     /// that was seen to hold.
     pub(crate) user: Option<&'static str>,
+    /// Whose word the `content-length` of a MESSAGE is.
+    pub(crate) lengths: Lengths,
     /// Headers by which SUBSCRIBE and SEND say whether a name is a queue's (`ANYCAST`) or a topic's (`MULTICAST`), where
     /// a prefix of the name says it only if the broker was configured so.
     pub(crate) routing: Option<Routing>,
@@ -192,6 +194,8 @@ const ACTIVEMQ: Row = Row {
     durable: Durable::Subscription("activemq.subscriptionName"),
     // With `populateJMSXUserID`, and without it, too: a sender's own is taken away.
     user: Some("JMSXUserID"),
+    // A sender's property, where the message is a text: properties are written over the broker's own headers.
+    lengths: Lengths::Claimed,
     routing: None,
 };
 
@@ -217,6 +221,8 @@ const RABBITMQ: Row = Row {
     durable: Durable::Queue,
     // The property. A header of that name in an AMQP message's table looks the same.
     user: Some("user-id"),
+    // Its own comes last, and none where the body is empty. Of two in an AMQP message one is left before it.
+    lengths: Lengths::Last,
     routing: None,
 };
 
@@ -242,6 +248,7 @@ const ARTEMIS: Row = Row {
     selector: Some("selector"),
     durable: Durable::Subscription("durable-subscription-name"),
     user: None,
+    lengths: Lengths::Claimed,
     routing: Some(Routing { subscribe: "subscription-type", send: "destination-type" }),
 };
 

@@ -17,6 +17,7 @@ mod ledger;
 mod outbox;
 mod priority;
 mod suspects;
+mod unreadable;
 mod worker;
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use reactors::{Action, End, Input, Job, Link, Output, Stop};
 
 use super::{
@@ -20,7 +21,7 @@ use super::{
 use crate::{
     config::{DeliveryMode, Source},
     service::{Begun, Delivered, Origin, Part, Receipt, Service},
-    stomp::{Command, Encoder, Frame, Shown, Version},
+    stomp::{Command, Cut, Encoder, Frame, Shown, Version},
 };
 
 /// What a worker link serves, and how.
@@ -149,6 +150,7 @@ impl Worker {
         match event {
             Event::Up => self.up(),
             Event::Message(message) => self.deliver(now, message),
+            Event::Unreadable(message) => self.unreadable(now, message),
             Event::Receipt(id) => self.receipt(now, &id),
             Event::Error(frame) => self.error(now, &frame),
             Event::Return => self.go_back(now),
@@ -171,6 +173,11 @@ impl Worker {
                  as with --delivery at-least-once"
             );
         }
+        // All subscriptions are acknowledged one by one.
+        self.connection.set_needed(match version {
+            Version::V1_2 => &["message-id", "subscription", "ack"],
+            _ => &["message-id", "subscription"],
+        });
         if let Err(why) = self.subscribe(dialect, version) {
             self.fatal.set(why);
             self.leave_at_once();
@@ -226,9 +233,14 @@ impl Worker {
         if self.phase == Phase::Serving {
             // Nobody is told, and we have no body for a dead letter.
             let lost = message.cut.is_some() && !self.service.can_answer(&message);
-            if lost && self.connection.dialect().nack(self.connection.version()).is_some() {
+            let unclear = message.cut == Some(Cut::Unclear);
+            if unclear || lost && self.connection.dialect().nack(self.connection.version()).is_some() {
                 let job = self.ledger.deliver(now, message, &self.origin, State::Replied);
-                return self.bury(job, "its body is too large");
+                self.bury(job, if unclear { "its content-length may be made up" } else { "it is too large" });
+                if unclear {
+                    self.reconnect(now, "the frames behind that message may be lost until they are delivered again");
+                }
+                return;
             }
             let verdict = self.suspects.verdict(&message);
             let first = match verdict {
@@ -251,6 +263,25 @@ impl Worker {
             }
             self.keep_an_eye(now);
         }
+    }
+
+    /// Settles a message behind which the connection cannot be read on, without its answer or any RECEIPT, and leaves:
+    /// the broker carries out what it was sent before it closes the connection.
+    fn unreadable(&mut self, now: Instant, message: Frame) {
+        if self.phase != Phase::Serving {
+            return self.connection.fail("a message cannot be read".to_owned());
+        }
+        self.give_back();
+        // Its body is not to be trusted.
+        let message = Frame { body: Bytes::new(), cut: Some(Cut::Unclear), ..message };
+        let job = self.ledger.deliver(now, message, &self.origin, State::Replied);
+        self.bury(job, "the connection could not be read behind it, three times");
+        if let Some(entry) = self.ledger.remove(job) {
+            entry.ack(self.connection.version(), None, self.connection.out());
+        }
+        self.disconnect();
+        self.connection.leaving();
+        self.phase = Phase::Parting(now + LEAVE_TIMEOUT);
     }
 
     /// On requests that may take too long.
@@ -410,12 +441,12 @@ impl Worker {
         let dialect = self.connection.dialect();
         let nack = dialect.nack(version).filter(|_| !entry.acknowledged);
         let Delivered { message, progress, .. } = &*entry.delivered;
-        if let (Some(octets), Some(headers)) = (message.cut, nack) {
+        if let (Some(cut), Some(headers)) = (message.cut, nack) {
             // Only the broker has it whole.
             let destination = Shown(message.headers.get("destination").unwrap_or_default());
             tracing::error!(
                 %destination,
-                octets,
+                ?cut,
                 reason,
                 "refused a message (NACK): the broker's dead letters have it, if it keeps any"
             );
@@ -582,7 +613,14 @@ impl Worker {
     /// Ends what there is with this broker, to go to one of choice. What is not begun is left to others.
     fn go_back(&mut self, now: Instant) {
         if self.phase == Phase::Serving {
-            tracing::info!(running = self.ledger.running(), "a broker of choice is there: going back to it");
+            self.reconnect(now, "a broker of choice is there: going back to it");
+        }
+    }
+
+    /// Ends this connection in good order, and begins the next.
+    fn reconnect(&mut self, now: Instant, why: &str) {
+        if self.phase == Phase::Serving {
+            tracing::info!(running = self.ledger.running(), "{why}");
             self.phase = Phase::Returning(now + self.config.drain_timeout);
             self.give_back();
         }

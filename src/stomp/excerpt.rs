@@ -17,7 +17,7 @@ impl fmt::Display for Shown<'_> {
 }
 
 /// The beginning of `octets`, at most `max` of them, in printable ASCII, with a mark where it was cut.
-pub(super) fn excerpt(octets: &[u8], max: usize) -> String {
+pub(crate) fn excerpt(octets: &[u8], max: usize) -> String {
     let mut text = octets[..octets.len().min(max)].escape_ascii().to_string();
     if octets.len() > max {
         text.push_str("...");

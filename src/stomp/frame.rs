@@ -17,9 +17,23 @@ pub struct Frame {
     pub headers: Headers,
     /// The body's octets, without the NUL that ends the frame.
     pub body: Bytes,
-    /// How long the body was where it was beyond the limit, and is not here: `body` is empty then. Only where
-    /// [`Parser::cut_long_messages`](super::Parser::cut_long_messages) asks for it.
-    pub cut: Option<usize>,
+    /// Why the frame is not here whole, and `body` empty. Only where
+    /// [`Parser::cut_long_messages`](super::Parser::cut_long_messages) or
+    /// [`Parser::tolerate_messages`](super::Parser::tolerate_messages) ask for it.
+    pub cut: Option<Cut>,
+}
+
+/// Why a MESSAGE is not here whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cut {
+    /// The body was beyond the limit, and so many octets long.
+    Body(usize),
+    /// So many of its headers were beyond the limits.
+    Head(usize),
+    /// Where it ends cannot be told: its sender may have made up its `content-length`, so that it takes in the frames
+    /// that follow it. Those may be lost with it, until the broker delivers them on another connection.
+    Unclear,
 }
 
 impl Frame {

@@ -20,10 +20,11 @@ mod parser;
 mod secrets;
 mod session;
 mod session_error;
+mod tolerance;
 
 pub use encoder::Encoder;
-pub(crate) use excerpt::Shown;
-pub use frame::{Command, Frame, Version};
+pub(crate) use excerpt::{Shown, excerpt};
+pub use frame::{Command, Cut, Frame, Version};
 pub(crate) use headers::Builder;
 pub use headers::Headers;
 pub use heartbeat::{HeartBeat, HeartBeatError, HeartBeatOffer};
@@ -33,6 +34,7 @@ pub use parser::Parser;
 pub(crate) use secrets::Secrets;
 pub use session::{Connected, Event, Session, SessionConfig};
 pub use session_error::SessionError;
+pub use tolerance::{Flaws, Lengths};
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,8 @@ use bytes::Bytes;
 
 use super::excerpt::{excerpt, excerpt_of_line, excerpt_of_word};
 use super::headers::{self, Coding, Entry, Undecodable, offset};
-use super::{Command, Frame, Headers, Limits, ParseError, Version};
+use super::tolerance::{self, Claim, Flaws, Follows, Lengths, follows};
+use super::{Command, Cut, Frame, Headers, Limits, ParseError, Version};
 
 /// A body's buffer is not made larger than this ahead of what has really arrived.
 const BODY_STEP: usize = 1 << 20;
@@ -16,6 +17,9 @@ const SPARE_CAPACITY: usize = 256 << 10;
 /// Where a first line without an end is given up on. The longest command has 11 octets; a few more of what
 /// the peer speaks instead make for a better message.
 const COMMAND_LINE: usize = 32;
+
+/// What stands before a RECEIPT's first header.
+const RECEIPT: &[u8] = b"RECEIPT\n";
 
 /// Turns bytes into frames, however they are cut.
 ///
@@ -37,6 +41,25 @@ pub struct Parser {
     version: Option<Version>,
     lenient: bool,
     cuts: bool,
+    tolerant: bool,
+    needed: &'static [&'static str],
+    lengths: Lengths,
+    /// What the `receipt-id` of the probe's RECEIPT looks like; see [`take_doubt`](Self::take_doubt).
+    probe: Vec<u8>,
+    /// What was wrong with the frame that is being read, and with those that were handed out since
+    /// [`take_flaws`](Self::take_flaws).
+    flaws: Flaws,
+    /// A line without a colon was skipped: a line feed in the name of a property tears its line, and the next is the
+    /// rest of it, which ActiveMQ does not escape. Whatever that says, the broker's own header counts before it.
+    torn: bool,
+    /// Which of `entries` are such lines.
+    late: Vec<usize>,
+    /// Headers that were dropped of the head that is being read.
+    dropped: usize,
+    /// Of the body that is being read: whether its end is in doubt.
+    doubt: Doubt,
+    /// The last frame was a MESSAGE that was taken to end at a NUL: octets which are no frame may be the rest of its body.
+    open_end: bool,
     /// What was fed and is not consumed yet begins at `start`.
     buffer: Vec<u8>,
     start: usize,
@@ -60,6 +83,16 @@ pub struct Parser {
 /// | Head, OpenBody | a body beyond the limit that is to be cut | CutBody |
 /// | CutBody | what SizedBody, OpenBody would end with | Idle, with a frame that has no body |
 /// | any | what is wrong | Failed |
+///
+/// With [`Parser::tolerate_messages`], of a MESSAGE:
+///
+/// | state | what arrives | next |
+/// |---|---|---|
+/// | Head | a line that is no header, or beyond the limits | Head, without it |
+/// | SizedBody | no NUL at its end, or the probe's RECEIPT before its end | OpenBody, from the body's beginning |
+/// | OpenBody, CutBody | a NUL that no frame follows | the same: the NUL is part of the body |
+/// | Head (of the next frame) | no command of a server | Rest |
+/// | Rest | NUL, and a frame behind it | Idle |
 #[derive(Debug, Clone)]
 enum State {
     Idle,
@@ -68,6 +101,8 @@ enum State {
         command: Option<Command>,
         line: usize,
         scanned: usize,
+        /// The line is too long to be kept, and is dropped as it arrives.
+        dropping: bool,
     },
     /// `length` octets, then NUL.
     SizedBody {
@@ -80,8 +115,49 @@ enum State {
         arrived: usize,
         length: Option<usize>,
     },
+    /// The rest of a body that was taken to end earlier: so many octets so far.
+    Rest {
+        octets: usize,
+    },
     Failed(ParseError),
 }
+
+/// Whether the end that `content-length` claims for a body may be made up.
+#[derive(Debug, Clone, Copy, Default)]
+struct Doubt {
+    /// Where the claim is the sender's, perhaps.
+    possible: bool,
+    /// NULs of the body before here are known to be no end of a frame.
+    searched: usize,
+    /// A NUL that may be the frame's end stands at `searched`.
+    found: bool,
+    /// The caller was told.
+    taken: bool,
+    /// The probe's RECEIPT does not begin before here.
+    probed: usize,
+}
+
+/// Headers that are kept even beyond the limits: without them a message can neither be delimited, nor settled, nor
+/// answered. Brokers do not always put them first.
+const KEPT: [&[u8]; 7] = [
+    b"ack",
+    b"message-id",
+    b"subscription",
+    b"destination",
+    b"content-length",
+    b"reply-to",
+    b"correlation-id",
+];
+
+/// So many of them are kept beyond the limits, each of at most so many octets.
+const KEPT_HEADERS: usize = 16;
+const KEPT_LINE: usize = 16 << 10;
+
+/// So many NULs of a body with a frame behind them are tried as its end.
+const MOST_ENDS: usize = 8;
+
+/// How far behind an empty line the headers are looked for that a head must have.
+const HEAD_GOES_ON: usize = 64 << 10;
 
 impl Parser {
     /// A parser for the beginning of a connection, when neither side knows the version: until
@@ -94,6 +170,16 @@ impl Parser {
             version: None,
             lenient: false,
             cuts: false,
+            tolerant: false,
+            needed: &[],
+            lengths: Lengths::default(),
+            probe: Vec::new(),
+            flaws: Flaws::default(),
+            torn: false,
+            late: Vec::new(),
+            dropped: 0,
+            doubt: Doubt::default(),
+            open_end: false,
             buffer: Vec::new(),
             start: 0,
             state: State::Idle,
@@ -124,6 +210,49 @@ impl Parser {
     /// A broker delivers such a message again to every new connection, and would end each.
     pub fn cut_long_messages(&mut self, cut: bool) {
         self.cuts = cut;
+    }
+
+    /// Whether a MESSAGE is read as tolerantly as brokers write it, so that no message ends the connection again
+    /// and again, each time that it is delivered. Off by default.
+    ///
+    /// - A line of the head that has no colon or no name is skipped.
+    /// - Headers beyond the limits are dropped as they arrive, but for those without which the message can be neither
+    ///   settled nor answered. The frame comes without its body then ([`Cut::Head`]).
+    /// - A `content-length` that is no number, or at the end of which there is no NUL, does not count. The body ends at
+    ///   the first NUL that is followed by the end of what has arrived, or by a frame of a server.
+    /// - What follows a MESSAGE and is no frame is skipped up to such a NUL: it is the rest of a body with a NUL in it.
+    ///
+    /// [`take_flaws`](Self::take_flaws) says how much of that there was. See also [`Lengths`].
+    pub fn tolerate_messages(&mut self, tolerate: bool) {
+        self.tolerant = tolerate;
+    }
+
+    /// Headers that every MESSAGE has, so that its head does not end before they have come.
+    pub(crate) fn set_needed(&mut self, needed: &'static [&'static str]) {
+        self.needed = needed;
+    }
+
+    /// Whose word the `content-length` of a MESSAGE is, with [`tolerate_messages`](Self::tolerate_messages).
+    pub fn set_lengths(&mut self, lengths: Lengths) {
+        self.lengths = lengths;
+    }
+
+    /// The `receipt-id` of the RECEIPT that a caller asks the broker for where [`take_doubt`](Self::take_doubt) says
+    /// so. No sender of messages may be able to guess it.
+    pub fn set_probe(&mut self, receipt: &str) {
+        self.probe = format!("receipt-id:{receipt}\n").into_bytes();
+    }
+
+    /// Whether a RECEIPT is wanted, to tell what the broker writes from a body: once for each MESSAGE whose
+    /// `content-length` claims more than has arrived, while what has arrived looks complete. If that RECEIPT
+    /// comes before the claimed end, the claim is a forgery, and the body ends at a NUL.
+    pub fn take_doubt(&mut self) -> bool {
+        self.doubt.found && !std::mem::replace(&mut self.doubt.taken, true)
+    }
+
+    /// What was wrong with the frames since it was asked last.
+    pub fn take_flaws(&mut self) -> Flaws {
+        std::mem::take(&mut self.flaws)
     }
 
     /// Takes what was read.
@@ -185,10 +314,13 @@ impl Parser {
         loop {
             let done = match self.state {
                 State::Idle => self.idle(),
-                State::Head { command, line, scanned } => self.head(command, line, scanned)?,
+                State::Head { command, line, scanned, dropping } => {
+                    self.head(command, line, scanned, dropping)?
+                }
                 State::SizedBody { length } => self.sized_body(length)?,
                 State::OpenBody => self.open_body()?,
                 State::CutBody { arrived, length } => self.cut_body(arrived, length)?,
+                State::Rest { octets } => self.rest(octets)?,
                 State::Failed(ref error) => return Err(error.clone()),
             };
             match done {
@@ -200,6 +332,10 @@ impl Parser {
                 Step::Frame(body, cut) => {
                     self.state = State::Idle;
                     let (command, headers) = self.head.take().expect("a body comes after its head");
+                    let (body, cut) = match std::mem::take(&mut self.dropped) {
+                        0 => (body, cut),
+                        dropped => (Bytes::new(), Some(Cut::Head(dropped))),
+                    };
                     return Ok(Some(Frame { command, headers, body, cut }));
                 }
             }
@@ -211,7 +347,7 @@ impl Parser {
         match self.unread().iter().position(|octet| !noise(octet)) {
             Some(at) => {
                 self.start += at;
-                Step::Next(State::Head { command: None, line: 0, scanned: 0 })
+                Step::Next(State::Head { command: None, line: 0, scanned: 0, dropping: false })
             }
             None => {
                 self.start = self.buffer.len();
@@ -223,53 +359,157 @@ impl Parser {
     fn head(
         &mut self,
         mut command: Option<Command>,
-        mut line: usize,
+        line: usize,
         mut scanned: usize,
+        mut dropping: bool,
     ) -> Result<Step, ParseError> {
-        let unread = &self.buffer[self.start..];
         let strips_cr = self.version.is_none_or(|version| version == Version::V1_2);
+        // The octets before `kept` are those of headers that count. Lines that do not count are between it and `line`,
+        // and are taken out when there is nothing more to read.
+        let (mut kept, mut line) = (line, line);
         loop {
+            let unread = &self.buffer[self.start..];
+            let tolerant = self.tolerant && command == Some(Command::Message);
             let found = memchr::memchr(b'\n', &unread[scanned..]).map(|at| scanned + at);
             let end = found.unwrap_or(unread.len());
-            if command.is_some() {
+            if tolerant {
+                dropping |= end - line > self.limits.header_line;
+            } else if command.is_some() {
                 self.limits.check_head(line, end, end + usize::from(found.is_some()))?;
             } else if end > COMMAND_LINE {
-                return Err(ParseError::UnknownCommand { line: excerpt_of_line(&unread[..=COMMAND_LINE]) });
+                return self.unknown(&unread[..=COMMAND_LINE]);
             }
             if found.is_none() {
-                return Ok(Step::More(State::Head { command, line, scanned: end }));
+                if dropping {
+                    line = end;
+                }
+                if line > kept {
+                    self.buffer.drain(self.start + kept..self.start + line);
+                }
+                return Ok(Step::More(State::Head { command, line: kept, scanned: end - (line - kept), dropping }));
             }
             let text = match &unread[line..end] {
                 [text @ .., b'\r'] if strips_cr => text,
                 text => text,
             };
             match command {
-                None => {
-                    let unknown = || ParseError::UnknownCommand { line: excerpt_of_line(text) };
-                    command = Some(Command::parse(text).ok_or_else(unknown)?);
+                None => match Command::parse(text) {
+                    Some(known) if self.is_expected(known) => {
+                        command = Some(known);
+                        (kept, line) = (end + 1, end + 1);
+                    }
+                    _ => return self.unknown(text),
+                },
+                Some(_) if dropping => {
+                    dropping = false;
+                    self.dropped += 1;
+                    line = end + 1;
                 }
-                Some(command) if text.is_empty() => return self.end_of_head(command, end + 1),
+                Some(command) if text.is_empty() => match self.goes_on(end + 1) {
+                    Some(true) if tolerant => {
+                        self.flaws.lines += 1;
+                        line = end + 1;
+                    }
+                    None if tolerant => {
+                        self.buffer.drain(self.start + kept..self.start + line);
+                        return Ok(Step::More(State::Head { command: Some(command), line: kept, scanned: kept, dropping }));
+                    }
+                    _ => return self.end_of_head(command, kept, end + 1),
+                },
                 Some(command) => {
                     let colon = match memchr::memchr(b':', text) {
-                        Some(0) => return Err(ParseError::NoName { command }),
-                        Some(at) => line + at,
+                        Some(at) if at > 0 => at,
+                        colon if tolerant => {
+                            self.torn = colon.is_none() && self.version != Some(Version::V1_0);
+                            self.flaws.lines += 1;
+                            line = end + 1;
+                            scanned = line;
+                            continue;
+                        }
+                        Some(_) => return Err(ParseError::NoName { command }),
                         None => return Err(no_colon(command, text)),
                     };
-                    if self.entries.len() == self.limits.headers {
+                    let len = end + 1 - line;
+                    let more = self.entries.len() >= self.limits.headers;
+                    if more && !tolerant {
                         return Err(ParseError::TooManyHeaders { limit: self.limits.headers });
                     }
-                    let (start, end) = (offset(line), offset(line + text.len()));
-                    self.entries.push(Entry { start, colon: offset(colon), end });
+                    if tolerant && (more || kept + len > self.limits.head) {
+                        let keeps = KEPT.contains(&&text[..colon])
+                            && len <= KEPT_LINE
+                            && self.entries.len() < self.limits.headers.saturating_add(KEPT_HEADERS)
+                            && kept + len <= self.limits.head + KEPT_HEADERS * KEPT_LINE;
+                        if !keeps {
+                            self.dropped += 1;
+                            line = end + 1;
+                            scanned = line;
+                            continue;
+                        }
+                    }
+                    if std::mem::take(&mut self.torn) {
+                        self.late.push(self.entries.len());
+                    }
+                    let (start, end_of_text) = (offset(kept), offset(kept + text.len()));
+                    self.entries.push(Entry { start, colon: offset(kept + colon), end: end_of_text });
+                    if line > kept {
+                        self.buffer.copy_within(self.start + line..=self.start + end, self.start + kept);
+                    }
+                    kept += len;
+                    line = end + 1;
                 }
             }
-            line = end + 1;
             scanned = line;
         }
     }
 
-    fn end_of_head(&mut self, command: Command, len: usize) -> Result<Step, ParseError> {
-        let head = &self.buffer[self.start..self.start + len];
+    /// Whether a head goes on behind an empty line, where headers that it must have come behind it: a line feed in the
+    /// name of a property, which ActiveMQ does not escape, may end a line anywhere. `None`: not enough is there to tell.
+    fn goes_on(&self, next: usize) -> Option<bool> {
+        let unread = &self.buffer[self.start..];
+        let has = |name: &[u8]| self.entries.iter().any(|entry| unread[entry.name()] == *name);
+        let mut missing = self.needed.iter().filter(|name| !has(name.as_bytes())).peekable();
+        if missing.peek().is_none() {
+            return Some(false);
+        }
+        let rest = &unread[next..unread.len().min(next + HEAD_GOES_ON)];
+        let end = match end_of_frame(rest) {
+            Some(nul) => nul,
+            None if rest.len() < HEAD_GOES_ON => return None,
+            None => rest.len(),
+        };
+        let rest = &rest[..end];
+        let ends = memchr::memmem::find(rest, b"\n\n").is_some();
+        let has = |name: &str| {
+            let at = |at: &usize| rest[..*at].ends_with(b"\n") || *at == 0;
+            memchr::memmem::find_iter(rest, &format!("{name}:")).any(|found| at(&found))
+        };
+        Some(ends && missing.all(|name| has(name)))
+    }
+
+    /// What follows is no frame: of a MESSAGE before it the rest, perhaps.
+    fn unknown(&self, line: &[u8]) -> Result<Step, ParseError> {
+        if self.tolerant && self.open_end {
+            return Ok(Step::Next(State::Rest { octets: 0 }));
+        }
+        Err(ParseError::UnknownCommand { line: excerpt_of_line(line) })
+    }
+
+    /// Whether such a frame may come. Behind a MESSAGE that may go on only those of a server do.
+    fn is_expected(&self, command: Command) -> bool {
+        !(self.tolerant && self.open_end)
+            || matches!(command, Command::Message | Command::Receipt | Command::Error)
+    }
+
+    /// The head is so long as it is kept, and `len` octets as it came, with the line that ends it.
+    fn end_of_head(&mut self, command: Command, kept: usize, len: usize) -> Result<Step, ParseError> {
+        let head = &self.buffer[self.start..self.start + kept];
         let coding = self.coding(command, head);
+        let tolerant = self.tolerant && command == Command::Message;
+        if tolerant && coding == Coding::Trimmed {
+            let all = self.entries.len();
+            self.entries.retain(|entry| !headers::trim(&head[entry.name()]).is_empty());
+            self.flaws.lines += all - self.entries.len();
+        }
         let headers = headers::decode(head, &mut self.entries, coding).map_err(|error| match error {
             Undecodable::EmptyName => ParseError::NoName { command },
             Undecodable::UndefinedEscape { entry, escape } => ParseError::UndefinedEscape {
@@ -278,7 +518,14 @@ impl Parser {
                 escape: format!("\\{}", excerpt(&head[escape.start + 1..escape.end], 1)),
             },
         })?;
-        let length = content_length(command, &headers)?;
+        let headers = if self.late.is_empty() { headers } else { last(&headers, &std::mem::take(&mut self.late)) };
+        let (length, sure) = if tolerant {
+            let Claim { length, sure, usable } = tolerance::content_length(&headers, self.lengths);
+            self.flaws.lengths += usize::from(!usable);
+            (length, sure)
+        } else {
+            (content_length(command, &headers)?, true)
+        };
         if length.is_some_and(|length| length > 0) && !command.allows_body() {
             return Err(ParseError::UnexpectedBody { command });
         }
@@ -287,11 +534,15 @@ impl Parser {
         if long && (!self.is_cut(command) || length == Some(usize::MAX)) {
             return Err(ParseError::BodyTooLong { command, limit: self.limits.body });
         }
+        self.doubt = Doubt { possible: !sure, ..Doubt::default() };
+        self.open_end = false;
         self.entries.clear();
+        self.torn = false;
         self.start += len;
         self.head = Some((command, headers));
         Ok(Step::Next(match length {
-            _ if long => State::CutBody { arrived: 0, length },
+            // Where the length is made up, there may be a body that is not long.
+            _ if long && sure => State::CutBody { arrived: 0, length },
             Some(length) => State::SizedBody { length },
             None => State::OpenBody,
         }))
@@ -319,24 +570,103 @@ impl Parser {
     fn sized_body(&mut self, length: usize) -> Result<Step, ParseError> {
         let missing = length - self.body.len();
         let unread = &self.buffer[self.start..];
+        let tolerant = self.is_tolerant();
         let body = match unread.get(missing) {
+            Some(0) if tolerant && follows(&unread[missing + 1..]) == Follows::Nothing => {
+                return Ok(self.refuted());
+            }
+            Some(0) if length > self.limits.body => {
+                self.body = Vec::new();
+                self.start += missing + 1;
+                return Ok(Step::Frame(Bytes::new(), Some(Cut::Body(length))));
+            }
             Some(0) if self.body.is_empty() => Bytes::copy_from_slice(&unread[..missing]),
             Some(0) => {
                 self.body.reserve_exact(missing);
                 self.body.extend_from_slice(&unread[..missing]);
                 std::mem::take(&mut self.body).into()
             }
+            Some(_) if tolerant => return Ok(self.refuted()),
             Some(_) => return Err(ParseError::NoNul { command: self.command(), length }),
             None => {
                 let taken = std::mem::take(&mut self.buffer);
                 self.extend_body(&taken[self.start..], length);
                 self.buffer = taken;
                 self.start = self.buffer.len();
-                return Ok(Step::More(State::SizedBody { length }));
+                return Ok(if self.doubt.possible { self.doubtful(length) } else { Step::More(State::SizedBody { length }) });
             }
         };
         self.start += missing + 1;
+        if self.doubt.possible && self.hides_frames(&body) {
+            return Ok(Step::Frame(Bytes::new(), Some(Cut::Unclear)));
+        }
         Ok(Step::Frame(body, None))
+    }
+
+    /// What `content-length` says is not so: the body ends at a NUL.
+    fn refuted(&mut self) -> Step {
+        self.flaws.lengths += 1;
+        if !self.body.is_empty() {
+            let mut all = std::mem::take(&mut self.body);
+            all.extend_from_slice(&self.buffer[self.start..]);
+            (self.buffer, self.start) = (all, 0);
+        }
+        Step::Next(State::OpenBody)
+    }
+
+    /// The claimed body is not complete: whether it may be that the true one is.
+    fn doubtful(&mut self, length: usize) -> Step {
+        while !self.doubt.found {
+            let Some(at) = memchr::memchr(0, &self.body[self.doubt.searched..]) else {
+                self.doubt.searched = self.body.len();
+                break;
+            };
+            self.doubt.searched += at;
+            self.doubt.found = follows(&self.body[self.doubt.searched + 1..]) != Follows::Nothing;
+            self.doubt.searched += usize::from(!self.doubt.found);
+        }
+        if let Some(probe) = self.probe_of_doubt() {
+            let (found, len) = (memchr::memmem::find(&self.body[self.doubt.probed..], probe), probe.len());
+            if found.is_some() {
+                return self.refuted();
+            }
+            self.doubt.probed = self.body.len().saturating_sub(len);
+        }
+        if self.body.len() > self.limits.body {
+            let arrived = std::mem::take(&mut self.body).len();
+            return Step::Next(State::CutBody { arrived, length: Some(length) });
+        }
+        Step::More(State::SizedBody { length })
+    }
+
+    /// What the RECEIPT that was asked for is known by, if one was.
+    fn probe_of_doubt(&self) -> Option<&[u8]> {
+        (self.doubt.taken && !self.probe.is_empty()).then_some(&self.probe)
+    }
+
+    /// Whether a body that is as long as a sender may have made up is a shorter one and whole frames behind it, just
+    /// as well. Whoever was given it might read other people's messages.
+    fn hides_frames(&self, body: &[u8]) -> bool {
+        let nuls = memchr::memchr_iter(0, body);
+        let mut ends = nuls.filter(|nul| follows(&body[nul + 1..]) == Follows::Frame);
+        ends.by_ref().take(MOST_ENDS).any(|nul| self.is_whole_frames(&body[nul + 1..])) || ends.next().is_some()
+    }
+
+    fn is_whole_frames(&self, octets: &[u8]) -> bool {
+        let any = usize::MAX;
+        let mut parser = Self::new(Limits { header_line: any, headers: any, head: any, body: any });
+        self.version.into_iter().for_each(|version| parser.set_version(version));
+        parser.lenient_escapes(true);
+        parser.feed(octets);
+        parser.feed(b"\0");
+        loop {
+            match parser.next_frame() {
+                Ok(Some(frame)) if frame.command != Command::Message => {}
+                Ok(Some(frame)) if frame.headers.get("message-id").is_some() => {}
+                Ok(None) => return matches!(parser.state, State::Idle),
+                _ => return false,
+            }
+        }
     }
 
     fn extend_body(&mut self, octets: &[u8], length: usize) {
@@ -355,7 +685,7 @@ impl Parser {
         if !command.allows_body() && unread.first().is_some_and(|octet| *octet != 0) {
             return Err(ParseError::UnexpectedBody { command });
         }
-        let nul = memchr::memchr(0, unread);
+        let nul = self.end_of_body(unread);
         let arrived = &unread[..nul.unwrap_or(unread.len())];
         if self.body.len() + arrived.len() > self.limits.body {
             if self.is_cut(command) {
@@ -370,6 +700,7 @@ impl Parser {
             return Ok(Step::More(State::OpenBody));
         }
         self.start += arrived.len() + 1;
+        self.open_end = self.is_tolerant();
         if self.body.is_empty() {
             return Ok(Step::Frame(Bytes::copy_from_slice(arrived), None));
         }
@@ -379,22 +710,71 @@ impl Parser {
         Ok(Step::Frame(std::mem::take(&mut self.body).into(), None))
     }
 
+    /// The NUL at which a body without a length ends: the first, or, where a sender's NULs are tolerated, the first
+    /// that a frame may follow.
+    fn end_of_body(&self, unread: &[u8]) -> Option<usize> {
+        if !self.is_tolerant() {
+            return memchr::memchr(0, unread);
+        }
+        end_of_frame(unread)
+    }
+
     fn cut_body(&mut self, arrived: usize, length: Option<usize>) -> Result<Step, ParseError> {
         let unread = &self.buffer[self.start..];
+        // What was to be sent behind the claimed end is there before it: the claim is a forgery, and what it had dropped
+        // may have been frames.
+        let probe = self.probe_of_doubt().filter(|_| length.is_some());
+        let receipt = probe.and_then(|probe| memchr::memmem::find(unread, probe));
+        if let (Some(length), Some(at)) = (length, receipt.filter(|at| *at >= RECEIPT.len())) {
+            if at <= length - arrived {
+                self.start += at - RECEIPT.len();
+                return Ok(Step::Frame(Bytes::new(), Some(Cut::Unclear)));
+            }
+        }
         let end = match length {
             Some(length) => Some(length - arrived).filter(|end| *end < unread.len()),
-            None => memchr::memchr(0, unread),
+            None => self.end_of_body(unread),
         };
-        let arrived = arrived.saturating_add(end.unwrap_or(unread.len()));
         let Some(end) = end else {
-            self.start = self.buffer.len();
+            // The RECEIPT may come in two parts.
+            let keep = probe.map_or(0, |probe| unread.len().min(RECEIPT.len() + probe.len()));
+            self.doubt.found |= self.doubt.possible && length.is_some() && end_of_frame(unread).is_some();
+            let dropped = unread.len() - keep;
+            self.start += dropped;
+            let arrived = arrived.saturating_add(dropped);
             return Ok(Step::More(State::CutBody { arrived, length }));
         };
         if unread[end] != 0 {
-            return Err(ParseError::NoNul { command: self.command(), length: arrived });
+            if self.is_tolerant() {
+                self.flaws.lengths += 1;
+                return Ok(Step::Next(State::CutBody { arrived, length: None }));
+            }
+            return Err(ParseError::NoNul { command: self.command(), length: arrived + end });
         }
         self.start += end + 1;
-        Ok(Step::Frame(Bytes::new(), Some(arrived)))
+        Ok(Step::Frame(Bytes::new(), Some(Cut::Body(arrived.saturating_add(end)))))
+    }
+
+    /// Skips what is left of a body that was taken to end earlier.
+    fn rest(&mut self, octets: usize) -> Result<Step, ParseError> {
+        let unread = &self.buffer[self.start..];
+        let nul = end_of_frame(unread);
+        let skipped = nul.map_or(unread.len(), |nul| nul + 1);
+        let octets = octets.saturating_add(skipped);
+        if octets > self.limits.body.max(COMMAND_LINE) {
+            return Err(ParseError::UnknownCommand { line: excerpt_of_line(&unread[..unread.len().min(COMMAND_LINE)]) });
+        }
+        self.flaws.octets = self.flaws.octets.saturating_add(skipped);
+        self.start += skipped;
+        Ok(match nul {
+            Some(_) => Step::Next(State::Idle),
+            None => Step::More(State::Rest { octets }),
+        })
+    }
+
+    /// Whether the body that is being read is one that is tolerated.
+    fn is_tolerant(&self) -> bool {
+        self.tolerant && self.command() == Command::Message
     }
 
     /// Whether a body beyond the limit is dropped.
@@ -430,8 +810,21 @@ enum Step {
     Next(State),
     /// To another, which has nothing to do until more is fed.
     More(State),
-    /// To [`State::Idle`], with the body of a frame that is complete, or how long it was where it was cut.
-    Frame(Bytes, Option<usize>),
+    /// To [`State::Idle`], with the body of a frame that is complete, or why it is not here.
+    Frame(Bytes, Option<Cut>),
+}
+
+/// The first NUL that may end a frame, by what follows it.
+fn end_of_frame(octets: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(0, octets).find(|nul| follows(&octets[nul + 1..]) != Follows::Nothing)
+}
+
+/// The headers with some of them behind all others.
+fn last(headers: &Headers, late: &[usize]) -> Headers {
+    let of = |wanted: bool| {
+        headers.iter().enumerate().filter(move |(at, _)| late.contains(at) == wanted).map(|(_, header)| header)
+    };
+    of(false).chain(of(true)).collect()
 }
 
 fn no_colon(command: Command, text: &[u8]) -> ParseError {

@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use super::excerpt::printable;
 use super::{
-    Command, Encoder, Frame, HeartBeat, HeartBeatOffer, Limits, Parser, Secrets, SessionError, Version,
+    Command, Encoder, Flaws, Frame, HeartBeat, HeartBeatOffer, Lengths, Limits, Parser, Secrets,
+    SessionError, Version,
 };
 
 /// Octets of a broker's explanation that are kept: it may be a stack trace.
@@ -39,6 +40,9 @@ pub struct SessionConfig {
     /// Whether a MESSAGE whose body is beyond the limits comes without it, rather than ending the session, which
     /// is the default; see [`Parser::cut_long_messages`].
     pub cut_long_messages: bool,
+    /// Whether a MESSAGE that is not quite one is read all the same, rather than ending the session, which is the
+    /// default; see [`Parser::tolerate_messages`].
+    pub tolerate_messages: bool,
 }
 
 impl Default for SessionConfig {
@@ -55,6 +59,7 @@ impl Default for SessionConfig {
             connect_timeout: seconds,
             lenient_escapes: true,
             cut_long_messages: false,
+            tolerate_messages: false,
         }
     }
 }
@@ -73,6 +78,7 @@ impl fmt::Debug for SessionConfig {
             .field("connect_timeout", &self.connect_timeout)
             .field("lenient_escapes", &self.lenient_escapes)
             .field("cut_long_messages", &self.cut_long_messages)
+            .field("tolerate_messages", &self.tolerate_messages)
             .finish()
     }
 }
@@ -193,6 +199,7 @@ impl Session {
         let mut parser = Parser::new(config.limits);
         parser.lenient_escapes(config.lenient_escapes);
         parser.cut_long_messages(config.cut_long_messages);
+        parser.tolerate_messages(config.tolerate_messages);
 
         let offered: Vec<_> = versions.iter().map(|version| version.as_str()).collect();
         // CONNECT is the same in every version.
@@ -293,6 +300,28 @@ impl Session {
             State::Connected(heart_beat) => heart_beat.deadline(),
             State::Failed(_) => None,
         }
+    }
+
+    /// What is known of the broker's MESSAGE frames, where they are tolerated: whose word their `content-length` is, and
+    /// the `receipt-id` of the RECEIPT that [`take_doubt`](Self::take_doubt) asks for.
+    pub fn set_lengths(&mut self, lengths: Lengths, probe: &str) {
+        self.parser.set_lengths(lengths);
+        self.parser.set_probe(probe);
+    }
+
+    /// Headers that every MESSAGE has.
+    pub(crate) fn set_needed(&mut self, needed: &'static [&'static str]) {
+        self.parser.set_needed(needed);
+    }
+
+    /// Whether the broker is to be asked for the RECEIPT that was named; see [`Parser::take_doubt`].
+    pub fn take_doubt(&mut self) -> bool {
+        self.parser.take_doubt()
+    }
+
+    /// What was wrong with the frames since it was asked last; see [`Parser::take_flaws`].
+    pub fn take_flaws(&mut self) -> Flaws {
+        self.parser.take_flaws()
     }
 
     /// The version that was agreed on; 1.0 until then.

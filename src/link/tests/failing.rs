@@ -31,18 +31,11 @@ fn any_other_error_ends_the_connection() {
 /// next connection serves.
 #[test]
 fn malformed_frames_cost_the_connection_and_nothing_else() {
-    let long = format!("MESSAGE\na:{}\n\n\0", "x".repeat(64 << 10));
     let endless = "x".repeat(100);
     for bytes in [
         "HTTP/1.1 400 Bad Request\r\n\r\n",
         "message\n\n\0",
         &endless,
-        &long,
-        "MESSAGE\nmessage-id\n\n\0",
-        "MESSAGE\n:1\n\n\0",
-        "MESSAGE\ncontent-length:x\n\n\0",
-        "MESSAGE\ncontent-length:1\n\nab\0",
-        "MESSAGE\ncontent-length:99999999999999999999\n\n",
         "RECEIPT\nreceipt-id:1\n\nbody\0",
         "RECEIPT\nreceipt-id:\\t\n\n\0",
         "RECEIPT\n\n\0",

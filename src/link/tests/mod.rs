@@ -27,6 +27,7 @@ mod draining;
 mod failing;
 mod failover;
 mod large;
+mod malformed;
 mod settling;
 mod subscribing;
 mod timing;

@@ -1,6 +1,6 @@
 //! F11: what a peer can make the parser hold on to, and how long that takes it.
 use super::parser;
-use crate::stomp::{Command, Limits, ParseError, Parser, Version};
+use crate::stomp::{Command, Cut, Limits, ParseError, Parser, Version};
 
 /// What a read buffer may keep.
 const SPARE: usize = 256 << 10;
@@ -198,7 +198,7 @@ fn a_frame_keeps_no_more_than_itself() {
 
 /// What comes of `bytes` where bodies beyond 10 octets are cut: how long each body is, and was. It must be the same
 /// however they come.
-fn cut(bytes: &str) -> Result<Vec<(usize, Option<usize>)>, ParseError> {
+fn cut(bytes: &str) -> Result<Vec<(usize, Option<Cut>)>, ParseError> {
     let outcome = |piece: usize| {
         let mut parser = parser(Some(Version::V1_2), Limits { header_line: 20, ..SMALL });
         parser.cut_long_messages(true);
@@ -221,7 +221,7 @@ fn cut(bytes: &str) -> Result<Vec<(usize, Option<usize>)>, ParseError> {
 
 #[test]
 fn f11_a_long_message_is_cut_where_that_is_asked_for() {
-    let (whole, long) = (|length| (length, None), |length| (0, Some(length)));
+    let (whole, long) = (|length| (length, None), |length| (0, Some(Cut::Body(length))));
     for (bytes, frames) in [
         ("MESSAGE\n\n1234567890\0", &[whole(10)][..]),
         ("MESSAGE\n\n12345678901\0", &[long(11)]),
@@ -278,6 +278,6 @@ fn f11_what_is_cut_takes_no_memory() {
         assert!(most <= grown + SPARE, "{most}");
         assert!(parser.capacity() <= SPARE && parser.buffered() == 0, "{}", parser.capacity());
         parser.feed(b"\0");
-        assert_eq!(parser.next_frame().unwrap().unwrap().cut, Some(64 << 20));
+        assert_eq!(parser.next_frame().unwrap().unwrap().cut, Some(Cut::Body(64 << 20)));
     }
 }

@@ -5,6 +5,7 @@ mod headers;
 mod heartbeat;
 mod limits;
 mod session;
+mod tolerance;
 
 use super::{Frame, Limits, ParseError, Parser, Version};
 

@@ -1,7 +1,7 @@
 //! N, and of B, A and R what concerns a client: sessions in virtual time.
 use std::time::{Duration, Instant};
 
-use crate::stomp::{
+use crate::stomp::{ Cut,
     Command, Event, Frame, HeartBeatOffer, Limits, ParseError, Parser, Session, SessionConfig, SessionError,
     Version,
 };
@@ -389,7 +389,7 @@ fn a_message_beyond_the_limits_ends_the_session_unless_it_is_to_be_cut() {
     let mut client = Client::connected(&cutting, connected);
     let events = client.receive(stream).unwrap();
     let [Event::Message(cut), Event::Message(whole)] = &events[..] else { panic!("{events:?}") };
-    assert_eq!((cut.headers.text("a"), &cut.body[..], cut.cut), (Some("b"), &b""[..], Some(4)));
+    assert_eq!((cut.headers.text("a"), &cut.body[..], cut.cut), (Some("b"), &b""[..], Some(Cut::Body(4))));
     assert_eq!((&whole.body[..], whole.cut), (&b"abc"[..], None));
     let error = client.receive(b"ERROR\n\nlong\0").unwrap_err();
     assert!(matches!(error, SessionError::Parse(ParseError::BodyTooLong { limit: 3, .. })));
@@ -412,5 +412,5 @@ fn a_long_message_that_trickles_in_is_as_good_as_beats() {
     }
     assert!(beats >= 60, "{beats}");
     let events = client.receive(b"\0").unwrap();
-    assert!(matches!(&events[..], [Event::Message(message)] if message.cut == Some(60)), "{events:?}");
+    assert!(matches!(&events[..], [Event::Message(message)] if message.cut == Some(Cut::Body(60))), "{events:?}");
 }

@@ -1,0 +1,103 @@
+//! What is made of a MESSAGE that is not as STOMP has it, because of what its sender put into it.
+use super::Headers;
+
+/// Whose word the `content-length` of a MESSAGE is. Only [`Parser::tolerate_messages`](super::Parser::tolerate_messages)
+/// asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Lengths {
+    /// Anybody's: a sender's property of that name looks like the broker's header. That is so on ActiveMQ, whose text
+    /// messages have no `content-length` but a property's. So a length that is not borne out by the octets does not
+    /// count; see also [`Parser::take_doubt`](super::Parser::take_doubt).
+    #[default]
+    Claimed,
+    /// The broker's, where there is one. A sender's may stand before it, as on RabbitMQ, which writes its own behind
+    /// all other headers.
+    Last,
+}
+
+/// What was wrong with frames, and did not end the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Flaws {
+    /// Lines of a head that are no headers: they have no colon, or no name.
+    pub lines: usize,
+    /// Values of `content-length` that are no number, or not true.
+    pub lengths: usize,
+    /// Octets behind a body that are no frame: the rest of a body with a NUL in it, which was taken to end there.
+    pub octets: usize,
+}
+
+impl Flaws {
+    /// Whether there were some.
+    pub fn any(&self) -> bool {
+        *self != Self::default()
+    }
+}
+
+/// What `content-length` says.
+pub(super) struct Claim {
+    pub(super) length: Option<usize>,
+    /// The broker says so, and nobody else can.
+    pub(super) sure: bool,
+    /// Whether it could be read, or is missing.
+    pub(super) usable: bool,
+}
+
+pub(super) fn content_length(headers: &Headers, lengths: Lengths) -> Claim {
+    let mut all = headers.iter().filter(|(name, _)| *name == b"content-length").map(|(_, value)| value);
+    let Some(first) = all.next() else { return Claim { length: None, sure: true, usable: true } };
+    let last = all.last();
+    let value = match lengths {
+        Lengths::Claimed => first,
+        Lengths::Last => last.unwrap_or(first),
+    };
+    let length = integer(value);
+    Claim { length, sure: lengths == Lengths::Last && last.is_none(), usable: length.is_some() }
+}
+
+/// A length as ActiveMQ reads it in a SEND (Java's `Integer.parseInt(text.trim())`). What it took for a body's length
+/// there is one, and a sender's own spelling of it comes back in the MESSAGE.
+fn integer(text: &[u8]) -> Option<usize> {
+    const LARGEST: usize = i32::MAX as usize;
+    let blank = |octet: &u8| *octet <= b' ';
+    let start = text.iter().position(|octet| !blank(octet))?;
+    let end = text.iter().rposition(|octet| !blank(octet))? + 1;
+    let text = &text[start..end];
+    let digits = text.strip_prefix(b"+").unwrap_or(text);
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let digit = |octet: &u8| usize::from(octet - b'0');
+    let length =
+        digits.iter().fold(0, |length: usize, octet| length.saturating_mul(10).saturating_add(digit(octet)));
+    (length <= LARGEST).then_some(length)
+}
+
+/// What stands behind a NUL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Follows {
+    /// The beginning of a frame that servers send.
+    Frame,
+    /// Nothing that tells yet.
+    Unknown,
+    /// Anything else: that NUL ends no frame.
+    Nothing,
+}
+
+pub(super) fn follows(rest: &[u8]) -> Follows {
+    const COMMANDS: [&[u8]; 3] = [b"MESSAGE", b"RECEIPT", b"ERROR"];
+    let Some(at) = rest.iter().position(|octet| !matches!(octet, b'\n' | b'\r')) else { return Follows::Unknown };
+    let rest = &rest[at..];
+    for command in COMMANDS {
+        if command.starts_with(rest) {
+            return Follows::Unknown;
+        }
+        match rest.strip_prefix(command) {
+            Some([b'\n', ..] | [b'\r', b'\n', ..]) => return Follows::Frame,
+            Some(b"\r") => return Follows::Unknown,
+            _ => {}
+        }
+    }
+    Follows::Nothing
+}
