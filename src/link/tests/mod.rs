@@ -27,6 +27,8 @@ mod draining;
 mod failing;
 mod failover;
 mod large;
+mod poison;
+mod redelivered;
 mod settling;
 mod subscribing;
 mod timing;
