@@ -16,7 +16,7 @@ use std::{
 use crate::{
     app::{AppError, Application, Flow, Reply},
     http::{self, Head, Mapping, Rejected, Request, Responder, Status},
-    link::Dialect,
+    link::{Dialect, Earlier},
     stomp::{Frame, Shown, Version},
 };
 
@@ -73,7 +73,9 @@ pub(crate) struct Origin {
 pub(crate) struct Delivered {
     pub(crate) message: Frame,
     pub(crate) origin: Arc<Origin>,
+    /// Counts from 1, or on from what the broker says of earlier deliveries.
     pub(crate) attempt: u32,
+    pub(crate) earlier: Earlier,
     pub(crate) receipt: Receipt,
     pub(crate) progress: Progress,
     /// When it came; it may have been tried before.
@@ -85,9 +87,9 @@ pub(crate) struct Delivered {
 impl Delivered {
     /// The same for one more job.
     pub(crate) fn again(&self, now: Instant, attempt: u32, acknowledged: bool) -> Self {
-        let Self { ref message, ref origin, receipt, since, .. } = *self;
+        let Self { ref message, ref origin, earlier, receipt, since, .. } = *self;
         let (message, origin) = (message.clone(), Arc::clone(origin));
-        Self { message, origin, attempt, receipt, progress: Progress::new(now), since, acknowledged }
+        Self { message, origin, attempt, earlier, receipt, progress: Progress::new(now), since, acknowledged }
     }
 
     fn may_begin(&self, now: Instant) -> bool {
@@ -232,8 +234,21 @@ impl Service {
     }
 
     /// Whether somebody waits for an answer to this message, and may be sent one, be it a request or not.
-    pub(crate) fn can_answer(&self, message: &Frame) -> bool {
-        self.mapping.can_answer(message)
+    pub(crate) fn can_answer(&self, message: &Frame, dialect: Dialect) -> bool {
+        let refused = |reply_to| (dialect.row().refuses)(reply_to).is_some();
+        self.mapping.can_answer(message) && !message.headers.get("reply-to").is_some_and(refused)
+    }
+
+    /// Why this broker would not take the dead letters of what comes from there, if so.
+    pub(crate) fn refused_dead_letter(&self, dialect: Dialect, from: &str) -> Option<String> {
+        let destination = self.policy.dead_letter_of(from);
+        let why = (dialect.row().refuses)(destination.as_bytes())?;
+        Some(format!("--dead-letter: {destination:?}, for what comes from {from}: {why}"))
+    }
+
+    /// Whether so many servers ended with a message in hand that it is not served again.
+    pub(crate) fn is_spent(&self, earlier: Earlier) -> bool {
+        earlier.lost >= self.policy.max_attempts
     }
 
     pub(crate) fn may_retry(&self, attempt: u32) -> bool {
@@ -265,6 +280,9 @@ impl Service {
             let expired = self.expired.fetch_add(1, Ordering::Relaxed) + 1;
             tracing::info!(method = %request.method, path = %Shown(&request.path), expired, "expired before it was served");
             return Some(Vec::new());
+        }
+        if self.is_spent(delivered.earlier) {
+            return Some(self.give_up(delivered, &request, more));
         }
         let Some(app) = self.app(&delivered.message) else {
             return Some(self.bury(delivered, "it came by no subscription of ours"));
@@ -311,9 +329,25 @@ impl Service {
         }
     }
 
+    /// What becomes of a message that kills servers, by all that is known: it is not served. Whoever waits is told, and the
+    /// dead letter is there to be looked at.
+    fn give_up(&self, delivered: &Delivered, request: &Request, more: &mut dyn FnMut(Vec<u8>)) -> Vec<u8> {
+        let lost = delivered.earlier.lost;
+        let reason = format!("not served: {lost} servers or connections ended while they had this message");
+        tracing::error!(method = %request.method, path = %Path(&request.path), lost,
+            "a message is not served: as often a server or its connection ended that had it");
+        if !request.delivery.one_way {
+            let (version, status) = (delivered.origin.version, Status::of(500));
+            let text = format!("{reason}\n");
+            more(http::answer(version, &self.mapping, &request.delivery, &status, &text, ""));
+        }
+        self.bury(delivered, &reason)
+    }
+
     fn request(&self, delivered: &Delivered, now: Instant) -> Result<Request, Rejected> {
         let Delivered { message, origin, .. } = delivered;
-        let mut request = self.mapping.request(message, &origin.broker, delivered.attempt);
+        let request = self.mapping.request(message, &origin.broker, delivered.attempt);
+        let mut request = http::replied_by(request, origin.dialect);
         let delivery = match &mut request {
             Ok(request) => &mut request.delivery,
             Err(rejected) => &mut rejected.delivery,

@@ -100,6 +100,7 @@ pub use answer::{answer, break_off, reject};
 pub use dead_letter::dead_letter;
 pub use mapping::Mapping;
 pub use name::HeaderNames;
+pub(crate) use rejected::replied_by;
 pub use rejected::{Reason, Rejected};
 pub(crate) use reply_to::canonical;
 pub use reply_to::{Destinations, ReplyToError};

@@ -1,6 +1,7 @@
 //! Messages that can be no request.
 use super::reply_to::ReplyToError;
-use super::{Delivery, InvalidMessage, InvalidTarget};
+use super::{Delivery, InvalidMessage, InvalidTarget, Request};
+use crate::link::Dialect;
 use crate::stomp::Cut;
 
 /// A message that never reaches the application, why, and where it came from.
@@ -44,6 +45,23 @@ impl From<Cut> for Reason {
             Cut::Head(headers) => Self::HeadTooLarge(headers),
             Cut::Unclear => Self::Unclear,
         }
+    }
+}
+
+/// Rejects what this broker would take no reply to: each reply would cost the connection.
+pub(crate) fn replied_by(request: Result<Request, Rejected>, dialect: Dialect) -> Result<Request, Rejected> {
+    let (delivery, answerable) = match &request {
+        Ok(request) => (&request.delivery, !request.delivery.one_way),
+        Err(rejected) => (&*rejected.delivery, rejected.answerable),
+    };
+    let refused = delivery.reply_to().filter(|_| answerable).and_then(dialect.row().refuses);
+    match (refused, request) {
+        (None, request) => request,
+        (Some(why), Ok(Request { delivery, .. })) => {
+            let reason = Reason::ReplyTo(ReplyToError::Refused(why));
+            Err(Rejected { reason, delivery: Box::new(delivery), answerable: false })
+        }
+        (Some(_), Err(rejected)) => Err(Rejected { answerable: false, ..rejected }),
     }
 }
 

@@ -22,6 +22,9 @@ pub enum ReplyToError {
     /// a broker may take it for.
     #[error("the destination is malformed, or a pattern")]
     Malformed,
+    /// This broker takes nothing there, and would end the connection.
+    #[error("{0}")]
+    Refused(&'static str),
 }
 
 /// Checks a destination against the allow-list and against those that we consume.

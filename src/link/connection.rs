@@ -309,6 +309,11 @@ impl Connection {
         self.tls.as_ref().map_or(&self.outbox, tls::Stream::outbox).pending()
     }
 
+    /// Whether all that was to be sent is with the operating system.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.later.is_empty() && self.outbox.is_empty() && self.outbox().is_empty()
+    }
+
     pub(crate) fn is_up(&self) -> bool {
         matches!(&self.state, State::Open(session) if session.is_connected())
     }

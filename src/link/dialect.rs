@@ -5,6 +5,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use super::destination;
 use crate::{
     config::Source,
     stomp::{Headers, Lengths, Version},
@@ -44,6 +45,11 @@ pub(crate) struct Row {
     pub(crate) expiry: Expiry,
     /// Whether MESSAGE says `redelivered:false`, too.
     pub(crate) says_redelivered: bool,
+    /// Headers in which a message that is redelivered says how often it was delivered before; the highest counts. On a
+    /// queue that does not count, a sender may make one up: to no other message's harm.
+    pub(crate) delivery_counts: &'static [&'static str],
+    /// Why nothing may be sent to a destination, if so: it would end the connection, or fail each time.
+    pub(crate) refuses: fn(&[u8]) -> Option<&'static str>,
     /// Whether MESSAGE carries headers of the sender's that only concerned him, or that the broker has set, too: behind
     /// the broker's own, so that the first of a name counts.
     pub(crate) leaks: &'static [&'static str],
@@ -179,6 +185,8 @@ const ACTIVEMQ: Row = Row {
     prefetch: Prefetch { header: "activemq.prefetchSize", per_message: 1, unset: 1000 },
     nack: Nack::DeadLetter,
     says_redelivered: false,
+    delivery_counts: &[],
+    refuses: destination::activemq,
     leaks: &[],
     expiry: Expiry::Expires,
     takes_transient: true,
@@ -205,6 +213,9 @@ const RABBITMQ: Row = Row {
     prefetch: Prefetch { header: "prefetch-count", per_message: 1, unset: usize::MAX },
     nack: Nack::Requeue,
     says_redelivered: true,
+    // Of quorum queues; the latter since 4.3.
+    delivery_counts: &["x-delivery-count", "x-acquired-count"],
+    refuses: destination::rabbitmq,
     leaks: &["receipt", "transaction", "subscription", "ack", "redelivered"],
     expiry: Expiry::Expiration,
     takes_transient: false,
@@ -233,6 +244,8 @@ const ARTEMIS: Row = Row {
     prefetch: Prefetch { header: "consumer-window-size", per_message: 1024, unset: 10 },
     nack: Nack::Acknowledge,
     says_redelivered: true,
+    delivery_counts: &[],
+    refuses: destination::artemis,
     leaks: &[],
     expiry: Expiry::Expires,
     takes_transient: true,
@@ -279,6 +292,9 @@ impl Dialect {
             return Err(format!(
                 "RabbitMQ knows no queue with a slash in its name: write it as %2F in {source}"
             ));
+        }
+        if let Some(why) = (self.row().refuses)(source.destination.as_bytes()) {
+            return Err(format!("cannot subscribe to {source}: {why}"));
         }
         let mut headers = Vec::new();
         if let Some(selector) = &source.selector {

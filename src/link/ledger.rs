@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::Earlier;
 use crate::{
     service::{Begun, Delivered, Origin, Progress, Receipt},
     stomp::{Command, Encoder, Frame, Version},
@@ -14,7 +15,7 @@ use crate::{
 /// One message, from its delivery to its ACK.
 ///
 /// ```text
-///   delivered ------------------> Running -> Replied or Committing -> gone
+///   delivered ------------------> Running -> Due -> Replied or Committing -> gone
 ///       |                           ^ | ^
 ///       v                           | v |
 ///     Held -> Acking ---------------+ Retrying
@@ -33,8 +34,11 @@ pub(crate) struct Entry {
     busy: bool,
     /// It was acknowledged before its time, or is within a transaction.
     pub(crate) acknowledged: bool,
-    /// Messages of its reply that were sent before the last.
+    /// Its answer may be what ends connections, and is sent while no other is on its way.
+    pub(crate) suspect: bool,
+    /// Messages of its reply before the last, and those of them that the broker has not confirmed.
     pub(crate) blocks: u64,
+    unconfirmed: u64,
     /// When its job was last heard of, where that is later than its beginning; once it is answered, when that was.
     pub(crate) heard: Instant,
 }
@@ -45,14 +49,14 @@ pub(crate) enum State {
     Held,
     /// Its ACK was sent first; the RECEIPT of that is awaited.
     Acking,
-    /// It ended so many connections that it is to be dead-lettered, when its turn comes.
-    Condemned,
     /// A job has it.
     Running,
     /// A job has it, has taken too long, and whatever becomes of it, it has failed.
     Late,
     /// It failed, and is run again then.
     Retrying(Instant),
+    /// What answers it is there, and waits to be sent.
+    Due,
     /// What answers it was sent; the broker's RECEIPT is awaited.
     Replied,
     /// What answers it was sent with its ACK in a transaction; the RECEIPT of the COMMIT is awaited.
@@ -68,7 +72,7 @@ pub(crate) struct Ledger {
     last: u64,
     /// Entries whose jobs have not ended.
     busy: usize,
-    /// Entries that wait for a RECEIPT, and those that wait to be tried again.
+    /// Entries that wait for a RECEIPT, or to be answered, and those that wait to be tried again.
     waiting: usize,
     retrying: usize,
 }
@@ -81,21 +85,32 @@ impl Ledger {
         message: Frame,
         origin: &Arc<Origin>,
         state: State,
+        earlier: Earlier,
     ) -> u64 {
         self.last += 1;
         let delivered = Arc::new(Delivered {
             message,
             origin: Arc::clone(origin),
-            attempt: 1,
+            attempt: 1 + earlier.count,
+            earlier,
             receipt: Receipt(self.last),
             progress: Progress::new(now),
             since: now,
             acknowledged: false,
         });
         let busy = state == State::Running;
-        let entry = Entry { delivered, state, busy, acknowledged: false, blocks: 0, heard: now };
+        let entry = Entry {
+            delivered,
+            state,
+            busy,
+            acknowledged: false,
+            suspect: false,
+            blocks: 0,
+            unconfirmed: 0,
+            heard: now,
+        };
         self.busy += usize::from(busy);
-        self.waiting += usize::from(state.waits());
+        self.waiting += usize::from(state.needs_connection());
         self.entries.insert(self.last, entry);
         self.last
     }
@@ -120,10 +135,10 @@ impl Ledger {
     /// Moves an entry on.
     pub(crate) fn set(&mut self, job: u64, state: State) {
         if let Some(entry) = self.entries.get_mut(&job) {
-            self.waiting -= usize::from(entry.state.waits());
+            self.waiting -= usize::from(entry.state.needs_connection());
             self.retrying -= usize::from(entry.state.retries());
             entry.state = state;
-            self.waiting += usize::from(state.waits());
+            self.waiting += usize::from(state.needs_connection());
             self.retrying += usize::from(state.retries());
         }
     }
@@ -149,6 +164,32 @@ impl Ledger {
         self.set(job, State::Running);
     }
 
+    /// Whether what this message's answer does to the connection is to be held against no other.
+    pub(crate) fn suspect(&mut self, job: u64, suspect: bool) {
+        if let Some(entry) = self.entries.get_mut(&job) {
+            entry.suspect = suspect;
+        }
+    }
+
+    /// A block of a stream was sent, or confirmed.
+    pub(crate) fn block(&mut self, job: u64, confirmed: bool) {
+        if let Some(entry) = self.entries.get_mut(&job) {
+            let count = entry.unconfirmed;
+            entry.unconfirmed = if confirmed { count.saturating_sub(1) } else { count + 1 };
+        }
+    }
+
+    /// A job that was not handed out, and will not be: what is not answered yet goes back to the broker.
+    pub(crate) fn give_back(&mut self, job: u64) {
+        match self.entries.get_mut(&job) {
+            // Its RECEIPT is still to come, and then its ACK.
+            Some(entry) if entry.state.is_answered() => {
+                self.busy -= usize::from(std::mem::take(&mut entry.busy));
+            }
+            _ => drop(self.remove(job)),
+        }
+    }
+
     /// Of an entry that was removed: its job, if that has not ended, still counts.
     pub(crate) fn outlive(&mut self, job: u64, mut entry: Entry) {
         if entry.busy {
@@ -161,7 +202,7 @@ impl Ledger {
     pub(crate) fn remove(&mut self, job: u64) -> Option<Entry> {
         let entry = self.entries.remove(&job)?;
         self.busy -= usize::from(entry.busy);
-        self.waiting -= usize::from(entry.state.waits());
+        self.waiting -= usize::from(entry.state.needs_connection());
         self.retrying -= usize::from(entry.state.retries());
         Some(entry)
     }
@@ -194,9 +235,15 @@ impl Ledger {
         self.entries.values().filter_map(|entry| entry.deadline(timeout)).min()
     }
 
-    /// Messages that wait for a RECEIPT.
+    /// Messages of which something waits for a RECEIPT.
     pub(crate) fn unconfirmed(&self) -> impl Iterator<Item = &Frame> {
-        self.entries.values().filter(|entry| entry.state.waits()).map(|entry| &entry.delivered.message)
+        let waits = |entry: &&Entry| entry.state == State::Acking || entry.is_unconfirmed();
+        self.entries.values().filter(waits).map(|entry| &entry.delivered.message)
+    }
+
+    /// Entries of this connection that are not settled.
+    pub(crate) fn of(&self, epoch: u64) -> impl Iterator<Item = &Entry> {
+        self.entries.values().filter(move |entry| entry.is_of(epoch))
     }
 
     /// All of them.
@@ -206,7 +253,7 @@ impl Ledger {
 
     /// Whether answers are on their way.
     pub(crate) fn is_answering(&self) -> bool {
-        self.entries.values().any(|entry| matches!(entry.state, State::Replied | State::Committing))
+        self.entries.values().any(Entry::is_unconfirmed)
     }
 
     /// Jobs that have not ended.
@@ -251,13 +298,18 @@ impl Ledger {
 }
 
 impl State {
-    fn waits(self) -> bool {
-        matches!(self, Self::Acking | Self::Replied | Self::Committing)
+    fn needs_connection(self) -> bool {
+        self == Self::Acking || self.is_answered()
+    }
+
+    /// There is an answer, sent or not.
+    fn is_answered(self) -> bool {
+        matches!(self, Self::Due | Self::Replied | Self::Committing)
     }
 
     /// It may be answered, or its answer is not confirmed.
     pub(crate) fn is_under_way(self) -> bool {
-        matches!(self, Self::Running | Self::Replied | Self::Committing)
+        self == Self::Running || self.is_answered()
     }
 
     fn retries(self) -> bool {
@@ -268,6 +320,15 @@ impl State {
 impl Entry {
     pub(crate) fn is_of(&self, epoch: u64) -> bool {
         self.delivered.origin.epoch == epoch && self.state != State::Orphaned
+    }
+
+    /// Something that answers it is on its way.
+    pub(crate) fn is_unconfirmed(&self) -> bool {
+        match self.state {
+            State::Replied | State::Committing => true,
+            State::Orphaned => false,
+            _ => self.unconfirmed > 0,
+        }
     }
 
     /// When a job will have taken too long.

@@ -4,18 +4,24 @@
 //! - [`Worker`]: takes requests from queues, has them served, and settles them.
 //! - [`Ledger`]: what a worker was given and has not yet acknowledged.
 //! - [`company`]: which ACKs wait for something to go with.
-//! - [`suspects`]: whose answer it may be that ends connections.
+//! - [`suspects`]: whose answer it may be that ends connections; [`quarantine`]: how it is sent.
+//! - [`redelivered`]: what was delivered before, to a server that may have died of it.
+//! - [`identity`]: what a message is known by when it is delivered again.
 //! - [`Probe`]: looks for a broker of choice while workers are with another.
-//! - [`Dialect`]: where brokers differ.
+//! - [`Dialect`]: where brokers differ; [`destination`]: what they refuse to send to.
 //!
 //! Nothing here has a socket, a clock or a thread.
 
 mod company;
 mod connection;
+mod destination;
 mod dialect;
+mod identity;
 mod ledger;
 mod outbox;
 mod priority;
+mod quarantine;
+mod redelivered;
 mod suspects;
 mod unreadable;
 mod worker;
@@ -32,4 +38,5 @@ pub(crate) use dialect::{Replies, is_topic, kept_in};
 pub(crate) use ledger::Ledger;
 pub(crate) use outbox::Outbox;
 pub(crate) use priority::Probe;
+pub(crate) use redelivered::Earlier;
 pub(crate) use worker::{Fatal, Worker, WorkerConfig};

@@ -16,6 +16,8 @@ use super::{
     Company, Connection, ConnectionConfig, Dialect, Event, Ledger,
     connection::Down,
     ledger::State,
+    quarantine::{Frames, Kind, Quarantine},
+    redelivered::Redelivered,
     suspects::{BY_END, BY_ERROR, Suspects, Verdict},
 };
 use crate::{
@@ -79,6 +81,8 @@ pub(crate) struct Worker {
     /// Messages whose jobs are still to be handed out, in order.
     ready: VecDeque<u64>,
     suspects: Suspects,
+    quarantine: Quarantine,
+    redelivered: Redelivered,
     /// At most once: messages that are not acknowledged yet, in order.
     held: VecDeque<u64>,
     phase: Phase,
@@ -132,6 +136,8 @@ impl Worker {
             ledger: Ledger::default(),
             ready: VecDeque::new(),
             suspects: Suspects::default(),
+            quarantine: Quarantine::default(),
+            redelivered: Redelivered::new(fastrand::Rng::with_seed(config.connection.seed).bool()),
             held: VecDeque::new(),
             phase: Phase::Serving,
             stopping,
@@ -201,6 +207,10 @@ impl Worker {
                 }
             }
         }
+        let refused = |source: &Source| self.service.refused_dead_letter(dialect, &source.destination);
+        if let Some(why) = self.config.sources.iter().find_map(refused) {
+            return Err(why);
+        }
         let client = self.config.connection.client_id.as_deref().unwrap_or_default();
         for (id, source) in self.config.sources.iter().enumerate() {
             let options = dialect.options(source, client)?;
@@ -232,11 +242,19 @@ impl Worker {
         // Draining: unacknowledged, it goes back to the broker when we leave.
         if self.phase == Phase::Serving {
             // Nobody is told, and we have no body for a dead letter.
-            let lost = message.cut.is_some() && !self.service.can_answer(&message);
+            let dialect = self.connection.dialect();
+            let lost = message.cut.is_some() && !self.service.can_answer(&message, dialect);
             let unclear = message.cut == Some(Cut::Unclear);
-            if unclear || lost && self.connection.dialect().nack(self.connection.version()).is_some() {
-                let job = self.ledger.deliver(now, message, &self.origin, State::Replied);
-                self.bury(job, if unclear { "its content-length may be made up" } else { "it is too large" });
+            let mut past = self.redelivered.judge(&message, dialect, self.window());
+            let at_most_once = self.config.delivery == DeliveryMode::AtMostOnce;
+            if at_most_once {
+                // What was begun was acknowledged first, so that this was not.
+                (past.apart, past.earlier.lost) = (false, 0);
+            }
+            if unclear || lost && dialect.nack(self.connection.version()).is_some() {
+                let job = self.ledger.deliver(now, message, &self.origin, State::Replied, past.earlier);
+                let reason = if unclear { "its content-length may be made up" } else { "it is too large" };
+                self.bury(now, job, reason);
                 if unclear {
                     self.reconnect(now, "the frames behind that message may be lost until they are delivered again");
                 }
@@ -244,16 +262,20 @@ impl Worker {
             }
             let verdict = self.suspects.verdict(&message);
             let first = match verdict {
-                Verdict::Condemned | Verdict::Hopeless => State::Condemned,
+                Verdict::Condemned | Verdict::Hopeless => State::Due,
                 // Whatever the mode, the ACK of one that would be lost must not go first.
-                Verdict::Innocent if self.config.delivery == DeliveryMode::AtMostOnce && !lost => State::Held,
+                _ if at_most_once && !lost => State::Held,
                 _ => State::Running,
             };
-            let job = self.ledger.deliver(now, message, &self.origin, first);
+            let job = self.ledger.deliver(now, message, &self.origin, first, past.earlier);
+            self.ledger.suspect(job, verdict != Verdict::Innocent);
             match verdict {
-                Verdict::Innocent if first == State::Held => self.held.push_back(job),
-                Verdict::Innocent => self.ready.push_back(job),
-                Verdict::Suspect | Verdict::Condemned => self.suspects.push(job),
+                Verdict::Innocent | Verdict::Suspect if first == State::Held => self.held.push_back(job),
+                Verdict::Innocent | Verdict::Suspect if past.apart && !self.service.is_spent(past.earlier) => {
+                    self.redelivered.push(now, job, past.earlier);
+                }
+                Verdict::Innocent | Verdict::Suspect => self.ready.push_back(job),
+                Verdict::Condemned => self.bury(now, job, "its reply ended the connection each time"),
                 Verdict::Hopeless => {
                     tracing::error!(
                         "dropped a message: its reply, and its dead letter, ended the connection each time"
@@ -323,12 +345,12 @@ impl Worker {
         match (entry.state, end) {
             (State::Running, None) => {
                 entry.blocks += 1;
-                self.connection.push(bytes);
+                self.send(now, job, bytes, Kind::Block);
             }
             (State::Running, Some(End::Done)) if bytes.is_empty() => self.settle(job),
             (State::Running, Some(End::Done)) => {
                 let buried = entry.delivered.progress.buried().is_some();
-                self.answer(job, bytes, buried);
+                self.send(now, job, bytes, if buried { Kind::DeadLetter } else { Kind::Answer });
             }
             (State::Running | State::Late, Some(_)) => self.failed(now, job),
             // Too late: it was answered in its place.
@@ -336,10 +358,27 @@ impl Worker {
         }
     }
 
-    /// Sends what answers a message, or the dead letter that it has become.
-    fn answer(&mut self, job: u64, bytes: Vec<u8>, buried: bool) {
+    /// Sends what a job gave, or has it wait for its turn.
+    fn send(&mut self, now: Instant, job: u64, bytes: Vec<u8>, kind: Kind) {
+        let suspect = self.ledger.get(job).is_some_and(|entry| entry.suspect);
+        let frames = Frames { job, bytes, kind };
+        if self.quarantine.keeps(job, suspect) {
+            if kind != Kind::Block {
+                self.ledger.set(job, State::Due);
+            }
+            self.quarantine.keep(now, suspect, frames);
+        } else {
+            self.transmit(frames);
+        }
+    }
+
+    fn transmit(&mut self, Frames { job, bytes, kind }: Frames) {
+        if kind == Kind::Block {
+            self.ledger.block(job, false);
+            return self.connection.push(bytes);
+        }
         // A dead letter may be refused, and its message must not be acknowledged then.
-        let send = if buried { None } else { bytes.strip_prefix(b"SEND\n") };
+        let send = if kind == Kind::DeadLetter { None } else { bytes.strip_prefix(b"SEND\n") };
         match (send, self.ledger.get(job)) {
             (Some(send), Some(entry)) if self.is_transactional() => {
                 let version = self.connection.version();
@@ -387,10 +426,10 @@ impl Worker {
                     if begun || progress.cancel_unbegun() {
                         progress.cancel();
                         self.ledger.heard(now, job, false);
-                        self.answer(job, reply, false);
+                        self.send(now, job, reply, Kind::Answer);
                     }
                 }
-                None if begun => self.late(job, timeout),
+                None if begun => self.late(now, job, timeout),
                 None => drop(self.ledger.heard(now, job, false)),
             }
         }
@@ -398,12 +437,12 @@ impl Worker {
     }
 
     /// A message that nobody waits for takes too long. It has failed; but it is not run again while it runs.
-    fn late(&mut self, job: u64, timeout: Duration) {
+    fn late(&mut self, now: Instant, job: u64, timeout: Duration) {
         let Some(entry) = self.ledger.get(job) else { return };
         let attempt = entry.delivered.attempt;
         entry.delivered.progress.cancel();
         if entry.acknowledged || !self.service.may_retry(attempt) {
-            self.bury(job, &format!("not done within {timeout:?}, attempt {attempt}"));
+            self.bury(now, job, &format!("not done within {timeout:?}, attempt {attempt}"));
         } else {
             tracing::warn!(
                 job,
@@ -430,12 +469,12 @@ impl Worker {
             tracing::warn!(attempt, ?delay, "a message failed and will be tried again");
             self.retry_at(job, now + delay);
         } else {
-            self.bury(job, &format!("failed {attempt} times"));
+            self.bury(now, job, &format!("failed {attempt} times"));
         }
     }
 
     /// Sends a message to the dead letters.
-    fn bury(&mut self, job: u64, reason: &str) {
+    fn bury(&mut self, now: Instant, job: u64, reason: &str) {
         let Some(entry) = self.ledger.get(job) else { return };
         let version = self.connection.version();
         let dialect = self.connection.dialect();
@@ -456,8 +495,7 @@ impl Worker {
         }
         progress.bury(reason);
         let frame = self.service.dead_letter(version, dialect, message, reason, Receipt(job));
-        self.connection.push(frame);
-        self.ledger.set(job, State::Replied);
+        self.send(now, job, frame, Kind::DeadLetter);
     }
 
     fn retry_at(&mut self, job: u64, at: Instant) {
@@ -496,6 +534,9 @@ impl Worker {
             self.connection.end();
             self.phase = Phase::Over;
         } else if let Some((Receipt(job), part)) = Receipt::parse(id) {
+            if part == Part::Block {
+                return self.ledger.block(job, true);
+            }
             let Some(entry) = self.ledger.get(job) else { return };
             match (entry.state, part) {
                 (State::Replied, Part::Last | Part::DeadLetter) | (State::Committing, Part::Commit) => {
@@ -578,7 +619,9 @@ impl Worker {
     fn down(&mut self, now: Instant, down: &Down) {
         if self.phase == Phase::Serving {
             self.suspects.accuse(BY_END, self.ledger.unconfirmed());
+            self.redelivered.remember(self.ledger.of(self.connection.epoch()));
         }
+        self.quarantine.clear();
         self.give_back();
         let running = self.ledger.running();
         self.ledger.lost();
@@ -644,18 +687,18 @@ impl Worker {
     /// What has not begun goes back to the broker, which keeps it until it is acknowledged. What is acknowledged
     /// already is still served.
     fn give_back(&mut self) {
-        let Self { ready, held, suspects, ledger, .. } = self;
+        let Self { ready, held, redelivered, ledger, .. } = self;
         let keep = |job: &u64, ledger: &mut Ledger| {
             let acknowledged = ledger.get(*job).is_some_and(|entry| entry.acknowledged);
             if !acknowledged {
                 // Nobody was given the job, so nobody would tell of its end.
-                ledger.remove(*job);
+                ledger.give_back(*job);
             }
             acknowledged
         };
         ready.retain(|job| keep(job, ledger));
         held.retain(|job| keep(job, ledger));
-        suspects.retain(|job| keep(job, ledger));
+        redelivered.retain(|job| keep(job, ledger));
         ledger.abandon_retries();
         self.retry = None;
     }
@@ -711,7 +754,7 @@ impl Worker {
             for job in self.ledger.due(now) {
                 let delivered = self.ledger.get(job).map(|entry| Arc::clone(&entry.delivered));
                 match delivered.as_ref().and_then(|delivered| delivered.progress.buried()) {
-                    Some(reason) => self.bury(job, reason),
+                    Some(reason) => self.bury(now, job, reason),
                     None => self.run(now, job),
                 }
             }
@@ -737,19 +780,14 @@ impl Worker {
         self.config.prefetch as usize * self.config.sources.len().max(1)
     }
 
-    /// Lets the next suspect go.
+    /// Has those go whose turn it is: answers that were kept back, and the next that is served apart.
     fn isolate(&mut self, now: Instant) {
-        let Some(job) = self.suspects.next(now, &self.ledger) else { return };
-        match self.ledger.get(job).map(|entry| entry.state) {
-            Some(State::Condemned) => self.bury(job, "its reply ended the connection each time"),
-            _ => self.ready.push_front(job),
+        for frames in self.quarantine.release(now, &mut self.ledger) {
+            if self.ledger.get(frames.job).is_some_and(|entry| entry.is_of(self.connection.epoch())) {
+                self.transmit(frames);
+            }
         }
-    }
-
-    /// The next to be served.
-    fn next_job(&mut self) -> Option<u64> {
-        self.ready.front().filter(|job| self.suspects.allow(**job))?;
-        self.ready.pop_front()
+        self.ready.extend(self.redelivered.next(now, &self.ledger, self.connection.is_sent()));
     }
 
     /// What to do next.
@@ -760,7 +798,7 @@ impl Worker {
         if self.phase == Phase::Over {
             return Action::Finished;
         }
-        while let Some(job) = self.next_job() {
+        while let Some(job) = self.ready.pop_front() {
             if let Some(job) = self.job(job) {
                 return Action::Run(job);
             }
@@ -774,7 +812,8 @@ impl Worker {
             phase,
             self.retry,
             self.look,
-            self.suspects.until(),
+            self.quarantine.until(),
+            self.redelivered.until(),
             self.company.until(),
         ];
         let until = timers.into_iter().flatten().min();

@@ -270,7 +270,7 @@ def drained(port: int, queue: str) -> int:
 
 
 def letters(run: Run) -> str:
-    return f"/queue/DLQ.{run.destination.removeprefix('/queue/')}"
+    return f"/queue/DLQ.{run.destination.removeprefix('/amq').removeprefix('/queue/')}"
 
 
 @fault("a poison message among good ones", bound=2, options=("--max-attempts", "3"))
@@ -294,14 +294,51 @@ FORBIDDEN = "RabbitMQ ends the connection over a reply that it forbids, thrice, 
 @fault("a reply that the broker forbids", bound=8, kinds=("rabbitmq",), twice=FORBIDDEN)
 def forbidden(run: Run) -> Iterator[None]:
     yield from run.answered(0.3)
+    taken = f"{run.destination}.taken"
+    brokers.declare(run.broker, taken, **{"x-queue-type": "quorum"})
     with Connection("127.0.0.1", run.broker.port) as sender:
-        headers = {"destination": run.destination, "persistent": "true", "reply-to": "/queue/amq.forbidden"}
+        headers = {"destination": run.destination, "persistent": "true", "reply-to": taken}
         sender.confirmed(Frame("SEND", headers | {"http_requestMethod": "GET", "http_requestUrl": "/forbidden"}))
     yield from run.until(lambda: run.relay.connections == 4, 30, "it was tried three times")
     run.over()
     yield from run.answered(0.9)
     count = drained(run.broker.port, letters(run))
     run.expect(count == 1, f"{count} dead letters")
+
+
+def killing(run: Run, times: int, done: Callable[[], object]) -> Iterator[None]:
+    """One message ends each server that serves it, `times` at most. Each is followed by another, as by a supervisor."""
+    yield from run.answered(0.3)
+    with Connection("127.0.0.1", run.broker.port) as sender:
+        headers = {"destination": run.destination, "persistent": "true", "http_requestMethod": "NOTIFY"}
+        sender.confirmed(Frame("SEND", headers | {"http_requestUrl": f"/kill/k?times={times}"}))
+    for _ in range(times):
+        yield from run.until(lambda: not run.server.running or done(), 60, "the server died, or is rid of it")
+        if run.server.running:
+            break
+        run.over()
+        run.server.kill()
+        run.server.start()
+    yield from run.until(done, 60, "it is over with the message")
+
+
+@fault("a message that kills, where the broker counts", bound=10, twice=IN_HAND, kinds=("rabbitmq",), quorum=True)
+def killing_and_counted(run: Run) -> Iterator[None]:
+    log = run.server.log
+    yield from killing(run, 100, lambda: "not served: 5 servers" in log.read_text())
+    yield from run.answered(0.9)
+    deaths = len(list(run.directory.glob("died-k-*")))
+    run.expect(deaths == 5, f"{deaths} servers died")
+    count = drained(run.broker.port, letters(run))
+    run.expect(count == 1, f"{count} dead letters")
+
+
+@fault("a message that kills, where the broker has one bit", bound=10, twice=IN_HAND)
+def killing_uncounted(run: Run) -> Iterator[None]:
+    yield from killing(run, 7, lambda: len(list(run.directory.glob("died-k-*"))) == 7 and run.server.running)
+    yield from run.answered(0.9)
+    count = drained(run.broker.port, letters(run))
+    run.expect(count == 0, f"{count} dead letters")
 
 
 def malformed(run: Run, number: int) -> Frame:

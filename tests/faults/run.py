@@ -46,6 +46,8 @@ class Fault:
     dies: Callable[[Run, int], bool] = lambda run, n: False
     #: Where replies go; a queue of this run's own follows.
     replies: str = "/queue/replies."
+    #: The requests' queue is one of RabbitMQ's that counts deliveries.
+    quorum: bool = False
 
 
 @dataclass
@@ -87,6 +89,9 @@ class Run:
         self.requests = requests * fault.times // (20 if reactor == "mio" and fault.times > 1 else 1)
         number = next(_numbers)
         self.destination = f"/queue/faults.{number}"
+        if fault.quorum:
+            brokers.declare(self.broker, self.destination, **{"x-queue-type": "quorum"})
+            self.destination = f"/amq{self.destination}"
         self.replies = f"{fault.replies}{number}"
         self.relay = fault.relay(self.broker.port)
         uri = f"stomp://guest:guest@127.0.0.1:{self.relay.port}"

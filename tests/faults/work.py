@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import time
@@ -13,7 +14,8 @@ _records = {name: os.open(DIRECTORY / name, os.O_WRONLY | os.O_APPEND | os.O_CRE
 
 
 def app(environ, start_response):
-    """`/work/N?ms=M`: M milliseconds of work; `&die` ends the server, the first time. `/fail`: never works."""
+    """`/work/N?ms=M`: M milliseconds of work; `&die` ends the server, the first time. `/fail`: never works. `/kill/N?times=T`:
+    ends the server, T times at most."""
     _, view, number = (environ["PATH_INFO"] + "//").split("/")[:3]
     query = parse_qs(environ["QUERY_STRING"], keep_blank_values=True)
     if view == "fail":
@@ -24,15 +26,24 @@ def app(environ, start_response):
         if "die" in query:
             die_once(number)
         os.write(_records["done"], f"{number}\n".encode())
+    if view == "kill":
+        die(number, int(query["times"][0]))
     body = environ["wsgi.input"].read()
     start_response("200 OK", [("Content-Type", "application/octet-stream"), ("Content-Length", str(len(body)))])
     return [body]
 
 
 def die_once(number: str) -> None:
-    try:
-        (DIRECTORY / f"died-{number}").touch(exist_ok=False)
-    except FileExistsError:
-        return
-    os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(60)
+    die(number, 1)
+
+
+def die(name: str, times: int) -> None:
+    for time_ in itertools.count():
+        if time_ == times:
+            return
+        try:
+            (DIRECTORY / f"died-{name}-{time_}").touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(60)

@@ -366,4 +366,11 @@ class DevBroker(Broker):
                 count += 1
 
 
+def declare(broker: Broker, queue: str, **arguments: str) -> None:
+    """A queue of RabbitMQ's with arguments that a SEND to it does not have, so that it is refused."""
+    headers = {"id": "q", "destination": queue, "ack": "client-individual", "durable": "true", "auto-delete": "false"}
+    with Connection("127.0.0.1", broker.port) as declarer:
+        declarer.confirmed(Frame("SUBSCRIBE", headers | arguments))
+
+
 KINDS: dict[str, type[Broker]] = {kind.kind: kind for kind in (ActiveMQ, RabbitMQ, DevBroker)}

@@ -6,7 +6,7 @@ import json
 import socket
 
 import pytest
-from stomp_client import Frame, Request
+from stomp_client import Connection, Frame, Request
 
 COLONS = ":" * 6000  # a short header, until somebody escapes it
 
@@ -95,14 +95,16 @@ def test_nothing_is_smuggled_in_or_out(broker, serve):
 
 @pytest.mark.rabbitmq
 def test_a_reply_that_the_broker_forbids_is_tried_no_more_than_thrice(shared_brokers, serve):
-    """RabbitMQ ends the connection over a reply to a queue whose name it reserves, and says no more."""
+    """RabbitMQ ends the connection over a reply to a queue that somebody has for himself, and says no more."""
     broker = shared_brokers("rabbitmq")
     server = serve(broker, "thread-pool").wait_ready()
-    with server.requester() as caller:
-        evil = request(server) | {"http_requestUrl": "/task/evil", "reply-to": "/queue/amq.evil", "correlation-id": "evil"}
+    taken = f"{server.destination}.taken"
+    with Connection("127.0.0.1", broker.port) as owner, server.requester() as caller:
+        owner.confirmed(Frame("SUBSCRIBE", {"id": "o", "destination": taken, "exclusive": "true", "auto-delete": "true"}))
+        evil = request(server) | {"http_requestUrl": "/task/evil", "reply-to": taken, "correlation-id": "evil"}
         caller.confirmed(Frame("SEND", evil))
         caller.close()
-    broker.wait_empty(server.destination, timeout=30)
+        broker.wait_empty(server.destination, timeout=30)
     assert server.records("begun") == ["evil"] * 3
     with server.requester() as caller:
         assert caller.request("GET", "/ping").body == b"pong"

@@ -28,6 +28,8 @@ mod failing;
 mod failover;
 mod large;
 mod malformed;
+mod poison;
+mod redelivered;
 mod settling;
 mod subscribing;
 mod timing;

@@ -217,7 +217,7 @@ fn what_has_expired_is_acknowledged_and_never_served() {
         bench.server = server;
         bench.come_up();
         // Until the first millisecond of the epoch; for one millisecond.
-        bench.message_with("m1", &[("reply-to", "/temp-queue/r"), (header, "1")]);
+        bench.message_with("m1", &[("reply-to", "/queue/r"), (header, "1")]);
         std::thread::sleep(Duration::from_millis(5));
         bench.work();
         assert_eq!(bench.texts("id"), [(Command::Ack, "ack:m1".to_owned())], "{server}");
@@ -248,7 +248,7 @@ fn a_reply_expires_in_the_words_of_its_broker() {
         let mut bench = Bench::new("stomp://h");
         bench.server = server;
         bench.come_up();
-        bench.message_with("m1", &[&[("reply-to", "/temp-queue/r")], headers].concat());
+        bench.message_with("m1", &[&[("reply-to", "/queue/r")], headers].concat());
         bench.work();
         let reply = bench.sent().remove(0);
         assert_eq!(reply.headers.text("http_statusCode"), Some("500"), "the application was called");

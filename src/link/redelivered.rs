@@ -1,0 +1,196 @@
+//! Messages that were delivered before, to a server that may have died of them.
+//!
+//! A message whose handler kills the process kills every server that takes it, and all that the server had in hand comes
+//! back with it. So that it takes as little as possible along each time, and is found out:
+//!
+//! - What was delivered before, and not to this process, is served one at a time, beside what is delivered for the first
+//!   time. The next begins when the ACK of the one before has left.
+//! - Those that were delivered least often go first. Among those of one count the order is turned round at each
+//!   delivery (or at random where the broker does not count), so that whoever came before the killer, and whoever came
+//!   behind it, are both served within two rounds.
+//! - What this process had in hand when its connection broke is not suspicious: the process is alive.
+//! - More in a row than a server may have in hand are no server's end, but a broker's that was restarted (RabbitMQ marks
+//!   all that it has): they are served as any others.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use super::{Dialect, Ledger, identity::Identity, ledger::Entry};
+use crate::{
+    service::Begun,
+    stomp::{Frame, Headers},
+};
+
+/// One that has run for so long has not killed us, and does not keep the next one waiting.
+const APART: Duration = Duration::from_secs(2);
+/// How long to wait for more of them, to know their order.
+const GATHER: Duration = Duration::from_millis(50);
+/// Messages of lost connections that are remembered; beyond them we begin anew.
+const MOST: usize = 10_000;
+/// The highest count that is believed.
+const HIGHEST: u32 = 1_000_000;
+
+/// What the broker says of earlier deliveries of a message.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Earlier {
+    /// How often it came back from another process, unsettled, as the broker counts; 0 where it does not count.
+    pub(crate) lost: u32,
+    /// How often it was delivered before; 1 where the broker says no more than that it was.
+    pub(crate) count: u32,
+}
+
+/// One that waits for its turn.
+#[derive(Debug)]
+struct Waiting {
+    job: u64,
+    earlier: Earlier,
+}
+
+#[derive(Debug)]
+pub(super) struct Redelivered {
+    identity: Identity,
+    /// Those that this process had in hand when a connection ended.
+    known: HashMap<u64, Earlier>,
+    /// In the order of their arrival.
+    waiting: Vec<Waiting>,
+    /// The one that is served apart from the others.
+    apart: Option<u64>,
+    /// When the next may go at the earliest, and when it no longer waits for what is still to be sent.
+    gather: Option<(Instant, Instant)>,
+    /// When to ask for the next again, if nothing else happens.
+    wake: Option<Instant>,
+    in_a_row: usize,
+    /// The order where the broker does not count.
+    backwards: bool,
+}
+
+/// How a message is to be served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Past {
+    pub(super) earlier: Earlier,
+    /// One at a time.
+    pub(super) apart: bool,
+}
+
+impl Redelivered {
+    pub(super) fn new(backwards: bool) -> Self {
+        Self {
+            identity: Identity::default(),
+            known: HashMap::new(),
+            waiting: Vec::new(),
+            apart: None,
+            gather: None,
+            wake: None,
+            in_a_row: 0,
+            backwards,
+        }
+    }
+
+    /// What is to be known of a message that is delivered. A server may have had so many in hand.
+    pub(super) fn judge(&mut self, message: &Frame, dialect: Dialect, in_hand: usize) -> Past {
+        let Some((count, counted)) = deliveries(&message.headers, dialect) else {
+            self.in_a_row = 0;
+            return Past { earlier: Earlier::default(), apart: false };
+        };
+        let known = if self.known.is_empty() { None } else { self.known.get(&self.identity.of(message)) };
+        // The one delivery that ended with our connection is nobody's death.
+        let lost = match known {
+            _ if !counted => 0,
+            Some(before) => before.lost + count.saturating_sub(before.count + 1),
+            None => count,
+        };
+        if known.is_none() {
+            self.in_a_row += 1;
+        }
+        let apart = known.is_none() && self.in_a_row <= in_hand;
+        Past { earlier: Earlier { count, lost }, apart }
+    }
+
+    /// The connection is lost: these come back without anybody having died.
+    pub(super) fn remember<'a>(&mut self, in_hand: impl Iterator<Item = &'a Entry>) {
+        if self.known.len() > MOST {
+            self.known.clear();
+        }
+        for entry in in_hand {
+            self.known.insert(self.identity.of(&entry.delivered.message), entry.delivered.earlier);
+        }
+    }
+
+    /// A job that is to wait for its turn.
+    pub(super) fn push(&mut self, now: Instant, job: u64, earlier: Earlier) {
+        self.waiting.push(Waiting { job, earlier });
+        self.gather = Some((now + GATHER, now + GATHER + APART));
+    }
+
+    /// The next whose turn it is. `sent`: nothing waits to be sent, such as the ACK of the one before.
+    pub(super) fn next(&mut self, now: Instant, ledger: &Ledger, sent: bool) -> Option<u64> {
+        if let Some(job) = self.apart {
+            let runs = ledger.get(job).filter(|entry| entry.state.is_under_way());
+            let until = runs.and_then(|entry| match entry.delivered.progress.begun() {
+                Begun::NotYet => Some(now + APART),
+                Begun::At(begun) => Some(begun + APART),
+                Begun::Never => None,
+            });
+            self.wake = until.filter(|until| now < *until);
+            if self.wake.is_some() {
+                return None;
+            }
+            self.apart = None;
+            self.gather = self.gather.map(|(from, _)| (from, now + APART));
+        }
+        let (from, until) = self.gather?;
+        let at = if now < from || sent { from } else { until };
+        self.wake = Some(at).filter(|at| now < *at);
+        if self.wake.is_some() {
+            return None;
+        }
+        self.apart = self.take();
+        if self.waiting.is_empty() {
+            self.gather = None;
+        }
+        self.wake = Some(now + APART);
+        self.apart
+    }
+
+    fn take(&mut self) -> Option<u64> {
+        let least = self.waiting.iter().map(|waiting| waiting.earlier).min()?;
+        let mut those = self.waiting.iter().enumerate().filter(|(_, waiting)| waiting.earlier == least);
+        let backwards = if least.lost > 0 { least.lost % 2 == 1 } else { self.backwards };
+        let (at, _) = if backwards { those.next_back() } else { those.next() }?;
+        Some(self.waiting.remove(at).job)
+    }
+
+    /// When to ask again, if nothing else happens.
+    pub(super) fn until(&self) -> Option<Instant> {
+        self.wake
+    }
+
+    /// Nobody's turn any more; and of those that wait, only these go on waiting.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(&u64) -> bool) {
+        (self.apart, self.wake) = (None, None);
+        self.waiting.retain(|waiting| keep(&waiting.job));
+        if self.waiting.is_empty() {
+            self.gather = None;
+        }
+    }
+}
+
+/// How often a message was delivered before, and whether the broker counts that. `None`: never.
+fn deliveries(headers: &Headers, dialect: Dialect) -> Option<(u32, bool)> {
+    // The broker's word, which comes first: a count in a message that is new is the sender's invention.
+    if headers.get("redelivered") != Some(b"true") {
+        return None;
+    }
+    let counts = dialect.row().delivery_counts.iter();
+    let count = counts.filter_map(|name| number(headers.get(name)?)).max();
+    Some((count.unwrap_or(1).clamp(1, HIGHEST), count.is_some()))
+}
+
+/// A number as anybody may write it: too large a one counts as the largest.
+fn number(value: &[u8]) -> Option<u32> {
+    let digits = value.trim_ascii();
+    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    is_number.then(|| std::str::from_utf8(digits).ok()?.parse().ok()).map(|number| number.unwrap_or(HIGHEST))
+}

@@ -1,0 +1,268 @@
+//! Answers that end connections: how they are told apart, and what that costs others.
+
+use super::*;
+use super::failing::{REFUSAL, again, dead_letter};
+
+/// Up, with a suspect in hand that runs, and one beside it that does not have to wait.
+fn beside_a_suspect(change: impl FnOnce(&mut WorkerConfig)) -> Bench {
+    let mut bench = Bench::with("stomp://h", change);
+    bench.come_up();
+    bench.message("suspect");
+    bench.reply();
+    bench.sent();
+    again(&mut bench, |bench| bench.bytes(REFUSAL));
+    bench.message("suspect");
+    bench
+}
+
+#[test]
+fn a_suspect_that_takes_long_delays_nobody() {
+    let mut bench = beside_a_suspect(|_| {});
+    for n in 0..20 {
+        bench.message(&format!("good {n}"));
+        assert_eq!(bench.jobs.len(), 2);
+        let good = bench.jobs.remove(1);
+        bench.jobs.insert(0, good);
+        let good = bench.reply();
+        assert_eq!(bench.commands(), [Command::Send], "the suspect still runs");
+        bench.receipt(&format!("job-{good}"));
+        assert_eq!(bench.commands(), [Command::Ack]);
+        bench.idle(1);
+        bench.sent();
+    }
+    let suspect = bench.reply();
+    assert_eq!(bench.commands(), [Command::Send]);
+    bench.receipt(&format!("job-{suspect}"));
+    assert_eq!(bench.texts("id"), [(Command::Ack, "ack:suspect".to_owned())]);
+}
+
+#[test]
+fn the_suspects_answer_is_the_only_one_on_its_way() {
+    let mut bench = beside_a_suspect(|_| {});
+    bench.message("before");
+    bench.message("beside");
+    bench.jobs.swap(0, 1);
+    let before = bench.reply();
+    assert_eq!(bench.commands(), [Command::Send]);
+    let suspect = bench.reply();
+    assert!(bench.sent().is_empty(), "it waits until the one before is confirmed");
+    bench.receipt(&format!("job-{before}"));
+    assert_eq!(bench.commands(), [Command::Ack, Command::Send]);
+    let beside = bench.reply();
+    assert!(bench.sent().is_empty(), "others wait until it is confirmed itself");
+    bench.receipt(&format!("job-{suspect}"));
+    assert_eq!(bench.commands(), [Command::Ack, Command::Send]);
+    bench.receipt(&format!("job-{beside}"));
+    assert_eq!(bench.commands(), [Command::Ack]);
+    assert!(bench.until.is_some_and(|at| at > bench.now + 2 * SECOND), "nothing is left to wait for");
+}
+
+#[test]
+fn nobody_waits_for_ever() {
+    let mut bench = beside_a_suspect(|_| {});
+    bench.message("before");
+    bench.message("beside");
+    bench.jobs.swap(0, 1);
+    bench.reply();
+    bench.sent();
+    bench.reply();
+    bench.idle(9);
+    assert!(bench.sent().is_empty());
+    bench.idle(1);
+    assert_eq!(bench.commands(), [Command::Send], "the one before is not confirmed; the suspect goes all the same");
+    bench.reply();
+    bench.idle(9);
+    assert!(bench.sent().iter().all(|frame| frame.command != Command::Send));
+    bench.idle(1);
+    assert!(bench.commands().contains(&Command::Send), "nor is the suspect");
+}
+
+#[test]
+fn a_stream_that_the_broker_forbids_is_found_out_by_its_blocks() {
+    let mut bench = Bench::up("stomp://h");
+    let mut served = 0;
+    loop {
+        bench.message("good");
+        bench.message_with("stream", &[("reply-to", "/temp-queue/r"), ("http_acceptStream", "true")]);
+        let good = bench.reply();
+        bench.receipt(&format!("job-{good}"));
+        if bench.jobs.is_empty() {
+            break;
+        }
+        served += 1;
+        bench.sent();
+        bench.block();
+        assert_eq!(bench.sent().len(), 1, "the block left");
+        again(&mut bench, |bench| bench.bytes(REFUSAL));
+    }
+    assert_eq!(served, 3);
+    // The good ones are no suspects: their answers, and ACKs, did not wait.
+    let frames = bench.sent();
+    let dead = frames.iter().find(|frame| frame.headers.get("message-failed").is_some()).unwrap();
+    bench.receipt(dead.headers.text("receipt").unwrap());
+    let acks = |frames: &[Frame]| {
+        let of = |frame: &Frame| frame.headers.text("id").unwrap_or_default() == "ack:stream";
+        frames.iter().any(of)
+    };
+    assert!(acks(&bench.sent()));
+}
+
+#[test]
+fn a_suspects_stream_makes_others_wait_for_its_blocks_only() {
+    let mut bench = Bench::up("stomp://h");
+    let stream = [("reply-to", "/temp-queue/r"), ("http_acceptStream", "true")];
+    bench.message_with("stream", &stream);
+    bench.block();
+    bench.sent();
+    again(&mut bench, |bench| bench.bytes(REFUSAL));
+    bench.message_with("stream", &stream);
+    bench.message("good 1");
+    bench.message("good 2");
+    let streams = bench.jobs[0].id();
+    bench.block();
+    assert_eq!(bench.commands(), [Command::Send]);
+    let good = bench.jobs.remove(1);
+    bench.jobs.insert(0, good);
+    bench.reply();
+    assert!(bench.sent().is_empty());
+    bench.receipt(&format!("job-{streams}/0"));
+    assert_eq!(bench.commands(), [Command::Send], "the block is confirmed: others go on, and so does the stream");
+    bench.jobs.swap(0, 1);
+    bench.reply();
+    assert_eq!(bench.commands(), [Command::Send]);
+}
+
+#[test]
+fn at_most_once_a_suspect_is_acknowledged_before_it_is_served() {
+    let mut bench = Bench::with("stomp://h", |config| config.delivery = DeliveryMode::AtMostOnce);
+    bench.server = "RabbitMQ/3.10.8";
+    bench.come_up();
+    let acked = |bench: &mut Bench, id: &str| {
+        bench.message_with(id, &[("reply-to", "/queue/r")]);
+        assert!(bench.jobs.is_empty(), "not before its ACK");
+        let ack = bench.sent().remove(0);
+        assert_eq!(ack.command, Command::Ack);
+        assert!(bench.jobs.is_empty(), "nor before the RECEIPT of it");
+        bench.receipt(ack.headers.text("receipt").unwrap());
+        assert_eq!(bench.jobs.len(), 1);
+    };
+    for round in 0..3 {
+        acked(&mut bench, &format!("T_0@@session-{round}@@1"));
+        bench.reply();
+        assert_eq!(bench.commands(), [Command::Send], "it was acknowledged, once");
+        again(&mut bench, |bench| bench.bytes(REFUSAL));
+    }
+    bench.message_with("T_0@@session-4@@1", &[("reply-to", "/queue/r")]);
+    assert!(bench.jobs.is_empty());
+    let (receipt, _) = dead_letter(&mut bench);
+    bench.receipt(&receipt);
+    assert_eq!(bench.commands(), [Command::Ack]);
+}
+
+#[test]
+fn a_stop_acknowledges_a_suspect_that_was_answered_503() {
+    for (stop, left) in [(true, 1), (true, 2), (false, 2)] {
+        let mut bench = beside_a_suspect(|config| config.request_timeout = Some(5 * SECOND));
+        if left == 2 {
+            bench.message("suspect");
+        }
+        bench.idle(5);
+        let reply = bench.sent().remove(0);
+        assert_eq!(reply.headers.text("http_statusCode"), Some("503"));
+        if stop {
+            bench.give(Input::Stop);
+            assert!(bench.sent().is_empty(), "what is answered is not handed back");
+        }
+        bench.receipt(reply.headers.text("receipt").unwrap());
+        let sent = bench.sent();
+        assert_eq!((sent[0].command, sent[0].headers.text("id")), (Command::Ack, Some("ack:suspect")));
+        if left == 2 {
+            assert_eq!(sent[1].headers.text("http_statusCode"), Some("503"), "the other had to wait for its turn");
+            bench.receipt(sent[1].headers.text("receipt").unwrap());
+            assert!(bench.commands().starts_with(&[Command::Ack]));
+        }
+        while !bench.jobs.is_empty() {
+            bench.work();
+        }
+        assert_eq!(bench.calls.load(Ordering::SeqCst), 0);
+    }
+}
+
+#[test]
+fn a_poison_is_known_again_whatever_the_broker_counts() {
+    for count in ["x-acquired-count", "x-delivery-count", "x-attempts", "JMSXDeliveryCount"] {
+        let mut bench = Bench::new("stomp://h");
+        bench.server = "RabbitMQ/4.3.0";
+        bench.come_up();
+        let mut served = 0;
+        for round in 0..30 {
+            let number = (round % 3).to_string();
+            bench.message_with(&format!("T_0@@session-{round}@@1"), &[("reply-to", "/queue/r"), (count, &number)]);
+            if bench.jobs.is_empty() {
+                break;
+            }
+            served += 1;
+            bench.reply();
+            bench.sent();
+            again(&mut bench, |bench| bench.bytes(REFUSAL));
+        }
+        assert_eq!(served, 3, "{count}");
+        dead_letter(&mut bench);
+    }
+}
+
+#[test]
+fn a_reply_that_rabbitmq_would_refuse_is_never_made() {
+    let served = |reply_to: &str, more: &[(&str, &str)], server: &'static str| {
+        let mut mapping = Mapping::default();
+        mapping.allow_reply_to = vec!["*".to_owned()];
+        let mut bench = Bench::mapping("stomp://h", mapping, |_| {});
+        bench.server = server;
+        bench.come_up();
+        bench.message_with("m1", &[&[("reply-to", reply_to)], more].concat());
+        bench.work();
+        let calls = bench.calls.load(Ordering::SeqCst);
+        let mut sent = bench.sent();
+        if sent.is_empty() {
+            return (calls, "nobody".to_owned());
+        }
+        let sent = sent.remove(0);
+        let to = sent.headers.text("destination").unwrap().to_owned();
+        bench.receipt(sent.headers.text("receipt").unwrap());
+        assert_eq!(bench.commands(), [Command::Ack]);
+        (calls, to)
+    };
+    let long = format!("/queue/{}", "q".repeat(256));
+    let (rabbit, active) = ("RabbitMQ/3.10.8", "ActiveMQ/5.17.2");
+    for reply_to in ["/queue/amq.evil", "amq.evil", "/queue/%61mq.evil", "/temp-queue/x", "/foo/bar", "http://x", &long] {
+        let dead = (0, "/queue/DLQ.a".to_owned());
+        assert_eq!(served(reply_to, &[], rabbit), dead, "{reply_to}");
+        // Nor is it told that its method is none.
+        assert_eq!(served(reply_to, &[("http_requestMethod", "G E T")], rabbit), dead, "{reply_to}");
+        let notify = served(reply_to, &[("http_requestMethod", "NOTIFY")], rabbit);
+        assert_eq!(notify, (1, "nobody".to_owned()), "{reply_to} does not matter");
+        assert_eq!(served(reply_to, &[], active), (1, reply_to.to_owned()));
+    }
+    for reply_to in ["/reply-queue/amq.gen-x", "/amq/queue/amq.x", "/queue/AMQ.x", "/exchange/amq.direct/k"] {
+        assert_eq!(served(reply_to, &[], rabbit), (1, reply_to.to_owned()));
+    }
+}
+
+#[test]
+fn what_rabbitmq_would_refuse_each_time_ends_the_server_at_once() {
+    let long = "q".repeat(253);
+    for (destination, why) in [
+        ("/queue/amq.mine".to_owned(), "cannot subscribe to /queue/amq.mine: RabbitMQ reserves"),
+        ("/temp-queue/x".to_owned(), "cannot subscribe to /temp-queue/x: RabbitMQ knows no such"),
+        (format!("/queue/{long}"), "--dead-letter: \"/queue/DLQ.qq"),
+    ] {
+        let mut bench = Bench::with("stomp://h", |config| config.sources = vec![destination.parse().unwrap()]);
+        bench.server = "RabbitMQ/3.10.8";
+        bench.socket = true;
+        bench.give(Input::Connected);
+        bench.bytes(format!("CONNECTED\nversion:1.2\nserver:{}\n\n\0", bench.server).as_bytes());
+        assert!(bench.finished, "{destination}");
+        let said = bench.fatal.why().unwrap();
+        assert!(said.starts_with(why), "{said}");
+    }
+}
