@@ -5,6 +5,8 @@ use std::io::{self, IsTerminal};
 use clap::{Args, ValueEnum};
 use tracing_subscriber::{EnvFilter, fmt};
 
+use super::log_writer::LogWriter;
+
 #[derive(Debug, Args)]
 pub(super) struct Logging {
     /// How much to log: error, warn, info, debug, trace [default: info for servers, else warn];
@@ -28,7 +30,8 @@ impl Logging {
     pub(super) fn init(&self, usual: &str) {
         let level = || EnvFilter::new(self.log_level.as_deref().unwrap_or(usual));
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| level());
-        let log = fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
+        let writer = LogWriter::install(matches!(self.log_format, Format::Json));
+        let log = fmt().with_env_filter(filter).with_writer(writer).log_internal_errors(false).with_target(false);
         match self.log_format {
             Format::Text => log.with_ansi(io::stderr().is_terminal()).init(),
             Format::Json => log.json().init(),

@@ -7,6 +7,7 @@ mod call;
 mod credentials;
 mod demo;
 mod environ;
+mod log_writer;
 mod logging;
 mod reactors;
 mod serve;
@@ -15,11 +16,7 @@ mod tls;
 
 #[cfg(feature = "bench")]
 use std::ffi::OsString;
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-    str::FromStr,
-};
+use std::{process::ExitCode, str::FromStr};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, builder::NonEmptyStringValueParser};
 
@@ -135,8 +132,8 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => Exit::Success.into(),
         Err(error) => {
-            // Nobody to tell, if even this fails.
-            let _ = writeln!(io::stderr(), "stomp-wsgi: {}", chain(&error));
+            // As a line of the log: to write it must not block, and never fails.
+            log_writer::write_line(&format!("stomp-wsgi: {}\n", chain(&error)));
             error.downcast_ref::<Failed>().map_or(Exit::Failure, |failed| failed.exit).into()
         }
     }
