@@ -75,6 +75,9 @@ enum Exit {
     Broker = 7,
     /// No reply in time (as curl's 28).
     Timeout = 28,
+    /// All threads were stuck, and --exit-when-stuck was given: start it again (EX_TEMPFAIL of sysexits.h).
+    #[cfg(feature = "python")]
+    Stuck = 75,
     /// SIGINT came before there was anything to end in good order (as a shell has it).
     #[cfg(feature = "python")]
     Interrupted = 130,

@@ -31,4 +31,4 @@ pub(crate) use dialect::{Replies, is_topic, kept_in};
 pub(crate) use ledger::Ledger;
 pub(crate) use outbox::Outbox;
 pub(crate) use priority::Probe;
-pub(crate) use worker::{Fatal, Worker, WorkerConfig};
+pub(crate) use worker::{Fatal, WITHDRAWAL, Worker, WorkerConfig};

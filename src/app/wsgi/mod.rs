@@ -42,6 +42,7 @@ mod report;
 mod respond;
 #[cfg(unix)]
 mod signals;
+mod stacks;
 mod start_response;
 mod template;
 mod text;
@@ -169,6 +170,10 @@ impl Application for Wsgi {
                 })
             })
         })
+    }
+
+    fn stacks(&self) -> Option<String> {
+        Some(stacks::of_all_threads())
     }
 }
 
