@@ -22,6 +22,9 @@ use crate::{
 /// Where requests come from.
 pub const DEFAULT_DESTINATION: &str = "/queue/wsgi";
 
+/// When all workers count as stuck.
+pub(crate) const DEFAULT_STUCK_AFTER: Duration = Duration::from_secs(60);
+
 /// A server's configuration: which broker, which destinations, and the bounds.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -52,6 +55,11 @@ pub struct Config {
     /// How long a request may wait for a worker, and then for its answer, or the next block of a streamed one.
     /// Then it is answered 503, or 504: for as long as it takes. The application cannot be interrupted.
     pub request_timeout: Option<Duration>,
+    /// After how long all workers count as stuck, where none of them begins, ends or sends anything: 60 s. Then their
+    /// stacks are logged, and nothing more is taken from the broker until one is free. `None`: never. Where there is no
+    /// request timeout, it must be longer than the application takes, or else requests that take longer are served
+    /// more than once.
+    pub stuck_after: Option<Duration>,
     /// Bounds on what the broker may send: a header of 1 MiB, 10,000 headers, 16 MiB of headers, 128 MiB of body.
     /// A request with a larger body is answered 413, and refused (NACK) where nobody waits for an answer. Those of
     /// the head are wider than what brokers take, for more ends the connection each time it is delivered.
@@ -78,6 +86,7 @@ impl Config {
             limits: Self::limits(),
             delivery: DeliveryMode::default(),
             request_timeout: None,
+            stuck_after: Some(DEFAULT_STUCK_AFTER),
             mapping: Mapping::default(),
             policy: Policy::default(),
         }

@@ -2,18 +2,25 @@
 
 use std::{
     io,
-    sync::Arc,
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError, channel},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
-use reactors::{Link, Reactor, Stop};
+use reactors::{Link, Reactor, Stop, thread_error};
 
 use crate::{
+    activity::{Finding, Watchdog},
     app::Application,
     config::{Config, DeliveryMode, DestinationError, Source, check_dead_letters, check_sources},
-    link::{ConnectionConfig, Fatal, Probe, Worker, WorkerConfig},
+    link::{ConnectionConfig, Fatal, Probe, WITHDRAWAL, Worker, WorkerConfig},
     service::Service,
 };
+
+const WATCHDOG: &str = "stomp-wsgi-watchdog";
 
 /// Replies that wait for their RECEIPT count against the prefetch, too.
 const PREFETCH_BEYOND_WORKERS: u32 = 16;
@@ -24,7 +31,10 @@ pub struct Dispatcher<R: Reactor> {
     app: Arc<dyn Application>,
     mounts: Vec<(Source, Arc<dyn Application>)>,
     reactor: R,
+    on_stuck: Option<OnStuck>,
 }
+
+type OnStuck = Box<dyn Fn() + Send + Sync>;
 
 /// Why a server ended although nobody stopped it.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +59,15 @@ pub enum RunError {
 impl<R: Reactor> Dispatcher<R> {
     /// A server that is not running yet.
     pub fn new(config: Config, app: Arc<dyn Application>, reactor: R) -> Self {
-        Self { config, app, mounts: Vec::new(), reactor }
+        Self { config, app, mounts: Vec::new(), reactor, on_stuck: None }
+    }
+
+    /// Has `hook` run when all workers are stuck ([`Config::stuck_after`]), after their stacks were logged and the
+    /// connections were left, or after some ten seconds. It runs on a thread of its own, and may end the process.
+    #[must_use]
+    pub fn on_stuck(mut self, hook: impl Fn() + Send + Sync + 'static) -> Self {
+        self.on_stuck = Some(Box::new(hook));
+        self
     }
 
     /// Serves this destination as well, by an application of its own.
@@ -99,14 +117,35 @@ impl<R: Reactor> Dispatcher<R> {
         let fatal = Fatal::new(stop.clone());
         let configs: Vec<_> = self.workers(&sources).collect();
         // One probe for all: they share what it finds.
+        let (workers, links) = (self.reactor.workers().get(), configs.len());
         let probe = configs.first().and_then(|config| Probe::new(config.connection.clone(), Instant::now()));
-        let workers = configs.into_iter().map(|config| {
+        let consumers = configs.into_iter().map(|config| {
             Box::new(Worker::new(config, Arc::clone(&service), fatal.clone())) as Box<dyn Link>
         });
         let probe = probe.map(|probe| Box::new(probe) as Box<dyn Link>);
-        let result = self.reactor.run(workers.chain(probe).collect(), stop);
         let name = self.reactor.name();
-        result.map_err(|source| RunError::Reactor { name, source })?;
+        let cannot_run = |source| RunError::Reactor { name, source };
+        thread::scope(|scope| {
+            // Dropped when the reactor has ended, however it has.
+            let (_running, ended) = channel();
+            if let Some(after) = self.config.stuck_after {
+                let watch = Watch {
+                    service: &service,
+                    watchdog: Watchdog::new(Instant::now(), workers, after, self.config.request_timeout.is_none()),
+                    workers,
+                    links,
+                    inline: self.reactor.inline(),
+                    on_stuck: self.on_stuck.as_ref(),
+                    stop,
+                };
+                let thread = thread::Builder::new().name(WATCHDOG.to_owned());
+                thread
+                    .spawn_scoped(scope, move || watch.run(&ended))
+                    .map_err(|error| thread_error(WATCHDOG, &error))?;
+            }
+            self.reactor.run(consumers.chain(probe).collect(), stop)
+        })
+        .map_err(cannot_run)?;
         match fatal.why() {
             Some(why) => Err(RunError::Broker(why)),
             None => Ok(()),
@@ -158,6 +197,71 @@ impl<R: Reactor> Dispatcher<R> {
             retry_delay: config.retry_delay,
             delivery: config.delivery,
             request_timeout: config.request_timeout,
+            withdraws: config.stuck_after.is_some(),
         }
+    }
+}
+
+/// Looks whether all workers are stuck.
+struct Watch<'a> {
+    service: &'a Service,
+    watchdog: Watchdog,
+    workers: usize,
+    links: usize,
+    inline: bool,
+    on_stuck: Option<&'a OnStuck>,
+    stop: &'a Stop,
+}
+
+impl Watch<'_> {
+    /// Until the reactor has ended.
+    fn run(mut self, ended: &Receiver<()>) {
+        let goes_on = |time| ended.recv_timeout(time) == Err(RecvTimeoutError::Timeout);
+        while goes_on(self.watchdog.interval()) {
+            let state = self.service.activity().state();
+            match self.watchdog.look(Instant::now(), state) {
+                None => {}
+                Some(Finding::Moving) => {
+                    let next = self.watchdog.after();
+                    tracing::warn!(
+                        stuck_after = ?next,
+                        "a worker thread goes on: it was not stuck, but slow (--stuck-after must be longer than the \
+                         application takes)"
+                    );
+                }
+                Some(Finding::Stuck(time)) => {
+                    self.service.activity().set_stuck(state);
+                    self.report(time);
+                    if let Some(on_stuck) = self.on_stuck {
+                        self.wait_for_links(goes_on);
+                        // A stop has its own time limit.
+                        if self.service.activity().is_stuck() && !self.stop.is_stopped() {
+                            on_stuck();
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn report(&self, time: Duration) {
+        let stacks = self.service.stacks().unwrap_or_default();
+        let until = if self.inline {
+            "the broker keeps the connection, and what it has handed out, until it is free"
+        } else {
+            "no more messages are taken until one is free"
+        };
+        tracing::error!(workers = self.workers, seconds = time.as_secs(), "all worker threads are stuck: {until}\n{stacks}");
+    }
+
+    /// Until all links have left their brokers. Those of an inline reactor are stuck, too.
+    fn wait_for_links(&self, goes_on: impl Fn(Duration) -> bool) {
+        let (activity, deadline) = (self.service.activity(), Instant::now() + WITHDRAWAL);
+        while !self.inline
+            && activity.withdrawn() < self.links
+            && activity.is_stuck()
+            && Instant::now() < deadline
+            && goes_on(Duration::from_millis(20))
+        {}
     }
 }

@@ -15,6 +15,7 @@
 //! - `broker` (feature `broker`): the development broker. `cli` (feature `cli`): the command. `bench` (feature `bench`):
 //!   what the reactors cost, measured.
 
+mod activity;
 pub mod app;
 #[cfg(feature = "bench")]
 pub mod bench;

@@ -14,6 +14,7 @@ use std::{
 };
 
 use crate::{
+    activity::Activity,
     app::{AppError, Application, Flow, Reply},
     http::{self, Head, Mapping, Rejected, Request, Responder, Status},
     link::{Dialect, Earlier},
@@ -28,6 +29,7 @@ pub struct Service {
     policy: Policy,
     /// Messages that came too late to be served.
     expired: AtomicU64,
+    activity: Activity,
 }
 
 /// What becomes of messages that fail.
@@ -217,7 +219,17 @@ impl Service {
     /// An application for each subscription, in the order of their ids. The subscription is the broker's word,
     /// while a sender may claim any header besides.
     pub(crate) fn routed(apps: Vec<Arc<dyn Application>>, mapping: Mapping, policy: Policy) -> Self {
-        Self { apps, mapping, policy, expired: AtomicU64::new(0) }
+        Self { apps, mapping, policy, expired: AtomicU64::new(0), activity: Activity::default() }
+    }
+
+    /// The calls of all applications.
+    pub(crate) fn activity(&self) -> &Activity {
+        &self.activity
+    }
+
+    /// What every thread is doing, by the first application that can tell.
+    pub(crate) fn stacks(&self) -> Option<String> {
+        self.apps.iter().find_map(|app| app.stacks())
     }
 
     fn app(&self, message: &Frame) -> Option<&dyn Application> {
@@ -290,11 +302,14 @@ impl Service {
         let span = tracing::info_span!("request", method = %request.method, path = %Shown(&request.path), job = delivered.receipt.0);
         let _entered = span.enter();
 
-        let mut responder = Responder::new(version, &self.mapping, &request, &receipt, more);
+        let busy = self.activity.begin();
+        let mut more = |bytes| busy.pause(|| more(bytes));
+        let mut responder = Responder::new(version, &self.mapping, &request, &receipt, &mut more);
         let mut watched = Watched { responder: &mut responder, progress };
         let result = catch_unwind(AssertUnwindSafe(|| app.call(&request, &mut watched)))
             .unwrap_or_else(|_| Err(AppError("the application panicked".to_owned())));
         let finished = responder.finish(result);
+        drop(busy);
         tracing::info!(
             target: "stomp_wsgi::access",
             status = finished.status,

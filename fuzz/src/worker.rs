@@ -50,6 +50,8 @@ pub fn check(data: &[u8]) {
         _ => DeliveryMode::AtLeastOnce,
     };
     config.request_timeout = (options & 64 != 0).then_some(Duration::from_secs(5));
+    // It would take a thread, and the time here is not the system's.
+    config.stuck_after = None;
     let reactor = Script { octets: RefCell::new(octets), inline: options & 8 != 0 };
     // Refused, or tried as often as was asked: both are ends that it may come to.
     let _ = Dispatcher::new(config, Arc::new(app), reactor).run(&Stop::new());

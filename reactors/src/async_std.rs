@@ -6,6 +6,7 @@
 use std::{
     io::{self, ErrorKind},
     num::NonZeroUsize,
+    panic::resume_unwind,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -56,25 +57,36 @@ impl Reactor for AsyncStd {
     }
 
     fn run(&self, links: Vec<Box<dyn Link>>, stop: &Stop) -> io::Result<()> {
+        // The executor's, and one for the sockets and the time; both start with the first of these, for the whole
+        // process.
+        task::expect_threads("stomp-wsgi-async-std", task::cores() + 1)?;
+        task::start_runtime(|| {
+            block_on(sleep(Duration::from_nanos(1)));
+            Ok(())
+        })?;
         let pool = Arc::new(Pool::default());
         thread::scope(|scope| {
             let _close = pool.close_on_drop();
-            pool.staff(scope, self.workers)?;
-            let mut links = Mailbox::for_each(links, stop)
-                .into_iter()
-                .map(|(link, mailbox)| task::drive(link, Arc::clone(&pool), mailbox, Alarm::default()));
+            pool.staff(scope, self.workers, stop, || ())?;
+            let mut links = Mailbox::for_each(links, stop).into_iter().map(|(link, mailbox)| {
+                task::drive(link, Arc::clone(&pool), mailbox, Alarm::default(), stop.clone())
+            });
             let first = links.next();
             let others: Vec<_> = links.map(spawn).collect();
-            block_on(async {
+            let result = block_on(async {
+                let mut result = Ok(());
                 if let Some(link) = first {
-                    link.await;
+                    result = link.await;
                 }
                 for link in others {
-                    link.await;
+                    result = result.and(link.await);
                 }
+                result
             });
-            Ok(())
-        })
+            result.unwrap_or_else(|panic| resume_unwind(panic));
+            Ok::<_, io::Error>(())
+        })?;
+        pool.outcome()
     }
 }
 
@@ -88,7 +100,8 @@ impl task::Runtime for Alarm {
     type Stream = TcpStream;
 
     async fn connect(host: String, port: u16, limit: Duration) -> io::Result<TcpStream> {
-        let attempt = timeout(limit, TcpStream::connect((host.as_str(), port)));
+        let attempt = async { TcpStream::connect(&*task::look_up(host, port).await?).await };
+        let attempt = timeout(limit, attempt);
         let socket = attempt.await.map_err(|_| io::Error::from(ErrorKind::TimedOut))??;
         socket.set_nodelay(true)?;
         Ok(socket)

@@ -75,6 +75,7 @@ mod stop;
 mod task;
 #[cfg(feature = "thread-pool")]
 pub mod thread_pool;
+mod threads;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 
@@ -88,6 +89,7 @@ pub use self::thread_pool::ThreadPool;
 pub use self::tokio::Tokio;
 pub use job::{End, Job, Output};
 pub use stop::Stop;
+pub use threads::thread_error;
 
 /// Most bytes that a reactor reads at once.
 pub const READ_BUFFER: usize = 64 * 1024;
@@ -122,8 +124,12 @@ pub trait Reactor {
     /// Drives `links` until each has finished. See the crate's documentation for the contract.
     ///
     /// # Errors
-    /// Only what makes the model itself impossible (no thread, no epoll). A connection that fails is an
-    /// [`Input::Closed`] for its link.
+    /// Only what makes the model itself impossible (no epoll, a thread that cannot be started, a worker that
+    /// panicked). Where that shows at the start, no link has begun, and no thread is left. A connection that fails is
+    /// an [`Input::Closed`] for its link.
+    ///
+    /// # Panics
+    /// If a link does. Then `stop` was asked for, and all other links have finished first.
     fn run(&self, links: Vec<Box<dyn Link>>, stop: &Stop) -> io::Result<()>;
 }
 

@@ -13,25 +13,25 @@
 
 use std::{
     collections::VecDeque,
+    io,
     net::TcpStream,
+    num::NonZeroUsize,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Waker},
+    thread,
     time::{Duration, Instant},
 };
 
-#[cfg(any(feature = "thread-pool", feature = "async-std"))]
-use std::{io, num::NonZeroUsize, thread};
-
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-#[cfg(any(feature = "thread-pool", feature = "async-std"))]
-use crate::JOB_STACK;
 use crate::{
-    Input, Job, LOOK, Link, OUTBOX_HIGH_WATER, OUTPUT_QUEUE, Output, READ_BUFFER, Stop,
+    Input, JOB_STACK, Job, LOOK, Link, OUTBOX_HIGH_WATER, OUTPUT_QUEUE, Output, READ_BUFFER, Stop,
     crew::{Crew, Load, Watch},
+    threads,
 };
 
 /// Where more jobs wait than these, other threads had better read and write while a worker does them.
@@ -82,6 +82,8 @@ pub(crate) fn wait_for(socket: &TcpStream, due: Option<Instant>) -> bool {
 pub(crate) struct Pool {
     queue: Mutex<Queue>,
     ready: Condvar,
+    /// Why a worker ended before its time.
+    failure: OnceLock<String>,
 }
 
 #[derive(Default)]
@@ -337,18 +339,39 @@ impl Pool {
         lock(&self.queue)
     }
 
-    /// Starts worker threads that live as long as the pool is open.
-    #[cfg(any(feature = "thread-pool", feature = "async-std"))]
-    pub(crate) fn staff<'s>(
+    /// Starts worker threads that live as long as the pool is open; each holds what `enter` gives it.
+    pub(crate) fn staff<'s, T>(
         &'s self,
         scope: &'s thread::Scope<'s, '_>,
         workers: NonZeroUsize,
+        stop: &'s Stop,
+        enter: impl Fn() -> T + Copy + Send + 's,
     ) -> io::Result<()> {
         (1..=workers.get()).try_for_each(|n| {
-            let name = format!("stomp-wsgi-worker-{n}");
-            let worker = thread::Builder::new().name(name).stack_size(JOB_STACK);
-            worker.spawn_scoped(scope, || self.work()).map(drop)
+            let main = move || {
+                let _entered = enter();
+                self.work_or_stop(stop);
+            };
+            threads::spawn_scoped(scope, &format!("stomp-wsgi-worker-{n}"), Some(JOB_STACK), main).map(drop)
         })
+    }
+
+    /// What a worker thread does. No job makes it panic, but should anything else: with a worker less, and a job that
+    /// does not end, nobody could rely on the rest.
+    fn work_or_stop(&self, stop: &Stop) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.work())) {
+            let why = format!("a worker thread panicked: {}", threads::reason(&*panic));
+            tracing::error!("{why}; stopping");
+            let _ = self.failure.set(why);
+            // Its job goes on for ever, as far as the others can see.
+            lock(&self.queue).found_stuck();
+            stop.stop();
+        }
+    }
+
+    /// How the workers ended.
+    pub(crate) fn outcome(&self) -> io::Result<()> {
+        self.failure.get().map_or(Ok(()), |why| Err(io::Error::other(why.clone())))
     }
 
     /// A guard that sends the workers home: after the jobs that run, but before those that wait.

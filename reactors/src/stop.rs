@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -28,9 +29,7 @@ impl Stop {
     /// use inside a signal handler.
     pub fn stop(&self) {
         self.0.stopped.store(true, Ordering::SeqCst);
-        for hook in self.take_hooks() {
-            hook();
-        }
+        self.run_hooks();
     }
 
     /// Whether somebody asked.
@@ -39,19 +38,22 @@ impl Stop {
     }
 
     /// Has `hook` run once, when somebody asks; at once, if somebody has. Hooks only wake: they must not
-    /// block, and must do no harm after their reactor is gone.
+    /// block, and must do no harm after their reactor is gone. One that panics keeps no other from running.
     pub fn on_stop(&self, hook: impl FnOnce() + Send + 'static) {
         self.0.hooks.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(hook));
         // `stop` may have run between the caller's decision and the push.
         if self.is_stopped() {
-            for hook in self.take_hooks() {
-                hook();
-            }
+            self.run_hooks();
         }
     }
 
-    fn take_hooks(&self) -> Vec<Box<dyn FnOnce() + Send>> {
-        std::mem::take(&mut *self.0.hooks.lock().unwrap_or_else(PoisonError::into_inner))
+    fn run_hooks(&self) {
+        let hooks = std::mem::take(&mut *self.0.hooks.lock().unwrap_or_else(PoisonError::into_inner));
+        for hook in hooks {
+            if catch_unwind(AssertUnwindSafe(hook)).is_err() {
+                tracing::error!("something that was to hear of the stop panicked");
+            }
+        }
     }
 }
 
@@ -76,5 +78,22 @@ mod tests {
         stop.stop();
         stop.on_stop(move || tx.send("late").unwrap());
         assert_eq!(rx.iter().collect::<Vec<_>>(), ["early", "late"]);
+    }
+
+    #[test]
+    fn a_hook_that_panics_keeps_no_other_from_running() {
+        let (stop, (tx, rx)) = (Stop::new(), mpsc::channel());
+        for n in 0..4 {
+            let tx = tx.clone();
+            stop.on_stop(move || {
+                assert!(n % 2 == 1, "this one fails");
+                tx.send(n).unwrap();
+            });
+        }
+        stop.stop();
+        assert!(stop.is_stopped());
+        stop.on_stop(|| panic!("too late, and fails, too"));
+        drop(tx);
+        assert_eq!(rx.iter().collect::<Vec<_>>(), [1, 3]);
     }
 }

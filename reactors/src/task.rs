@@ -9,7 +9,7 @@ use std::{
     future::poll_fn,
     io,
     net::TcpStream,
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
@@ -20,12 +20,15 @@ use std::{
 
 use self::socket::Socket;
 use crate::{
-    Action, Input, Job, Link, READ_BUFFER,
+    Action, Input, Job, Link, READ_BUFFER, Stop,
     place::Place,
     pool::{Drive, Mailbox, Pool},
 };
 
+mod runtime;
 mod socket;
+
+pub(crate) use runtime::{cores, expect_threads, look_up, start_runtime};
 
 /// What a runtime brings: connections, and a clock for each link.
 pub(crate) trait Runtime: Send + 'static {
@@ -57,8 +60,17 @@ pub(crate) trait Runtime: Send + 'static {
     fn rings(&mut self, cx: &mut Context<'_>, until: Instant) -> bool;
 }
 
-/// Goes on with a link until it has finished.
-pub(crate) async fn drive(link: Box<dyn Link>, pool: Arc<Pool>, mailbox: Mailbox, runtime: impl Runtime) {
+/// Why a link ended before its time.
+pub(crate) type Panic = Box<dyn Any + Send>;
+
+/// Goes on with a link until it has finished. One that panics has `stop` asked for.
+pub(crate) async fn drive(
+    link: Box<dyn Link>,
+    pool: Arc<Pool>,
+    mailbox: Mailbox,
+    runtime: impl Runtime,
+    stop: Stop,
+) -> Result<(), Panic> {
     let seat = Arc::new_cyclic(|me: &Weak<Seat<_>>| {
         mailbox.driven_by(me.clone());
         let (buffer, jobs) = (vec![0; READ_BUFFER], Vec::new());
@@ -70,6 +82,7 @@ pub(crate) async fn drive(link: Box<dyn Link>, pool: Arc<Pool>, mailbox: Mailbox
             finished: AtomicBool::new(false),
             task: Mutex::new(Waker::noop().clone()),
             panic: Mutex::default(),
+            stop,
         }
     });
     poll_fn(|cx| {
@@ -78,9 +91,7 @@ pub(crate) async fn drive(link: Box<dyn Link>, pool: Arc<Pool>, mailbox: Mailbox
         if seat.finished.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
-    if let Some(panic) = lock(&seat.panic).take() {
-        resume_unwind(panic);
-    }
+    lock(&seat.panic).take().map_or(Ok(()), Err)
 }
 
 struct Seat<R: Runtime> {
@@ -90,7 +101,8 @@ struct Seat<R: Runtime> {
     finished: AtomicBool,
     task: Mutex<Waker>,
     /// The link's, on whichever thread. It ends the link, and goes on in the task.
-    panic: Mutex<Option<Box<dyn Any + Send>>>,
+    panic: Mutex<Option<Panic>>,
+    stop: Stop,
 }
 
 /// A link, and all that is its own.
@@ -115,6 +127,9 @@ impl<R: Runtime> Drive for Seat<R> {
                 Err(panic) => *lock(&self.panic) = Some(panic),
             }
             *place = None;
+            if lock(&self.panic).is_some() {
+                self.stop.stop();
+            }
             self.finished.store(true, Ordering::SeqCst);
             lock(&self.task).wake_by_ref();
             false

@@ -10,7 +10,7 @@ use std::{
     io,
     num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc::channel},
     task::{Context, Wake, Waker},
     thread::{self, JoinHandle, Thread},
     time::Instant,
@@ -21,6 +21,7 @@ use crate::{
     Action, Input, Job, LOOK, Link, Reactor, Stop,
     place::Place,
     pool::{Drive, MOMENT, Mailbox, Pool},
+    threads,
 };
 
 mod connection;
@@ -55,15 +56,29 @@ impl Reactor for ThreadPool {
         let pool = Arc::new(Pool::default());
         thread::scope(|workers| {
             let _close = pool.close_on_drop();
-            pool.staff(workers, self.workers)?;
+            pool.staff(workers, self.workers, stop, || ())?;
             thread::scope(|clocks| {
-                Mailbox::for_each(links, stop).into_iter().enumerate().try_for_each(|(n, (link, mailbox))| {
-                    let clock = thread::Builder::new().name(format!("stomp-wsgi-link-{n}"));
-                    let pool = Arc::clone(&pool);
-                    clock.spawn_scoped(clocks, || Seat::new(link, pool, mailbox).keep_time()).map(drop)
-                })
+                // No link begins before each has a clock: one that has begun ends only when it is told to stop.
+                let mut ready = Vec::with_capacity(links.len());
+                for (n, (link, mailbox)) in Mailbox::for_each(links, stop).into_iter().enumerate() {
+                    let (sender, begins) = channel::<()>();
+                    let (pool, stop) = (Arc::clone(&pool), stop.clone());
+                    let clock = move || {
+                        if begins.recv().is_ok() {
+                            Seat::new(link, pool, mailbox, stop).keep_time();
+                        }
+                    };
+                    threads::spawn_scoped(clocks, &format!("stomp-wsgi-link-{n}"), None, clock)?;
+                    ready.push(sender);
+                }
+                // Each of them waits for this.
+                for clock in &ready {
+                    let _ = clock.send(());
+                }
+                Ok::<_, io::Error>(())
             })
-        })
+        })?;
+        pool.outcome()
     }
 }
 
@@ -86,8 +101,9 @@ struct Seat {
     waker: Waker,
     /// Threads of connections that are gone.
     leaving: Mutex<Vec<JoinHandle<()>>>,
-    /// The link's, on whichever thread. It ends the link, and goes on where the clock is.
+    /// The link's, on whichever thread. It ends the link, stops the others, and goes on where the clock is.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
+    stop: Stop,
 }
 
 /// A link, and all that is its own.
@@ -107,7 +123,7 @@ struct Sitter {
 
 impl Seat {
     /// The place of a link whose clock is this thread.
-    fn new(link: Box<dyn Link>, pool: Arc<Pool>, mailbox: Mailbox) -> Arc<Self> {
+    fn new(link: Box<dyn Link>, pool: Arc<Pool>, mailbox: Mailbox, stop: Stop) -> Arc<Self> {
         Arc::new_cyclic(|me: &Weak<Self>| {
             mailbox.driven_by(me.clone());
             let sitter = Sitter {
@@ -128,6 +144,7 @@ impl Seat {
                 waker: Waker::from(Arc::new(Unpark(thread::current()))),
                 leaving: Mutex::default(),
                 panic: Mutex::default(),
+                stop,
             }
         })
     }
@@ -188,6 +205,7 @@ impl Seat {
         catch_unwind(AssertUnwindSafe(|| go_on(place))).unwrap_or_else(|panic| {
             *lock(&self.panic) = Some(panic);
             self.finish(place);
+            self.stop.stop();
             T::default()
         })
     }

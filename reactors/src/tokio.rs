@@ -7,6 +7,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -14,7 +15,6 @@ use ::tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     runtime::Builder,
-    task::JoinError,
     time::{Sleep, sleep_until, timeout},
 };
 
@@ -24,20 +24,18 @@ use crate::{
     task,
 };
 
-/// Look-ups share tokio's pool of blocking threads with the workers, and need some of their own.
-const LOOK_UPS: usize = 64;
-
-/// One task per link on a multi-thread runtime of its own; jobs run on blocking threads, and while they are quick,
+/// One task per link on a multi-thread runtime of its own; jobs run on threads beside it, and while they are quick,
 /// one of these waits for the socket, too.
 ///
-/// A look-up that the link has given up on may outlive [`run`](Reactor::run); its result is dropped.
+/// Not on tokio's blocking threads: where the system has no more threads, tokio leaves the job to another of them,
+/// and each of ours is taken for the whole run. A look-up that the link has given up on may outlive [`run`](Reactor::run); its result is dropped.
 #[derive(Debug, Clone)]
 pub struct Tokio {
     workers: NonZeroUsize,
 }
 
 impl Tokio {
-    /// With so many blocking threads for jobs.
+    /// With so many worker threads.
     pub fn new(workers: NonZeroUsize) -> Self {
         Self { workers }
     }
@@ -53,49 +51,46 @@ impl Reactor for Tokio {
     }
 
     fn run(&self, links: Vec<Box<dyn Link>>, stop: &Stop) -> io::Result<()> {
-        let runtime = Builder::new_multi_thread()
-            .thread_name("stomp-wsgi-tokio")
-            .thread_stack_size(JOB_STACK)
-            .max_blocking_threads(self.workers.get().saturating_add(LOOK_UPS))
-            // Turns of tasks between two looks at the sockets. Ours are long where a peer never pauses (`Place`).
-            .event_interval(8)
-            .enable_all()
-            .build()?;
+        task::expect_threads("stomp-wsgi-tokio", task::cores())?;
+        let runtime = task::start_runtime(|| {
+            Builder::new_multi_thread()
+                .thread_name("stomp-wsgi-tokio")
+                .thread_stack_size(JOB_STACK)
+                // Turns of tasks between two looks at the sockets. Ours are long where a peer never pauses (`Place`).
+                .event_interval(8)
+                .enable_all()
+                .build()
+        })?;
         let pool = Arc::new(Pool::default());
-        let close = pool.close_on_drop();
-        // Each stays for the whole run: Python keeps state per thread, and tokio ends idle threads.
-        let workers: Vec<_> = std::iter::repeat_n(Arc::clone(&pool), self.workers.get())
-            .map(|pool| runtime.spawn_blocking(move || pool.work()))
-            .collect();
-        let links: Vec<_> = Mailbox::for_each(links, stop)
-            .into_iter()
-            .map(|(link, mailbox)| {
-                let pool = Arc::clone(&pool);
-                runtime.spawn(async {
-                    // Made where there is a clock.
-                    let alarm = Alarm(Box::pin(sleep_until(Instant::now().into())));
-                    task::drive(link, pool, mailbox, alarm).await;
+        let result = thread::scope(|scope| {
+            let _close = pool.close_on_drop();
+            // In the runtime's context: workers give it sockets.
+            pool.staff(scope, self.workers, stop, || runtime.enter())?;
+            let links: Vec<_> = Mailbox::for_each(links, stop)
+                .into_iter()
+                .map(|(link, mailbox)| {
+                    let (pool, stop) = (Arc::clone(&pool), stop.clone());
+                    runtime.spawn(async {
+                        // Made where there is a clock.
+                        let alarm = Alarm(Box::pin(sleep_until(Instant::now().into())));
+                        task::drive(link, pool, mailbox, alarm, stop).await
+                    })
                 })
-            })
-            .collect();
-        let result = runtime.block_on(async {
-            let mut result = Ok(());
-            for link in links {
-                result = result.and(link.await);
-            }
-            drop(close);
-            for worker in workers {
-                result = result.and(worker.await);
-            }
-            result
+                .collect();
+            Ok::<_, io::Error>(runtime.block_on(async {
+                let mut result = Ok(());
+                for link in links {
+                    // Nobody cancels these tasks.
+                    let ended = link.await.unwrap_or_else(|error| Err(Box::new(error.to_string())));
+                    result = result.and(ended);
+                }
+                result
+            }))
         });
-        // Unlike its drop, does not wait for look-ups.
+        // Unlike its drop, does not wait for anything.
         runtime.shutdown_background();
-        match result.map_err(JoinError::try_into_panic) {
-            Err(Ok(panic)) => resume_unwind(panic),
-            // Nobody cancels these tasks.
-            Err(Err(_)) | Ok(()) => Ok(()),
-        }
+        result?.unwrap_or_else(|panic| resume_unwind(panic));
+        pool.outcome()
     }
 }
 
@@ -105,7 +100,8 @@ impl task::Runtime for Alarm {
     type Stream = TcpStream;
 
     async fn connect(host: String, port: u16, limit: Duration) -> io::Result<TcpStream> {
-        let socket = timeout(limit, TcpStream::connect((host, port))).await??;
+        let attempt = async { TcpStream::connect(&*task::look_up(host, port).await?).await };
+        let socket = timeout(limit, attempt).await??;
         socket.set_nodelay(true)?;
         Ok(socket)
     }

@@ -13,6 +13,12 @@ pub trait Application: Send + Sync {
     /// # Errors
     /// [`AppError`] where the application failed; it has logged why.
     fn call(&self, request: &Request, reply: &mut dyn Reply) -> Result<(), AppError>;
+
+    /// What every thread is doing, as text for the log: asked for when all workers are stuck. It runs on a thread that
+    /// serves nothing, and must return within seconds, whatever the calls do that are stuck.
+    fn stacks(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Where a response goes, block by block.

@@ -4,7 +4,7 @@ use std::{
     env,
     ffi::OsString,
     fs::File,
-    io::Read,
+    io::{self, Read, Write},
     path::{Path, PathBuf},
 };
 
@@ -106,7 +106,8 @@ pub(super) fn exit(error: &clap::Error) -> ! {
     let told = error.to_string();
     let safe = censored(&told, env::args_os().filter_map(|argument| argument.into_string().ok()));
     if safe != told {
-        eprint!("{safe}");
+        // Nobody to tell, if this fails.
+        let _ = io::stderr().write_all(safe.as_bytes());
         std::process::exit(error.exit_code());
     }
     error.exit()

@@ -9,6 +9,8 @@ use std::{
 use clap::{Args, ValueEnum};
 use tracing_subscriber::{EnvFilter, fmt};
 
+use super::log_writer::LogWriter;
+
 /// Whether standard error is to hold lines of JSON and nothing else.
 static JSON: AtomicBool = AtomicBool::new(false);
 
@@ -33,7 +35,8 @@ enum Format {
 impl Logging {
     pub(super) fn init(&self, usual: &str) {
         let (filter, ignored) = self.filter(usual);
-        let log = fmt().with_env_filter(filter).with_writer(io::stderr);
+        let writer = LogWriter::install(matches!(self.log_format, Format::Json));
+        let log = fmt().with_env_filter(filter).with_writer(writer).log_internal_errors(false);
         match self.log_format {
             Format::Text => log.with_target(false).with_ansi(io::stderr().is_terminal()).init(),
             Format::Json => {

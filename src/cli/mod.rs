@@ -7,6 +7,7 @@ mod call;
 mod credentials;
 mod demo;
 mod environ;
+mod log_writer;
 mod logging;
 mod reactors;
 mod serve;
@@ -16,11 +17,7 @@ mod variables;
 
 #[cfg(feature = "bench")]
 use std::ffi::OsString;
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-    str::FromStr,
-};
+use std::{process::ExitCode, str::FromStr};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, builder::NonEmptyStringValueParser};
 
@@ -79,6 +76,9 @@ enum Exit {
     Broker = 7,
     /// No reply in time (as curl's 28).
     Timeout = 28,
+    /// All threads were stuck, and --exit-when-stuck was given: start it again (EX_TEMPFAIL of sysexits.h).
+    #[cfg(feature = "python")]
+    Stuck = 75,
     /// SIGINT came before there was anything to end in good order (as a shell has it).
     #[cfg(feature = "python")]
     Interrupted = 130,
@@ -141,8 +141,8 @@ pub fn main() -> ExitCode {
             if logging::is_json() {
                 tracing::error!("{}", chain(&error));
             } else {
-                // Nobody to tell, if even this fails.
-                let _ = writeln!(io::stderr(), "stomp-wsgi: {}", chain(&error));
+                // As a line of the log: to write it must not block, and never fails.
+                log_writer::write_line(&format!("stomp-wsgi: {}\n", chain(&error)));
             }
             error.downcast_ref::<Failed>().map_or(Exit::Failure, |failed| failed.exit).into()
         }

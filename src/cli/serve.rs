@@ -94,6 +94,13 @@ pub(super) struct Serve {
     /// [default: none]
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds, env = "STOMP_WSGI_REQUEST_TIMEOUT")]
     request_timeout: Option<Duration>,
+    /// Seconds after which all threads count as stuck, where none of them begins, ends or sends anything: their Python
+    /// stacks are logged, and the broker is left until one is free; 0 for never [default: --request-timeout, else 60]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_stuck_after, env = "STOMP_WSGI_STUCK_AFTER")]
+    stuck_after: Option<Duration>,
+    /// End the process when all threads are stuck, with exit code 75, for a supervisor to start it again
+    #[arg(long, env = "STOMP_WSGI_EXIT_WHEN_STUCK", value_parser = FalseyValueParser::new())]
+    exit_when_stuck: bool,
     /// How often a message is tried that nobody waits for and that fails
     #[arg(long, value_name = "N", default_value = "5", env = "STOMP_WSGI_MAX_ATTEMPTS")]
     #[arg(value_parser = parse_count::<NonZeroU32>)]
@@ -164,11 +171,11 @@ mod with_python {
 
     use reactors::{Reactor, Stop};
 
-    use super::{EnvironArgs, GRACE, STOPPING, Serve, end_after, stop_on_signals};
+    use super::{Deadline, EnvironArgs, GRACE, STOPPING, Serve, stop_on_signals};
     use crate::{
         app::wsgi::{self, Interpreter, Wsgi},
         cli::{Exit, Failed, logging},
-        config::{Config, DEFAULT_DESTINATION, Source, check_dead_letters, check_sources},
+        config::{Config, DEFAULT_DESTINATION, DEFAULT_STUCK_AFTER, Source, check_dead_letters, check_sources},
         dispatcher::Dispatcher,
         http::Mapping,
         select,
@@ -231,6 +238,10 @@ mod with_python {
                 );
             }
             self.check_destinations()?;
+            if self.exit_when_stuck && self.stuck_after.is_some_and(|after| after.is_zero()) {
+                let why = "--exit-when-stuck has no effect with --stuck-after 0: leave out one of them";
+                return Err(Failed::new(Exit::Usage, why).into());
+            }
             let reactor =
                 select::reactor(name, self.threads).map_err(|error| Failed::new(Exit::Usage, error))?;
             let interpreter = self.interpreter()?;
@@ -243,8 +254,8 @@ mod with_python {
             for signal in early {
                 signal_hook::low_level::raise(signal)?;
             }
-            let patience = self.drain_timeout + GRACE;
-            stop.on_stop(move || end_after(patience));
+            let deadline = Deadline::start(self.drain_timeout + GRACE)?;
+            stop.on_stop(move || deadline.begin());
             let serve = || self.serve(apps, brokers, reactor, &stop);
             let result = signals.run_beside(|| stop.stop(), serve)?;
             if let (Some(&signal), false) = (stopped_by.get(), heard) {
@@ -282,7 +293,14 @@ mod with_python {
             let (ours, mounts): (Vec<_>, Vec<_>) = served.into_iter().partition(|(_, app)| *app == first);
             let mut config = self.config(brokers);
             config.destinations = ours.into_iter().map(|(source, _)| source).collect();
-            let dispatcher = Dispatcher::new(config, apps[first].clone(), reactor);
+            let mut dispatcher = Dispatcher::new(config, apps[first].clone(), reactor);
+            if self.exit_when_stuck {
+                dispatcher = dispatcher.on_stuck(|| {
+                    let code = Exit::Stuck as i32;
+                    tracing::error!(code, "exiting, as all worker threads are stuck (--exit-when-stuck)");
+                    signal_hook::low_level::exit(code);
+                });
+            }
             let mount = |dispatcher: Dispatcher<_>, (source, app): (Source, &str)| {
                 dispatcher.mount(source, apps[app].clone())
             };
@@ -342,6 +360,8 @@ mod with_python {
             config.drain_timeout = self.drain_timeout;
             config.delivery = self.delivery;
             config.request_timeout = self.request_timeout;
+            let stuck_after = self.stuck_after.or(self.request_timeout).unwrap_or(DEFAULT_STUCK_AFTER);
+            config.stuck_after = Some(stuck_after).filter(|after| !after.is_zero());
             config.policy.max_attempts = self.max_attempts.get();
             config.policy.dead_letter.clone_from(&self.dead_letter);
             config.limits = self.environ.limits();
@@ -410,6 +430,11 @@ fn parse_heart_beat(text: &str) -> Result<HeartBeatOffer, &'static str> {
         .map_err(|_| "a heart-beat is X,Y in milliseconds, as in 10000,10000")
 }
 
+/// Seconds, or 0 for never.
+fn parse_stuck_after(text: &str) -> Result<Duration, String> {
+    if text.parse() == Ok(0.0) { Ok(Duration::ZERO) } else { parse_seconds(text) }
+}
+
 pub(super) fn parse_size(text: &str) -> Result<usize, &'static str> {
     let size = text.parse().ok().and_then(|ByteSize(octets)| usize::try_from(octets).ok());
     size.filter(|size| *size > 0).ok_or("a size is a number of octets above 0, as in 8MiB, 100MB or 5000")
@@ -467,28 +492,49 @@ const GRACE: Duration = Duration::from_secs(10);
 #[cfg(any(feature = "python", feature = "broker"))]
 const STOPPING: [i32; 2] = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
 
-/// Ends the process after some time, whatever still runs: a handler that never returns must not keep it.
+/// Ends the process some time after a stop was asked for, whatever still runs: a handler that never returns must not
+/// keep it. Its thread is there from the start: later there may be none to be had.
 #[cfg(feature = "python")]
-fn end_after(patience: Duration) {
-    std::thread::spawn(move || {
-        std::thread::sleep(patience);
-        tracing::error!("the application did not end in time; the broker keeps what it had not answered");
-        signal_hook::low_level::exit(1);
-    });
+struct Deadline(std::sync::mpsc::Sender<()>);
+
+#[cfg(feature = "python")]
+impl Deadline {
+    fn start(patience: Duration) -> std::io::Result<Self> {
+        let (sender, begun) = std::sync::mpsc::channel();
+        start_thread("stomp-wsgi-deadline", move || {
+            // Where the sender is gone, there was no stop, and the process ends by itself.
+            if begun.recv().is_ok() {
+                std::thread::sleep(patience);
+                tracing::error!("the application did not end in time; the broker keeps what it had not answered");
+                signal_hook::low_level::exit(1);
+            }
+        })?;
+        Ok(Self(sender))
+    }
+
+    fn begin(&self) {
+        // Its thread waits for this.
+        let _ = self.0.send(());
+    }
+}
+
+/// Starts a thread, or says what to do where the system has none left.
+#[cfg(any(feature = "python", feature = "broker"))]
+fn start_thread(name: &str, main: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(main);
+    thread.map(drop).map_err(|error| reactors::thread_error(name, &error))
 }
 
 /// Has these signals stop everything in good order. A second one ends the process at once. Answers where the
 /// first one will stand.
 #[cfg(any(feature = "python", feature = "broker"))]
 pub(super) fn stop_on_signals(stop: &reactors::Stop) -> anyhow::Result<Arc<OnceLock<i32>>> {
-    use std::thread;
-
     use signal_hook::{iterator::Signals, low_level};
     let mut signals = Signals::new(STOPPING)?;
     let stop = stop.clone();
     let first = Arc::new(OnceLock::new());
     let stopped_by = Arc::clone(&first);
-    thread::Builder::new().name("stomp-wsgi-signals".to_owned()).spawn(move || {
+    start_thread("stomp-wsgi-signals", move || {
         for signal in &mut signals {
             if stop.is_stopped() {
                 low_level::exit(128 + signal);

@@ -81,7 +81,7 @@ pub(crate) struct Down {
 }
 
 enum State {
-    /// No socket; the next attempt begins then (`None`: at once).
+    /// No socket; the next attempt begins then (`None`: at once, or when it is released).
     Idle(Option<Instant>),
     /// Asked for a socket.
     Connecting,
@@ -136,6 +136,8 @@ pub(crate) struct Connection {
     muted: bool,
     /// Names the RECEIPT by which the broker's frames are told from a body that claims to go on. Nobody else knows it.
     probe: String,
+    /// Once there is no socket, there is to be none.
+    held: bool,
     /// When to send something to a broker that agreed to no heart-beats, and cuts off the silent.
     keep_alive: Option<Instant>,
 }
@@ -176,6 +178,7 @@ impl Connection {
             unreadable: Unreadable::default(),
             muted: false,
             probe: unguessable(),
+            held: false,
             keep_alive: None,
         };
         connection.attempt();
@@ -393,6 +396,34 @@ impl Connection {
         self.patience = (self.patience * 2).min(LONGEST_CHECK);
     }
 
+    /// Makes no further connection before [`resume`](Self::resume), and drops one that is not up yet. One that is up
+    /// stays until it ends.
+    pub(crate) fn hold(&mut self) {
+        self.held = true;
+        match self.state {
+            State::Idle(_) => self.state = State::Idle(None),
+            State::Connecting if matches!(self.pending, Some(Action::Connect { .. })) => {
+                // Nobody was asked yet.
+                self.pending = None;
+                self.state = State::Idle(None);
+            }
+            State::Connecting => {
+                self.state = State::Closing("not needed now".to_owned(), false);
+                self.pending = Some(Action::Close);
+            }
+            State::Open(_) if !self.is_up() => self.fail("not needed now".to_owned()),
+            _ => {}
+        }
+    }
+
+    /// Connects again, at once.
+    pub(crate) fn resume(&mut self) {
+        self.held = false;
+        if matches!(self.state, State::Idle(_)) {
+            self.attempt();
+        }
+    }
+
     /// Ends for good, without trying again.
     pub(crate) fn end(&mut self) {
         if matches!(self.pending, Some(Action::Connect { .. })) {
@@ -600,6 +631,13 @@ impl Connection {
                 Ok(()) => (format!("{peer} closed the connection"), false),
             },
         };
+        if self.held {
+            // It is no failure of the broker's, which is the first to be tried again.
+            self.up_since = None;
+            self.state = State::Idle(None);
+            self.events.push_back(Event::Down(Down { why, refused: false, retry_in: Some(Duration::ZERO) }));
+            return;
+        }
         // One that neither lasted nor served counts as another failure: a broker that lets us in and then throws
         // us out, for what we ask or what it delivers, is not to be asked again and again without a pause.
         let since = self.up_since.take();

@@ -221,6 +221,14 @@ impl Ledger {
         (self.waiting, self.retrying) = (0, 0);
     }
 
+    /// Has jobs not begin that have not: unacknowledged, their messages go back to the broker. Says how many these are.
+    pub(crate) fn recall(&mut self) -> usize {
+        let recalled = |entry: &&Entry| {
+            entry.state == State::Running && !entry.acknowledged && entry.delivered.progress.cancel_unbegun()
+        };
+        self.entries.values().filter(recalled).count()
+    }
+
     /// Jobs that have taken too long: waiting for a worker, running, or since their last block.
     pub(crate) fn overdue(&self, now: Instant, timeout: Duration) -> Vec<u64> {
         let late = |entry: &Entry| entry.deadline(timeout).is_some_and(|at| at <= now);
@@ -269,6 +277,11 @@ impl Ledger {
     /// Entries that still need this connection.
     pub(crate) fn unsettled(&self) -> usize {
         self.busy + self.waiting
+    }
+
+    /// Entries that wait for a RECEIPT.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting
     }
 
     /// Jobs that are due for another try.

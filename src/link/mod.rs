@@ -39,4 +39,4 @@ pub(crate) use ledger::Ledger;
 pub(crate) use outbox::Outbox;
 pub(crate) use priority::Probe;
 pub(crate) use redelivered::Earlier;
-pub(crate) use worker::{Fatal, Worker, WorkerConfig};
+pub(crate) use worker::{Fatal, WITHDRAWAL, Worker, WorkerConfig};

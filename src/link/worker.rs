@@ -44,6 +44,8 @@ pub(crate) struct WorkerConfig {
     pub(crate) delivery: DeliveryMode,
     /// How long a request waits for a worker, and then for its answer, or the next block of it.
     pub(crate) request_timeout: Option<Duration>,
+    /// Somebody says when all workers are stuck: then nothing is taken.
+    pub(crate) withdraws: bool,
 }
 
 /// Why a link ended although nobody asked it to. Shared by all links: none goes on without the others.
@@ -97,6 +99,8 @@ pub(crate) struct Worker {
     retry: Option<Instant>,
     /// When to look next for requests that take too long.
     look: Option<Instant>,
+    /// When to look next whether all workers are stuck.
+    glance: Option<Instant>,
     company: Company,
 }
 
@@ -109,6 +113,12 @@ enum Phase {
     Returning(Instant),
     /// Sent DISCONNECT on the way there.
     Parting(Instant),
+    /// All workers are stuck. Waits for the RECEIPTs of what was sent, until then.
+    Withdrawing(Instant),
+    /// Sent DISCONNECT for that; waits for its RECEIPT, until then.
+    Disconnecting(Instant),
+    /// Waits for a free worker, without a connection.
+    Withdrawn,
     /// Sent DISCONNECT; waits for its RECEIPT, until then.
     Leaving(Instant),
     Over,
@@ -116,6 +126,10 @@ enum Phase {
 
 /// How long DISCONNECT waits for its RECEIPT.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a link looks whether all workers are stuck, or one is free again, where nothing else happens.
+const GLANCE: Duration = Duration::from_secs(1);
+/// A link that has nothing to do has left a broker that answers in no more time than this, once all workers are stuck.
+pub(crate) const WITHDRAWAL: Duration = Duration::from_secs(2 * LEAVE_TIMEOUT.as_secs() + GLANCE.as_secs());
 const GOODBYE: &str = "goodbye";
 /// Messages that are not settled, where more than four times the prefetch: from a broker that ignores that we take
 /// no more. Those that run are fewer: while they are too many, nothing is read.
@@ -147,6 +161,7 @@ impl Worker {
             was_subscribed: vec![false; config.sources.len()],
             retry: None,
             look: None,
+            glance: None,
             company: Company::default(),
             config,
         }
@@ -530,6 +545,8 @@ impl Worker {
     fn receipt(&mut self, now: Instant, id: &[u8]) {
         if id == GOODBYE.as_bytes() && self.returns() {
             self.connection.leave();
+        } else if id == GOODBYE.as_bytes() && self.is_withdrawing() {
+            self.connection.fail("left, as no worker is free".to_owned());
         } else if id == GOODBYE.as_bytes() {
             self.connection.end();
             self.phase = Phase::Over;
@@ -617,6 +634,9 @@ impl Worker {
     }
 
     fn down(&mut self, now: Instant, down: &Down) {
+        if self.is_withdrawing() {
+            return self.withdrawn(&down.why);
+        }
         if self.phase == Phase::Serving {
             self.suspects.accuse(BY_END, self.ledger.unconfirmed());
             self.redelivered.remember(self.ledger.of(self.connection.epoch()));
@@ -669,14 +689,68 @@ impl Worker {
         }
     }
 
+    /// Takes nothing while all workers are stuck: what has not begun goes back to the broker, which has others for it.
+    /// Connects again when one is free.
+    fn mind_the_stuck(&mut self, now: Instant) {
+        if !self.config.withdraws {
+            return;
+        }
+        let stuck = self.service.activity().is_stuck();
+        if self.phase == Phase::Serving && stuck {
+            self.withdraw(now);
+        } else if self.phase == Phase::Withdrawn && !stuck {
+            tracing::info!("a worker is free: connecting again");
+            self.service.activity().returns();
+            self.phase = Phase::Serving;
+            self.connection.resume();
+        }
+        if self.glance.is_none_or(|at| at <= now) {
+            self.glance = Some(now + GLANCE);
+        }
+    }
+
+    fn withdraw(&mut self, now: Instant) {
+        let waiting = self.ready.len() + self.held.len();
+        self.give_back();
+        let returned = waiting + self.ledger.recall();
+        let running = self.ledger.running();
+        tracing::warn!(returned, running, "leaving the broker until a worker is free: what has not begun goes back");
+        self.connection.hold();
+        if self.connection.is_up() {
+            self.phase = Phase::Withdrawing(now + LEAVE_TIMEOUT);
+        } else {
+            self.phase = Phase::Withdrawn;
+            self.service.activity().withdrew();
+        }
+    }
+
+    fn is_withdrawing(&self) -> bool {
+        matches!(self.phase, Phase::Withdrawing(_) | Phase::Disconnecting(_) | Phase::Withdrawn)
+    }
+
+    /// There is no connection any more.
+    fn withdrawn(&mut self, why: &str) {
+        self.give_back();
+        self.ledger.lost();
+        self.look = None;
+        self.company = Company::default();
+        if self.phase != Phase::Withdrawn {
+            tracing::warn!(%why, "not connected until a worker is free");
+            self.phase = Phase::Withdrawn;
+            self.service.activity().withdrew();
+        }
+    }
+
     fn returns(&self) -> bool {
         matches!(self.phase, Phase::Returning(_) | Phase::Parting(_))
     }
 
     fn stop(&mut self, now: Instant) {
         self.phase = match self.phase {
-            Phase::Serving | Phase::Returning(_) => Phase::Draining(now + self.config.drain_timeout),
-            Phase::Parting(_) => Phase::Leaving(now + LEAVE_TIMEOUT),
+            Phase::Serving | Phase::Returning(_) | Phase::Withdrawing(_) | Phase::Withdrawn => {
+                Phase::Draining(now + self.config.drain_timeout)
+            }
+            Phase::Parting(_) | Phase::Disconnecting(_) => Phase::Leaving(now + LEAVE_TIMEOUT),
             _ => return,
         };
         self.stopping.store(true, Ordering::Relaxed);
@@ -733,6 +807,15 @@ impl Worker {
                 self.phase = Phase::Parting(now + LEAVE_TIMEOUT);
             }
             Phase::Parting(until) if now >= until => self.connection.leave(),
+            Phase::Withdrawing(until) if now >= until || self.ledger.waiting() == 0 => {
+                self.disconnect();
+                // From here on nothing may be sent. What still runs is the broker's again.
+                self.ledger.lost();
+                self.phase = Phase::Disconnecting(now + LEAVE_TIMEOUT);
+            }
+            Phase::Disconnecting(until) if now >= until => {
+                self.connection.fail("it does not answer DISCONNECT".to_owned());
+            }
             _ => {}
         }
     }
@@ -805,7 +888,9 @@ impl Worker {
         }
         let phase = match self.phase {
             Phase::Draining(at) | Phase::Leaving(at) | Phase::Returning(at) | Phase::Parting(at) => Some(at),
-            _ => None,
+            Phase::Withdrawing(at) | Phase::Disconnecting(at) => Some(at),
+            Phase::Serving | Phase::Withdrawn => self.glance,
+            Phase::Over => None,
         };
         let timers = [
             self.connection.deadline(),
@@ -847,6 +932,7 @@ impl Link for Worker {
         }
         self.retry_due(now);
         self.overdue(now);
+        self.mind_the_stuck(now);
         self.acknowledge_first();
         self.isolate(now);
         self.connection.pause(now, !self.reads());

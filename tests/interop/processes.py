@@ -10,6 +10,7 @@ import re
 import signal
 import socket
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -17,8 +18,15 @@ _running: set[subprocess.Popen] = set()
 _ports_given: set[int] = set()
 
 
-def spawn(command: list[str], log: Path, env: dict[str, str] | None = None, cwd: Path | None = None) -> subprocess.Popen:
-    """Starts `command` with its output in `log`. It ends with us, however we end.
+def spawn(
+    command: list[str],
+    log: Path,
+    env: dict[str, str] | None = None,
+    cwd: Path | None = None,
+    stderr: int = subprocess.STDOUT,
+    prepare: Callable[[], None] = lambda: None,
+) -> subprocess.Popen:
+    """Starts `command` with its output in `log`. It ends with us, however we end. The child runs `prepare` first.
 
     To be called from the main thread: the kernel ends the child when the thread that made it ends.
     """
@@ -28,13 +36,14 @@ def spawn(command: list[str], log: Path, env: dict[str, str] | None = None, cwd:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         # A shell has the children that it runs in the background ignore it.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        prepare()
 
     with log.open("ab") as out:
         child = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=out,
-            stderr=subprocess.STDOUT,
+            stderr=stderr,
             env=env,
             cwd=cwd,
             start_new_session=True,

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import processes
@@ -57,9 +58,12 @@ class Server:
         options: tuple[object, ...] = (),
         uri: str | None = None,
         env: dict[str, str] | None = None,
+        stderr: int = subprocess.STDOUT,
+        prepare: Callable[[], None] = lambda: None,
     ) -> None:
         self.env = environment(directory) | (env or {})
         self.directory, self.port, self.reactor, self.destination = directory, port, reactor, destination
+        self.stderr, self.prepare = stderr, prepare
         self.command = [str(binary()), "serve", app, "--broker", uri or f"stomp://guest:guest@127.0.0.1:{port}"]
         self.command += ["--destination", destination, "--reactor", reactor, "--chdir", str(chdir)]
         self.command += map(str, options)
@@ -68,7 +72,7 @@ class Server:
 
     def start(self) -> Server:
         """Starts; requests wait in the broker until it has subscribed."""
-        self.process = processes.spawn(self.command, self.log, self.env)
+        self.process = processes.spawn(self.command, self.log, self.env, stderr=self.stderr, prepare=self.prepare)
         return self
 
     @property
@@ -100,6 +104,14 @@ class Server:
                         continue
                 state = "runs" if self.running else f"ended with {self.process.poll()}"
                 raise AssertionError(f"no answer; it {state}\n{processes.tail(self.log)}")
+
+    def wait_log(self, text: str, timeout: float = 30.0) -> str:
+        """Until the log has this in it. The log."""
+        deadline = time.monotonic() + timeout
+        while text not in (log := self.log.read_text()):
+            assert time.monotonic() < deadline, f"not in the log: {text}\n{processes.tail(self.log)}"
+            time.sleep(0.02)
+        return log
 
     def records(self, name: str) -> list[str]:
         """What the probe wrote down."""

@@ -6,13 +6,12 @@ use std::{
     net::{IpAddr, SocketAddr, ToSocketAddrs},
     ops::ControlFlow,
     sync::{Arc, mpsc::Sender},
-    thread,
     time::Instant,
 };
 
 use ::mio::{Interest, Poll, Token, Waker, net::TcpStream};
 
-use crate::{Input, Link, OUTBOX_HIGH_WATER};
+use crate::{Input, Link, OUTBOX_HIGH_WATER, threads};
 
 /// What a name stands for, or why that is unknown.
 pub(super) type Addresses = io::Result<std::vec::IntoIter<SocketAddr>>;
@@ -208,6 +207,6 @@ impl Resolver {
             let _ = sender.send((place, attempt, addresses));
             let _ = waker.wake();
         };
-        thread::Builder::new().name("stomp-wsgi-resolver".into()).spawn(look_up).map(drop)
+        threads::spawn("stomp-wsgi-resolver", look_up).map(drop)
     }
 }

@@ -65,3 +65,40 @@ fn who_is_stuck_serves_nobody() {
     queue.begin();
     assert!(queue.is_served());
 }
+
+/// The end of a worker is no secret: everybody stops, and hears why.
+#[test]
+fn a_worker_that_panics_stops_all() {
+    struct Fails;
+    impl Drive for Fails {
+        fn drive(&self) {
+            panic!("on the worker's own account");
+        }
+    }
+    let (pool, stop) = (Pool::default(), Stop::new());
+    let (_, mailbox) = Mailbox::for_each(vec![()], &stop).remove(0);
+    let driver: Arc<dyn Drive> = Arc::new(Fails);
+    mailbox.driven_by(Arc::downgrade(&driver));
+    let (sender, stopped) = channel();
+    stop.on_stop(move || sender.send(()).unwrap());
+    thread::scope(|scope| {
+        let close = pool.close_on_drop();
+        pool.staff(scope, NonZeroUsize::new(2).unwrap(), &stop, || ()).unwrap();
+        // Nobody waits for outputs before there is somebody to wake.
+        let cx = Context::from_waker(Waker::noop());
+        assert!(mailbox.next(&cx, true).is_none());
+        pool.extend([Job::new(0, |_| Some(Vec::new()))].into_iter(), &mailbox, None);
+        stopped.recv().unwrap();
+        // The other goes on with what is left.
+        let (done, ended) = channel();
+        let job = Job::new(1, move |_| {
+            done.send(()).unwrap();
+            Some(Vec::new())
+        });
+        pool.extend([job].into_iter(), &mailbox, None);
+        ended.recv_timeout(Duration::from_secs(20)).unwrap();
+        drop(close);
+    });
+    let why = pool.outcome().unwrap_err().to_string();
+    assert_eq!(why, "a worker thread panicked: on the worker's own account");
+}

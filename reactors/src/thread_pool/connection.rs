@@ -22,6 +22,7 @@ use super::{Seat, Sitter, lock};
 use crate::{
     Input, LOOK, Link, READ_BUFFER,
     pool::{Lead, wait_for},
+    threads::spawn,
 };
 
 /// How long a thread waits for room in a socket before it leaves the writing to a thread of the connection's own.
@@ -296,10 +297,6 @@ impl Lead for Line {
         // Has the reader go on, and the clock.
         self.seat.enter(|_| {});
     }
-}
-
-fn spawn(name: &str, main: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new().name(name.into()).spawn(main)
 }
 
 fn retry(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {

@@ -254,7 +254,9 @@ impl Drop for Interpreter {
         Python::attach(|py| {
             for (module, function) in [("threading", "_shutdown"), ("atexit", "_run_exitfuncs")] {
                 if let Err(error) = py.import(module).and_then(|module| module.call_method0(function)) {
-                    error.write_unraisable(py, None);
+                    // Not by Python, whose standard error may block.
+                    let traceback = super::report::traceback(py, &error);
+                    tracing::error!("{module}.{function}() failed at the end\n{traceback}");
                 }
             }
             flush(py);

@@ -43,6 +43,7 @@ mod report;
 mod respond;
 #[cfg(unix)]
 mod signals;
+mod stacks;
 mod start_response;
 mod template;
 mod text;
@@ -170,6 +171,10 @@ impl Application for Wsgi {
                 })
             })
         })
+    }
+
+    fn stacks(&self) -> Option<String> {
+        Some(stacks::of_all_threads())
     }
 }
 

@@ -31,6 +31,7 @@ mod malformed;
 mod poison;
 mod redelivered;
 mod settling;
+mod stuck;
 mod subscribing;
 mod timing;
 #[cfg(feature = "tls")]
@@ -52,6 +53,7 @@ struct Bench {
     finished: bool,
     socket: bool,
     fatal: Fatal,
+    service: Arc<Service>,
     /// How often the application was called.
     calls: Arc<AtomicUsize>,
     version: &'static str,
@@ -74,7 +76,7 @@ impl Bench {
             counted.fetch_add(1, Ordering::SeqCst);
             Err(AppError("most of these tests end jobs by hand".to_owned()))
         };
-        let service = Service::new(Arc::new(app), mapping, Policy::default());
+        let service = Arc::new(Service::new(Arc::new(app), mapping, Policy::default()));
         let mut config = WorkerConfig {
             connection: ConnectionConfig {
                 brokers: uri.parse().unwrap(),
@@ -92,10 +94,11 @@ impl Bench {
             retry_delay: SECOND,
             delivery: DeliveryMode::AtLeastOnce,
             request_timeout: None,
+            withdraws: false,
         };
         change(&mut config);
         let fatal = Fatal::default();
-        let link = Worker::new(config, Arc::new(service), fatal.clone());
+        let link = Worker::new(config, Arc::clone(&service), fatal.clone());
         let mut bench = Self {
             link,
             now: Instant::now(),
@@ -107,6 +110,7 @@ impl Bench {
             finished: false,
             socket: false,
             fatal,
+            service,
             calls,
             version: "1.2",
             server: "ActiveMQ/5.17.2",

@@ -82,6 +82,14 @@ def gated(environ, start_response, rest, query):
     return blocks()
 
 
+def hang(environ, start_response, rest, query):
+    """Does not return before the test has made its gate."""
+    record("hanging", rest)
+    while not (DIRECTORY / f"gate-{rest}").exists():
+        time.sleep(0.01)
+    return text(start_response, f"{rest} hung")
+
+
 def hold(environ, start_response, rest, query):
     """Sleeps in C without letting go of the GIL: no other Python runs meanwhile."""
     record("held", rest)
@@ -134,6 +142,7 @@ VIEWS = {
     "plain": plain,
     "task": task,
     "gated": gated,
+    "hang": hang,
     "hold": hold,
     "note": note,
     "status": status,
