@@ -442,7 +442,8 @@ impl Driver {
     /// Writes what there is, and reads what comes in this time.
     fn exchange(&mut self, patience: Duration) -> anyhow::Result<()> {
         if let Some(tls) = &mut self.tls {
-            tls.seal(&mut self.out);
+            ensure!(!tls.is_closed(), "the connection was closed");
+            tls.seal(&mut self.out).map_err(anyhow::Error::msg)?;
         }
         if !self.outbox().is_empty() {
             match (&self.socket).write(self.outbox().pending()) {

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     stomp::{self, Frame, HeartBeatOffer, Limits, Session, SessionConfig, SessionError, Version},
-    tls::{self, Tls},
+    tls::{self, Tls, TlsError},
     uri::{Address, Brokers},
 };
 
@@ -41,6 +41,9 @@ const LASTING: Duration = Duration::from_secs(10);
 
 /// What a TLS port says to who comes without (RFC 8446 section 5.1).
 const TLS_ALERT: &[u8] = &[21, 3];
+
+/// How long a connection stays open after a TLS error, so that the alert can be sent.
+const ALERT_TIME: Duration = Duration::from_secs(1);
 
 /// A broker of choice that did not keep us is looked for less and less often.
 const LONGEST_CHECK: Duration = Duration::from_secs(300);
@@ -79,7 +82,7 @@ enum State {
     Connecting,
     /// A socket, and a session on it that may not be up yet.
     Open(Box<Session>),
-    /// Asked to drop the socket, for this reason; `bool`: refused.
+    /// Asked to drop the socket, or waiting for an alert to be sent first, for this reason; `bool`: refused.
     Closing(String, bool),
     /// No socket, and no wish for one.
     Over,
@@ -98,6 +101,8 @@ pub(crate) struct Connection {
     tls: Option<tls::Stream>,
     /// What TLS made of what was received; kept for its buffer.
     plain: Vec<u8>,
+    /// A TLS alert is being sent; the socket is closed at this time at the latest.
+    alert: Option<Instant>,
     events: VecDeque<Event>,
     random: fastrand::Rng,
     /// Which address is next, and which was the first: the list is walked once per round.
@@ -140,6 +145,7 @@ impl Connection {
             later: Vec::new(),
             tls: None,
             plain: Vec::new(),
+            alert: None,
             events: VecDeque::new(),
             random,
             next: 0,
@@ -173,29 +179,37 @@ impl Connection {
                     self.secure();
                 }
             }
-            Input::Received(bytes) => match &mut self.tls {
-                None => self.received(now, bytes),
-                Some(tls) => {
+            Input::Received(bytes) => match (&self.state, &mut self.tls) {
+                (State::Open(_), None) => self.received(now, bytes),
+                (State::Open(_), Some(tls)) => {
                     let mut plain = std::mem::take(&mut self.plain);
                     let opened = tls.open(bytes, &mut plain);
+                    let closed = tls.is_closed();
                     if !plain.is_empty() {
                         self.received(now, &plain);
                         plain.clear();
                     }
                     self.plain = plain;
                     if let Err(error) = opened {
-                        self.close(error.to_string(), true);
+                        self.broken(now, &error);
+                    } else if closed && matches!(self.state, State::Open(_)) {
+                        // After close_notify the broker sends nothing, even if it keeps the socket open.
+                        self.pending = Some(Action::Close);
                     }
                 }
+                _ => {}
             },
             Input::Sent(count) => {
-                // What was given up in the meantime is no longer in the outbox.
+                match &mut self.tls {
+                    Some(tls) => tls.take(count),
+                    // What was given up in the meantime is no longer in the outbox.
+                    None if matches!(self.state, State::Open(_)) => self.outbox.take(count),
+                    None => {}
+                }
                 if let State::Open(session) = &mut self.state {
-                    match &mut self.tls {
-                        Some(tls) => tls.take(count),
-                        None => self.outbox.take(count),
-                    }
                     session.sent(now);
+                } else if self.alert.is_some() && self.outbox().is_empty() {
+                    self.hang_up();
                 }
             }
             Input::Closed(result) => self.closed(now, result),
@@ -231,11 +245,30 @@ impl Connection {
         }
     }
 
-    /// To be called when a link has written what it had to: what it wrote goes through TLS.
-    pub(crate) fn seal(&mut self) {
-        if let Some(tls) = &mut self.tls {
-            tls.seal(&mut self.outbox);
+    /// Encrypts what the link has written. Call it after each turn of the link. `false`: TLS failed, and the next
+    /// [`action`](Self::action) closes the socket.
+    #[must_use]
+    pub(crate) fn seal(&mut self) -> bool {
+        let Some(tls) = &mut self.tls else { return true };
+        let Err(error) = tls.seal(&mut self.outbox) else { return true };
+        self.close(error.to_string(), error.is_refusal());
+        self.pending.is_none()
+    }
+
+    /// Ends the connection after a TLS error. The alert is sent first: it puts the reason into the broker's log.
+    fn broken(&mut self, now: Instant, error: &TlsError) {
+        if matches!(self.state, State::Open(_)) {
+            self.close(error.to_string(), error.is_refusal());
+            if !self.outbox().is_empty() {
+                self.pending = None;
+                self.alert = Some(now + ALERT_TIME);
+            }
         }
+    }
+
+    fn hang_up(&mut self) {
+        self.alert = None;
+        self.pending = Some(Action::Close);
     }
 
     /// What happened, in order, until `None`.
@@ -252,6 +285,7 @@ impl Connection {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match &self.state {
             State::Idle(at) => *at,
+            State::Closing(..) => self.alert,
             State::Open(session) => {
                 [session.deadline(), self.check, self.keep_alive].into_iter().flatten().min()
             }
@@ -355,8 +389,8 @@ impl Connection {
         if matches!(self.pending, Some(Action::Connect { .. })) {
             // Nobody was asked yet, and there is nothing to close.
             self.pending = None;
-        } else if self.has_socket() && !matches!(self.state, State::Closing(..)) {
-            self.pending = Some(Action::Close);
+        } else if self.has_socket() && (self.alert.is_some() || !matches!(self.state, State::Closing(..))) {
+            self.hang_up();
         }
         self.clear();
         self.state = State::Over;
@@ -472,6 +506,7 @@ impl Connection {
         }
         match &mut self.state {
             State::Idle(Some(at)) if *at <= now => self.attempt(),
+            State::Closing(..) if self.alert.is_some_and(|at| at <= now) => self.hang_up(),
             State::Open(session) => {
                 if self.paused {
                     session.received(now, &[]);
@@ -492,6 +527,7 @@ impl Connection {
     fn closed(&mut self, now: Instant, result: io::Result<()>) {
         self.clear();
         self.tls = None;
+        self.alert = None;
         (self.check, self.keep_alive) = (None, None);
         let peer = Arc::clone(&self.peer);
         let (why, refused) = match std::mem::replace(&mut self.state, State::Over) {
