@@ -118,6 +118,12 @@ pub(crate) struct Connection {
     epoch: u64,
     /// `None`: neither the broker nor anybody else has said.
     dialect: Option<Dialect>,
+    /// Whether CONNECT escapes backslashes; `None`: the dialect decides.
+    escapes: Option<bool>,
+    /// The broker refused a CONNECT whose backslashes it reads in the other way.
+    misread: bool,
+    /// This attempt repeats the last one with the backslashes written in the other way.
+    second: bool,
     peer: Arc<str>,
     paused: bool,
     /// When to ask for a broker of choice, and how often.
@@ -157,6 +163,9 @@ impl Connection {
             served: false,
             epoch: 0,
             dialect: None,
+            escapes: None,
+            misread: false,
+            second: false,
             peer: "".into(),
             paused: false,
             check: None,
@@ -429,6 +438,7 @@ impl Connection {
             login: address.login.clone(),
             passcode: address.passcode.clone(),
             client_id: self.config.client_id.clone(),
+            escape_connect: self.escapes(),
             versions: vec![Version::V1_0, Version::V1_1, Version::V1_2],
             heart_beat: self.config.heart_beat,
             limits: self.config.limits,
@@ -440,11 +450,40 @@ impl Connection {
         }
     }
 
+    /// Whether the next CONNECT escapes backslashes.
+    fn escapes(&self) -> bool {
+        let dialect = self.config.brokers.dialect.or(self.dialect);
+        self.escapes.unwrap_or_else(|| dialect.is_some_and(|dialect| dialect.row().unescapes_connect))
+    }
+
+    /// Whether the broker may have misread a backslash in CONNECT. With `--dialect` it is known how the broker reads it.
+    fn may_be_misread(&self) -> bool {
+        let Address { login, passcode, .. } = self.address();
+        let texts = [login, passcode, &self.config.client_id, &self.config.brokers.virtual_host];
+        self.config.brokers.dialect.is_none() && texts.into_iter().flatten().any(|text| text.contains('\\'))
+    }
+
+    /// Called after each attempt that failed: if the broker may have `misread` a backslash, the next attempt writes it in
+    /// the other way. Returns whether that attempt follows at once, which the first one does.
+    fn respell(&mut self, misread: bool) -> bool {
+        let second = std::mem::take(&mut self.second);
+        if !misread {
+            return false;
+        }
+        self.escapes = Some(!self.escapes());
+        self.second = !second;
+        self.second
+    }
+
     fn drain_session(&mut self, now: Instant) {
         while let State::Open(session) = &mut self.state {
             match session.next_event() {
                 Ok(None) => return,
                 Ok(Some(stomp::Event::Connected(connected))) => {
+                    if self.may_be_misread() {
+                        self.escapes = Some(self.escapes());
+                    }
+                    self.second = false;
                     self.dialect =
                         self.config.brokers.dialect.or_else(|| Dialect::of(connected.server.as_deref()));
                     let dialect = self.dialect();
@@ -461,7 +500,12 @@ impl Connection {
                 Ok(Some(stomp::Event::Receipt(id))) => self.events.push_back(Event::Receipt(id)),
                 Ok(Some(stomp::Event::Error(frame))) => self.events.push_back(Event::Error(frame)),
                 Err(error) => {
-                    let refused = matches!(error, SessionError::Refused { .. });
+                    let mut refused = false;
+                    if let SessionError::Refused { message, .. } = &error {
+                        let misread = Dialect::refusal_unescapes(message) != self.escapes();
+                        self.misread = misread && self.may_be_misread();
+                        refused = !self.misread;
+                    }
                     let strange = self.up_since.is_none() && matches!(error, SessionError::Parse(_));
                     let hint = if strange { ": is it a STOMP port?" } else { "" };
                     return self.close(format!("{error}{hint}"), refused);
@@ -530,7 +574,8 @@ impl Connection {
         self.alert = None;
         (self.check, self.keep_alive) = (None, None);
         let peer = Arc::clone(&self.peer);
-        let (why, refused) = match std::mem::replace(&mut self.state, State::Over) {
+        let mut misread = std::mem::take(&mut self.misread);
+        let (mut why, refused) = match std::mem::replace(&mut self.state, State::Over) {
             State::Over => return,
             // By then it is said in the log who the peer is.
             State::Closing(why, refused) if self.up_since.is_some() => (why, refused),
@@ -539,18 +584,23 @@ impl Connection {
                 Err(error) => (format!("cannot connect to {peer}: {}", explain(&error)), false),
                 Ok(()) => (format!("the connection to {peer} was not made"), false),
             },
-            State::Open(session) if !session.is_connected() => (
-                format!(
-                    "{peer} closed the connection before CONNECTED: is it a STOMP port{}?",
-                    if self.address().tls { " with TLS" } else { " without TLS" }
-                ),
-                false,
-            ),
+            State::Open(session) if !session.is_connected() => {
+                // RabbitMQ closes the connection without an ERROR at an undefined escape.
+                misread = self.may_be_misread();
+                let ways =
+                    if misread && self.second { ", with and without its backslashes escaped" } else { "" };
+                let tls = if self.address().tls { "with" } else { "without" };
+                let why = format!(
+                    "{peer} closed the connection before CONNECTED{ways}: is it a STOMP port {tls} TLS?"
+                );
+                (why, false)
+            }
             State::Open(_) | State::Idle(_) => match result {
                 Err(error) => (format!("the connection to {peer} broke: {error}"), false),
                 Ok(()) => (format!("{peer} closed the connection"), false),
             },
         };
+        let respelled = self.respell(misread);
         // One that neither lasted nor served counts as another failure: a broker that lets us in and then throws
         // us out, for what we ask or what it delivers, is not to be asked again and again without a pause.
         let since = self.up_since.take();
@@ -566,6 +616,12 @@ impl Connection {
         let retry_in = if std::mem::take(&mut self.returning) {
             self.next = self.next.next_multiple_of(self.config.brokers.addresses.len());
             self.first = self.next;
+            Some(Duration::ZERO)
+        } else if respelled {
+            let how = if self.escapes() { "escaped, as RabbitMQ has it" } else { "as they are" };
+            why = format!(
+                "{why} (the next attempt sends the backslashes in CONNECT {how}; --dialect says which is right)"
+            );
             Some(Duration::ZERO)
         } else {
             self.next_attempt(begins)

@@ -12,7 +12,8 @@ const EXPLANATION: usize = 1024;
 
 /// What a client says of itself, and what it puts up with.
 ///
-/// CONNECT has no escapes: in these texts LF, CR and NUL cannot be sent, and become spaces.
+/// CONNECT has no escapes: in these texts LF, CR and NUL cannot be sent, and become spaces. A backslash is sent as it is,
+/// unless [`escape_connect`](Self::escape_connect) says otherwise.
 #[derive(Clone)]
 pub struct SessionConfig {
     /// The `host` header: a virtual host of RabbitMQ, where `/` is the default; others ignore it.
@@ -23,6 +24,9 @@ pub struct SessionConfig {
     pub passcode: Option<String>,
     /// The `client-id` header, which durable subscriptions of ActiveMQ need.
     pub client_id: Option<String>,
+    /// Whether backslashes in these texts are escaped; `false` by default, as STOMP 1.2 ("Value Encoding") has it. RabbitMQ
+    /// unescapes CONNECT all the same, and needs `true`.
+    pub escape_connect: bool,
     /// Versions to offer, in any order; all of them by default. None is as good as 1.0 alone.
     pub versions: Vec<Version>,
     /// Heart-beats to offer, 10 s both ways by default.
@@ -47,6 +51,7 @@ impl Default for SessionConfig {
             login: None,
             passcode: None,
             client_id: None,
+            escape_connect: false,
             versions: Version::ALL.to_vec(),
             heart_beat: HeartBeatOffer { send: seconds, receive: seconds },
             limits: Limits::default(),
@@ -65,6 +70,7 @@ impl fmt::Debug for SessionConfig {
             .field("login", &redacted(&self.login))
             .field("passcode", &redacted(&self.passcode))
             .field("client_id", &self.client_id)
+            .field("escape_connect", &self.escape_connect)
             .field("versions", &self.versions)
             .field("heart_beat", &self.heart_beat)
             .field("limits", &self.limits)
@@ -154,7 +160,9 @@ enum State {
 struct Connecting {
     versions: Vec<Version>,
     heart_beat: HeartBeatOffer,
-    /// Login and passcode, which a broker may repeat in its refusal.
+    /// The user, to be named in the error when the broker refuses it.
+    user: Option<String>,
+    /// The passcode, escaped and not: a broker may repeat it in its refusal.
     secrets: Vec<String>,
     timeout: Duration,
     /// None when it is too far away for the clock.
@@ -182,20 +190,28 @@ impl Session {
         parser.lenient_escapes(config.lenient_escapes);
         parser.cut_long_messages(config.cut_long_messages);
 
+        let spelled = |value: &str| {
+            if config.escape_connect { value.replace('\\', "\\\\") } else { value.to_owned() }
+        };
         let offered: Vec<_> = versions.iter().map(|version| version.as_str()).collect();
         // CONNECT is the same in every version.
         let mut frame = Encoder::new(out, Version::V1_0, Command::Connect)
             .header("accept-version", offered.join(","))
-            .header("host", &config.host)
+            .header("host", spelled(&config.host))
             .header("heart-beat", config.heart_beat.to_string());
         for (name, value) in
             [("login", &config.login), ("passcode", &config.passcode), ("client-id", &config.client_id)]
         {
             if let Some(value) = value {
-                frame = frame.header(name, value);
+                frame = frame.header(name, spelled(value));
             }
         }
         frame.finish();
+        let mut secrets = Vec::new();
+        if let Some(passcode) = config.passcode.as_ref().filter(|passcode| !passcode.is_empty()) {
+            // The escaped one first: after the plain one is replaced it would not be found.
+            secrets = vec![passcode.replace('\\', "\\\\"), passcode.clone()];
+        }
 
         Self {
             parser,
@@ -204,7 +220,8 @@ impl Session {
             state: State::Connecting(Box::new(Connecting {
                 versions,
                 heart_beat: config.heart_beat,
-                secrets: [&config.passcode, &config.login].into_iter().flatten().cloned().collect(),
+                user: config.login.clone(),
+                secrets,
                 timeout: config.connect_timeout,
                 deadline: now.checked_add(config.connect_timeout),
             })),
@@ -353,8 +370,8 @@ impl Connecting {
         let margin: usize = self.secrets.iter().map(String::len).sum();
         let redacted = |text: &[u8]| {
             let text = printable(text, EXPLANATION + margin);
-            let secrets = self.secrets.iter().filter(|secret| !secret.is_empty());
-            let text = secrets.fold(text, |text, secret| text.replace(secret.as_str(), "(redacted)"));
+            let text =
+                self.secrets.iter().fold(text, |text, secret| text.replace(secret.as_str(), "(redacted)"));
             printable(text.as_bytes(), EXPLANATION)
         };
         let body = redacted(&frame.body);
@@ -362,6 +379,7 @@ impl Connecting {
             Some(message) => redacted(message),
             None => body.lines().next().unwrap_or("no reason given").to_owned(),
         };
-        SessionError::Refused { message, body }
+        let user = self.user.as_ref().map(|user| redacted(user.as_bytes()));
+        SessionError::Refused { user, message, body }
     }
 }
