@@ -1,5 +1,7 @@
 //! A build without TLS (feature `tls`): there is nothing to connect with.
 
+use std::fmt;
+
 use crate::link::Outbox;
 
 /// Cannot be had in this build.
@@ -11,7 +13,23 @@ impl Tls {
         Err("this build has no TLS (feature `tls`)".to_owned())
     }
 
-    pub(crate) fn connect(&self, _host: &str) -> Result<Stream, String> {
+    pub(crate) fn connect(&self, _host: &str) -> Result<Stream, TlsError> {
+        match *self {}
+    }
+}
+
+/// Cannot occur in this build.
+#[derive(Debug)]
+pub(crate) enum TlsError {}
+
+impl TlsError {
+    pub(crate) fn is_refusal(&self) -> bool {
+        match *self {}
+    }
+}
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {}
     }
 }
@@ -19,11 +37,15 @@ impl Tls {
 pub(crate) enum Stream {}
 
 impl Stream {
-    pub(crate) fn open(&mut self, _bytes: &[u8], _plain: &mut Vec<u8>) -> Result<(), String> {
+    pub(crate) fn open(&mut self, _bytes: &[u8], _plain: &mut Vec<u8>) -> Result<(), TlsError> {
         match *self {}
     }
 
-    pub(crate) fn seal(&mut self, _plain: &mut Outbox) {
+    pub(crate) fn seal(&mut self, _plain: &mut Outbox) -> Result<(), TlsError> {
+        match *self {}
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
         match *self {}
     }
 

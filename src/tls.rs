@@ -5,19 +5,28 @@
 
 use std::{
     fmt,
-    io::{Read, Write},
-    path::{Path, PathBuf},
+    io::{self, BufRead, Write},
+    path::PathBuf,
     sync::{Arc, OnceLock},
 };
 
 use rustls::{
-    AlertDescription, CertificateError, ClientConfig, ClientConnection, RootCertStore,
+    ClientConfig, ClientConnection, RootCertStore,
     client::WebPkiServerVerifier,
     crypto::{CryptoProvider, ring},
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem, pem::PemObject},
+    pki_types::{CertificateDer, ServerName},
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 
+use self::{
+    pem::Pem,
+    verify::{Anybody, Pinned},
+};
 use crate::link::Outbox;
+
+mod explain;
+mod pem;
+mod verify;
 
 /// Whom to trust, and who we are. Cheap to clone.
 #[derive(Clone)]
@@ -29,7 +38,8 @@ pub struct Tls {
 /// What a [`Tls`] is made of. The default trusts the system's roots, and shows no certificate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsOptions {
-    /// A PEM file with the authorities to trust, instead of the system's.
+    /// A PEM file with the authorities to trust, instead of the system's. It may also hold the broker's own certificate,
+    /// which is then trusted if the broker shows exactly that one.
     pub ca: Option<PathBuf>,
     /// A PEM file with our certificate, and what leads from it to an authority.
     pub certificate: Option<PathBuf>,
@@ -63,8 +73,28 @@ pub enum TlsError {
     #[error("{0:?} is no host's name or address")]
     ServerName(String),
     /// The broker's certificate, or something of the protocol, is not as it should be.
-    #[error("{}", explain(.0))]
+    #[error("{}", explain::told(.0))]
     Protocol(#[from] rustls::Error),
+    /// The first octets are not TLS.
+    #[error("the broker does not speak TLS on this port")]
+    NotTls,
+    /// A handshake message is longer than rustls buffers, which is 64 KiB.
+    #[error("the broker sent a TLS handshake message of more than 64 KiB ({0})")]
+    TooLarge(io::Error),
+    /// The connection takes no more data to send.
+    #[error("cannot encrypt what is to be sent: {0}")]
+    Output(io::Error),
+}
+
+impl TlsError {
+    /// Whether each further attempt would fail in the same way, until somebody changes the settings here or at the broker.
+    pub(crate) fn is_refusal(&self) -> bool {
+        match self {
+            Self::Protocol(error) => explain::is_refusal(error),
+            Self::TooLarge(_) | Self::Output(_) => false,
+            _ => true,
+        }
+    }
 }
 
 impl TlsOptions {
@@ -77,52 +107,52 @@ impl TlsOptions {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()?;
         let builder = if self.insecure {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(Arc::clone(&provider))))
         } else {
-            let roots = Arc::new(self.roots()?);
-            let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
-            builder.with_webpki_verifier(verifier.map_err(|error| self.bad_ca(error.to_string()))?)
+            let (roots, own) = self.roots()?;
+            let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), Arc::clone(&provider));
+            let verifier = verifier.build().map_err(|error| self.bad_ca(error.to_string()))?;
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(Pinned::new(verifier, own)))
         };
         let config = match (&self.certificate, &self.key) {
             (None, None) => builder.with_no_client_auth(),
             (None, Some(_)) => return Err(TlsError::NoCertificate),
             (Some(certificate), key) => {
-                let file = key.as_ref().unwrap_or(certificate);
-                let chain = certificates(certificate)?;
-                let none = "it holds no private key in PEM: name its file with --tls-key (an encrypted one has to be decrypted first)";
-                let key = PrivateKeyDer::from_pem_file(file).map_err(|error| unusable(file, none, error))?;
-                builder.with_client_auth_cert(chain, key).map_err(|error| {
-                    let reason = match error {
-                        rustls::Error::InconsistentKeys(_) => {
-                            format!("its key is not that of the certificate in {}", certificate.display())
-                        }
-                        error => error.to_string(),
-                    };
-                    TlsError::File { file: file.clone(), reason }
-                })?
+                let certificate = Pem::read(certificate)?;
+                let key = key.as_deref().map(Pem::read).transpose()?;
+                let identity = identity(&certificate, key.as_ref().unwrap_or(&certificate), &provider)?;
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity)))
             }
         };
         let server_name = self.server_name.as_deref().map(server_name).transpose()?;
         Ok(Tls { config: Arc::new(config), server_name })
     }
 
-    fn roots(&self) -> Result<RootCertStore, TlsError> {
+    /// The authorities to trust, and the certificates in the file of `--tls-ca`.
+    fn roots(&self) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), TlsError> {
         let mut roots = RootCertStore::empty();
-        match &self.ca {
-            Some(ca) => {
-                for certificate in certificates(ca)? {
-                    roots.add(certificate).map_err(|error| self.bad_ca(error.to_string()))?;
-                }
-            }
-            None => {
+        let Some(ca) = &self.ca else {
+            // One that cannot be parsed is no reason to do without the others.
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            return if roots.is_empty() { Err(TlsError::NoRoots) } else { Ok((roots, Vec::new())) };
+        };
+        let named = Pem::read(ca)?.certificates()?;
+        for (at, certificate) in named.iter().enumerate() {
+            if let Err(error) = roots.add(certificate.clone()) {
+                let number = at + 1;
+                let why =
+                    format!("its certificate number {number} cannot be read ({})", explain::told(&error));
                 // One that cannot be parsed is no reason to do without the others.
-                roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-                if roots.is_empty() {
-                    return Err(TlsError::NoRoots);
+                if named.len() == 1 {
+                    return Err(self.bad_ca(why));
                 }
+                tracing::warn!(file = %ca.display(), number, why, "--tls-ca: an authority is left out");
             }
         }
-        Ok(roots)
+        if roots.is_empty() {
+            return Err(self.bad_ca("none of its certificates can be read".to_owned()));
+        }
+        Ok((roots, named))
     }
 
     fn bad_ca(&self, reason: String) -> TlsError {
@@ -130,23 +160,34 @@ impl TlsOptions {
     }
 }
 
-fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let found = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
-    let none = "it holds no certificate in PEM (-----BEGIN CERTIFICATE-----)";
-    let found: Vec<_> = found.map_err(|error| unusable(file, none, error))?;
-    if found.is_empty() {
-        return Err(unusable(file, none, pem::Error::NoItemsFound));
-    }
-    Ok(found)
-}
-
-fn unusable(file: &Path, none: &str, error: pem::Error) -> TlsError {
-    let reason = match error {
-        pem::Error::NoItemsFound => none.to_owned(),
-        pem::Error::Io(error) => error.to_string(),
-        error => format!("it is no PEM file: {error}"),
+/// Our certificate with its key.
+fn identity(certificate: &Pem, key: &Pem, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
+    let chain = certificate.certificates()?;
+    let identity = CertifiedKey::new(chain, key.private_key(provider)?);
+    let fits = match identity.keys_match() {
+        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => true,
+        Err(rustls::Error::InconsistentKeys(_)) => false,
+        // webpki cannot parse it, such as one of X.509 version 1, but the broker may. Its key is compared all the same.
+        Err(_) => {
+            let mut one = RootCertStore::empty();
+            one.add(identity.cert[0].clone()).map_err(|error| {
+                let error = explain::told(&error);
+                certificate.unusable(format!(
+                    "its first certificate, which has to be our own, cannot be read ({error})"
+                ))
+            })?;
+            // The former has the tag and length of its sequence, the latter only the content.
+            let public = identity.key.public_key();
+            public.is_none_or(|public| public.ends_with(&one.roots[0].subject_public_key_info))
+        }
     };
-    TlsError::File { file: file.to_owned(), reason }
+    if !fits {
+        return Err(key.unusable(format!(
+            "its key is not that of the certificate in {}, whose first certificate has to be our own",
+            certificate.file.display()
+        )));
+    }
+    Ok(identity)
 }
 
 fn server_name(host: &str) -> Result<ServerName<'static>, TlsError> {
@@ -166,7 +207,7 @@ impl Tls {
         let mut session = ClientConnection::new(Arc::clone(&self.config), name)?;
         // What waits is bounded where it is made, as it is without TLS.
         session.set_buffer_limit(None);
-        let mut stream = Stream { session, outbox: Outbox::default() };
+        let mut stream = Stream { session, outbox: Outbox::default(), heard: false, closed: false };
         stream.flush();
         Ok(stream)
     }
@@ -185,38 +226,78 @@ impl fmt::Debug for Tls {
 }
 
 /// One connection's TLS.
+///
+/// Memory is bounded: rustls buffers one record, or 64 KiB of a handshake message, and its plain text is taken out at once.
+/// So are the answers to messages that carry no data: rustls ends the connection after 1 request to renegotiate, 4 warnings,
+/// 32 requests for new keys or 32 empty records, the latter two in a row.
 pub(crate) struct Stream {
     session: ClientConnection,
     /// Records that wait to be sent.
     outbox: Outbox,
+    /// The first octets have been received.
+    heard: bool,
+    /// The peer has sent close_notify, or something that is not TLS.
+    closed: bool,
 }
 
+/// The first octet of a TLS record (RFC 8446 section 5.1): change_cipher_spec, alert, handshake, application_data, heartbeat.
+const CONTENT_TYPES: std::ops::RangeInclusive<u8> = 20..=24;
+
 impl Stream {
-    /// Takes what came from the peer, and appends what it meant to `plain`.
-    pub(crate) fn open(&mut self, mut bytes: &[u8], plain: &mut Vec<u8>) -> Result<(), TlsError> {
-        while !bytes.is_empty() {
-            self.session.read_tls(&mut bytes).expect("memory can be read");
-            let state = self.session.process_new_packets()?;
-            let from = plain.len();
-            plain.resize(from + state.plaintext_bytes_to_read(), 0);
-            // The end of the stream concerns the socket, which ends as well.
-            let _ = self.session.reader().read_exact(&mut plain[from..]);
-        }
+    /// Decrypts what was received, and appends it to `plain`, even if it also returns an error. After an error, and once it
+    /// [`is_closed`](Self::is_closed), it ignores everything.
+    pub(crate) fn open(&mut self, bytes: &[u8], plain: &mut Vec<u8>) -> Result<(), TlsError> {
+        let opened = self.read(bytes, plain);
+        // After an error, too: rustls has written an alert.
         self.flush();
+        self.closed |= opened.is_err();
+        opened
+    }
+
+    /// Each turn of the loop consumes octets, or is the last.
+    fn read(&mut self, mut bytes: &[u8], plain: &mut Vec<u8>) -> Result<(), TlsError> {
+        if let (Some(first), false) = (bytes.first(), self.heard) {
+            self.heard = true;
+            if !CONTENT_TYPES.contains(first) {
+                return Err(TlsError::NotTls);
+            }
+        }
+        // What follows a close_notify has to be ignored (RFC 8446 section 6.1): rustls does not even consume it.
+        while !bytes.is_empty() && !self.closed {
+            let taken = self.session.read_tls(&mut bytes).map_err(TlsError::TooLarge)?;
+            let processed = self.session.process_new_packets();
+            let mut reader = self.session.reader();
+            while let Ok(chunk) = reader.fill_buf() {
+                let len = chunk.len();
+                if len == 0 {
+                    break;
+                }
+                plain.extend_from_slice(chunk);
+                reader.consume(len);
+            }
+            self.closed = processed?.peer_has_closed() || taken == 0;
+        }
         Ok(())
     }
 
     /// Encrypts what waits to be sent.
-    pub(crate) fn seal(&mut self, plain: &mut Outbox) {
-        if !plain.is_empty() {
-            self.session.writer().write_all(plain.pending()).expect("its buffer has no limit");
-            plain.clear();
-            self.flush();
+    pub(crate) fn seal(&mut self, plain: &mut Outbox) -> Result<(), TlsError> {
+        if plain.is_empty() {
+            return Ok(());
         }
+        let sealed = self.session.writer().write_all(plain.pending());
+        plain.clear();
+        self.flush();
+        sealed.map_err(TlsError::Output)
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {
         self.session.is_handshaking()
+    }
+
+    /// Whether the peer has ended the TLS connection.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
     }
 
     pub(crate) fn outbox(&self) -> &Outbox {
@@ -228,101 +309,7 @@ impl Stream {
     }
 
     fn flush(&mut self) {
-        while self.session.wants_write() {
-            self.session.write_tls(self.outbox.tail()).expect("memory can be written");
-        }
-    }
-}
-
-/// What an error means for who connects, and what to do about it.
-fn explain(error: &rustls::Error) -> String {
-    use CertificateError as Bad;
-    match error {
-        rustls::Error::InvalidCertificate(bad) => match bad {
-            Bad::Expired | Bad::ExpiredContext { .. } => "the broker's certificate has expired".into(),
-            Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
-                "the broker's certificate is not valid yet (is this machine's clock right?)".into()
-            }
-            // The latter is of one that has the name of one that is.
-            Bad::UnknownIssuer | Bad::BadSignature => {
-                "the broker's certificate is of an authority that is not trusted here: name it with --tls-ca FILE".into()
-            }
-            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
-                format!("the broker's certificate is for another host ({bad}): check the URI, or say --tls-server-name")
-            }
-            Bad::Revoked => "the broker's certificate was revoked".into(),
-            other => format!("the broker's certificate is not valid: {other}"),
-        },
-        rustls::Error::AlertReceived(alert) => match alert {
-            AlertDescription::CertificateRequired => {
-                "the broker wants a certificate of us: --tls-cert FILE and --tls-key FILE".into()
-            }
-            AlertDescription::BadCertificate
-            | AlertDescription::UnsupportedCertificate
-            | AlertDescription::CertificateRevoked
-            | AlertDescription::CertificateExpired
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::UnknownCA
-            | AlertDescription::DecryptError
-            | AlertDescription::AccessDenied => {
-                format!("the broker refuses our certificate, or that we show none ({alert:?}): see --tls-cert")
-            }
-            AlertDescription::HandshakeFailure | AlertDescription::ProtocolVersion => {
-                format!("the broker and we have no version or cipher of TLS in common ({alert:?}); TLS 1.2 and 1.3 are known here")
-            }
-            other => format!("the broker ended TLS: {other:?}"),
-        },
-        rustls::Error::InvalidMessage(_) => "the broker does not speak TLS on this port".into(),
-        other => format!("TLS failed: {other}"),
-    }
-}
-
-/// Trusts anybody, as asked for. Signatures are still checked, without which TLS cannot work at all.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-mod anybody {
-    use rustls::{
-        DigitallySignedStruct, Error, SignatureScheme,
-        client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-        crypto::{verify_tls12_signature, verify_tls13_signature},
-        pki_types::{CertificateDer, ServerName, UnixTime},
-    };
-
-    impl ServerCertVerifier for super::Anybody {
-        fn verify_server_cert(
-            &self,
-            _: &CertificateDer<'_>,
-            _: &[CertificateDer<'_>],
-            _: &ServerName<'_>,
-            _: &[u8],
-            _: UnixTime,
-        ) -> Result<ServerCertVerified, Error> {
-            Ok(ServerCertVerified::assertion())
-        }
-
-        fn verify_tls12_signature(
-            &self,
-            message: &[u8],
-            certificate: &CertificateDer<'_>,
-            signature: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            let algorithms = &self.0.signature_verification_algorithms;
-            verify_tls12_signature(message, certificate, signature, algorithms)
-        }
-
-        fn verify_tls13_signature(
-            &self,
-            message: &[u8],
-            certificate: &CertificateDer<'_>,
-            signature: &DigitallySignedStruct,
-        ) -> Result<HandshakeSignatureValid, Error> {
-            let algorithms = &self.0.signature_verification_algorithms;
-            verify_tls13_signature(message, certificate, signature, algorithms)
-        }
-
-        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-            self.0.signature_verification_algorithms.supported_schemes()
-        }
+        // Writing to memory does not fail. If it did, the loop must end.
+        while self.session.wants_write() && self.session.write_tls(self.outbox.tail()).is_ok_and(|n| n > 0) {}
     }
 }

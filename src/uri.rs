@@ -1,7 +1,7 @@
 //! Broker URIs: `stomp://user:pass@host:port`, `ssl://host`, `failover:(a,b)?option=value`.
 //!
 //! What a Java service has for its broker, or a Python one for stompest, works here too, though the port may be
-//! another: STOMP's is seldom OpenWire's 61616. Of the options of `failover:`
+//! another: STOMP's is seldom OpenWire's 61616. Of the options of `failover:`, or of a single broker,
 //!
 //! | option | means |
 //! |---|---|
@@ -13,8 +13,8 @@
 //! | `priorityBackup` | whether to go back to the first broker, or to those in `priorityURIs`, as soon as one is there |
 //! | `backup`, `backupPoolSize` | nothing to do: the next broker is tried at once |
 //!
-//! and all others are passed over, with a warning. So are options of single brokers (`tcp://a?keepAlive=true`,
-//! `nested.keepAlive=true`), which are Java's own.
+//! and all others are passed over, with a warning. So are options of brokers in a list
+//! (`failover:(tcp://a?keepAlive=true)`, `nested.keepAlive=true`), which are Java's own.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -147,31 +147,37 @@ impl FromStr for Brokers {
 
 impl Brokers {
     fn parse(uri: &str) -> Result<Self, UriFault> {
-        let Some(rest) = uri.strip_prefix("failover:") else {
-            let mut ignored = Vec::new();
-            let address = Address::parse(uri, &mut ignored)?;
-            return Ok(Self::new(vec![address], Backoff::default(), ignored));
-        };
-        let rest = rest.strip_prefix("//").unwrap_or(rest);
-        let (list, options) = match rest.strip_prefix('(') {
-            Some(rest) => rest.rsplit_once(')').ok_or(UriFault::Failover)?,
-            // ActiveMQ takes a list without parentheses too, where there are no options.
-            None => (rest, ""),
+        let (list, options, failover) = match uri.strip_prefix("failover:") {
+            // A single broker takes the same options.
+            None => uri.split_once('?').map_or((uri, "", false), |(uri, options)| (uri, options, false)),
+            Some(rest) => {
+                let rest = rest.strip_prefix("//").unwrap_or(rest);
+                match rest.strip_prefix('(') {
+                    Some(rest) => {
+                        let (list, options) = rest.rsplit_once(')').ok_or(UriFault::Failover)?;
+                        (list, options, true)
+                    }
+                    // ActiveMQ takes a list without parentheses too, where there are no options.
+                    None => (rest, "", true),
+                }
+            }
         };
         let mut ignored = Vec::new();
-        let mut addresses = list
-            .split(',')
-            .map(str::trim)
-            .filter(|uri| !uri.is_empty())
-            .map(|uri| Address::parse(uri, &mut ignored))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut addresses = Vec::new();
+        if failover {
+            for uri in list.split(',').map(str::trim).filter(|uri| !uri.is_empty()) {
+                addresses.push(Address::parse(uri, &mut ignored)?);
+            }
+        } else {
+            addresses.push(Address::parse(list, &mut ignored)?);
+        }
         if addresses.is_empty() {
             return Err(UriFault::Failover);
         }
         // ActiveMQ's default is to shuffle.
-        let mut backoff = Backoff { randomize: true, ..Backoff::default() };
+        let mut backoff = Backoff { randomize: failover, ..Backoff::default() };
         let (mut priority, mut chosen, mut exponential) = (false, Vec::new(), true);
-        for (option, behind_a_comma) in listed(options) {
+        for (option, behind_a_comma) in listed(options, failover) {
             match option.split_once('=') {
                 Some(("useExponentialBackOff", value)) => {
                     exponential = value
@@ -236,10 +242,12 @@ fn choose(addresses: &mut [Address], chosen: &[Address]) -> Result<(), UriFault>
     Ok(())
 }
 
-/// `?a=1&b=2`, with commas as good as ampersands; and whether it was a comma.
-fn listed(options: &str) -> impl Iterator<Item = (&str, bool)> {
+/// `?a=1&b=2`, and whether a comma stands before each. With `commas`, a comma divides options, too; in the URI of a
+/// single broker it is a part of the value.
+fn listed(options: &str, commas: bool) -> impl Iterator<Item = (&str, bool)> {
     let parts = options.trim_start_matches('?').split('&');
-    let options = parts.flat_map(|part| part.split(',').enumerate());
+    let options =
+        parts.flat_map(move |part| part.splitn(if commas { usize::MAX } else { 1 }, ',').enumerate());
     options.map(|(at, option)| (option.trim(), at > 0)).filter(|(option, _)| !option.is_empty())
 }
 
@@ -427,6 +435,35 @@ mod tests {
         assert_eq!(pasted.ignored, ["keepAlive", "socket.verifyHostName", "x", "nested.x"]);
         let bare: Brokers = "failover:tcp://a,tcp://b:2".parse().unwrap();
         assert_eq!(bare.to_string(), "a:61613, b:2");
+    }
+
+    #[test]
+    fn a_single_broker_takes_the_same_options() {
+        for scheme in ["stomp", "tcp", if cfg!(feature = "tls") { "ssl" } else { "nio" }] {
+            let brokers: Brokers = format!(
+                "{scheme}://u:p@h:1/?startupMaxReconnectAttempts=1&maxReconnectAttempts=5&initialReconnectDelay=7\
+                 &maxReconnectDelay=9&useExponentialBackOff=false&keepAlive=true&cd"
+            )
+            .parse()
+            .unwrap();
+            let backoff = &brokers.backoff;
+            assert_eq!((backoff.startup_attempts, backoff.attempts), (Some(1), Some(5)));
+            assert_eq!((backoff.initial.as_millis(), backoff.max.as_millis()), (7, 9));
+            assert_eq!((backoff.multiplier, backoff.randomize), (1.0, false));
+            assert_eq!(brokers.ignored, ["keepAlive", "an option without a value"]);
+            assert_eq!(
+                (brokers.to_string().as_str(), brokers.addresses[0].login.as_deref()),
+                ("h:1", Some("u"))
+            );
+        }
+        let brokers: Brokers =
+            "stomp://[::1]?reconnectDelayExponent=3&reconnectDelayJitter=4".parse().unwrap();
+        assert_eq!(
+            (brokers.backoff.multiplier, brokers.backoff.jitter),
+            (3.0, Some(Duration::from_millis(4)))
+        );
+        let error = "stomp://h?startupMaxReconnectAttempts=often".parse::<Brokers>().unwrap_err();
+        assert!(error.to_string().contains("startupMaxReconnectAttempts takes a number"), "{error}");
     }
 
     #[test]

@@ -172,8 +172,22 @@ impl Direct {
 }
 
 impl Driver {
-    /// A requester of a real broker, and what that calls itself.
+    /// A requester of a real broker, and what that calls itself. RabbitMQ unescapes CONNECT and others do not, so both
+    /// ways are tried if login or passcode has a backslash and `--dialect` is not given.
     pub(super) fn connect(brokers: &Brokers, request: &Request) -> anyhow::Result<(Self, String)> {
+        let escapes = brokers.dialect.is_some_and(|dialect| dialect.row().unescapes_connect);
+        let connected = Self::attempt(brokers, request, escapes);
+        let backslash = |text: &Option<String>| text.as_ref().is_some_and(|text| text.contains('\\'));
+        let ambiguous =
+            brokers.addresses.first().is_some_and(|one| backslash(&one.login) || backslash(&one.passcode));
+        if connected.is_err() && ambiguous && brokers.dialect.is_none() {
+            return Self::attempt(brokers, request, !escapes);
+        }
+        connected
+    }
+
+    fn attempt(brokers: &Brokers, request: &Request, escapes: bool) -> anyhow::Result<(Self, String)> {
+        let spelled = |text: &str| if escapes { text.replace('\\', "\\\\") } else { text.to_owned() };
         let address = brokers.addresses.first().context("no broker was named")?;
         let socket = TcpStream::connect((address.host.as_str(), address.port))
             .with_context(|| format!("cannot connect to {address}"))?;
@@ -184,10 +198,10 @@ impl Driver {
             .header("accept-version", "1.2")
             .header("host", brokers.virtual_host.as_deref().unwrap_or("/"));
         if let Some(login) = &address.login {
-            connect = connect.header("login", login);
+            connect = connect.header("login", spelled(login));
         }
         if let Some(passcode) = &address.passcode {
-            connect = connect.header("passcode", passcode);
+            connect = connect.header("passcode", spelled(passcode));
         }
         connect.finish();
         let connected = driver.until(Command::Connected)?;
@@ -448,7 +462,8 @@ impl Driver {
     /// Writes what there is, and reads what comes in this time.
     fn exchange(&mut self, patience: Duration) -> anyhow::Result<()> {
         if let Some(tls) = &mut self.tls {
-            tls.seal(&mut self.out);
+            ensure!(!tls.is_closed(), "the connection was closed");
+            tls.seal(&mut self.out).map_err(anyhow::Error::msg)?;
         }
         if !self.outbox().is_empty() {
             match (&self.socket).write(self.outbox().pending()) {

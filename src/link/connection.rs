@@ -21,7 +21,7 @@ use crate::{
         self, Command, Encoder, Flaws, Frame, HeartBeatOffer, Limits, Secrets, Session, SessionConfig,
         SessionError, Version, excerpt,
     },
-    tls::{self, Tls},
+    tls::{self, Tls, TlsError},
     uri::{Address, Brokers},
 };
 
@@ -46,6 +46,9 @@ const LASTING: Duration = Duration::from_secs(10);
 
 /// What a TLS port says to who comes without (RFC 8446 section 5.1).
 const TLS_ALERT: &[u8] = &[21, 3];
+
+/// How long a connection stays open after a TLS error, so that the alert can be sent.
+const ALERT_TIME: Duration = Duration::from_secs(1);
 
 /// A broker of choice that did not keep us is looked for less and less often.
 const LONGEST_CHECK: Duration = Duration::from_secs(300);
@@ -87,7 +90,7 @@ enum State {
     Connecting,
     /// A socket, and a session on it that may not be up yet.
     Open(Box<Session>),
-    /// Asked to drop the socket, for this reason; `bool`: refused.
+    /// Asked to drop the socket, or waiting for an alert to be sent first, for this reason; `bool`: refused.
     Closing(String, bool),
     /// No socket, and no wish for one.
     Over,
@@ -108,6 +111,8 @@ pub(crate) struct Connection {
     tls: Option<tls::Stream>,
     /// What TLS made of what was received; kept for its buffer.
     plain: Vec<u8>,
+    /// A TLS alert is being sent; the socket is closed at this time at the latest.
+    alert: Option<Instant>,
     events: VecDeque<Event>,
     random: fastrand::Rng,
     /// Which address is next, and which was the first: the list is walked once per round.
@@ -123,6 +128,12 @@ pub(crate) struct Connection {
     epoch: u64,
     /// `None`: neither the broker nor anybody else has said.
     dialect: Option<Dialect>,
+    /// Whether CONNECT escapes backslashes; `None`: the dialect decides.
+    escapes: Option<bool>,
+    /// The broker refused a CONNECT whose backslashes it reads in the other way.
+    misread: bool,
+    /// This attempt repeats the last one with the backslashes written in the other way.
+    second: bool,
     peer: Arc<str>,
     paused: bool,
     /// When to ask for a broker of choice, and how often.
@@ -159,6 +170,7 @@ impl Connection {
             later: Vec::new(),
             tls: None,
             plain: Vec::new(),
+            alert: None,
             events: VecDeque::new(),
             random,
             next: 0,
@@ -170,6 +182,9 @@ impl Connection {
             served: false,
             epoch: 0,
             dialect: None,
+            escapes: None,
+            misread: false,
+            second: false,
             peer: "".into(),
             paused: false,
             check: None,
@@ -198,29 +213,37 @@ impl Connection {
                     self.secure();
                 }
             }
-            Input::Received(bytes) => match &mut self.tls {
-                None => self.received(now, bytes),
-                Some(tls) => {
+            Input::Received(bytes) => match (&self.state, &mut self.tls) {
+                (State::Open(_), None) => self.received(now, bytes),
+                (State::Open(_), Some(tls)) => {
                     let mut plain = std::mem::take(&mut self.plain);
                     let opened = tls.open(bytes, &mut plain);
+                    let closed = tls.is_closed();
                     if !plain.is_empty() {
                         self.received(now, &plain);
                         plain.clear();
                     }
                     self.plain = plain;
                     if let Err(error) = opened {
-                        self.close(error.to_string(), true);
+                        self.broken(now, &error);
+                    } else if closed && matches!(self.state, State::Open(_)) {
+                        // After close_notify the broker sends nothing, even if it keeps the socket open.
+                        self.pending = Some(Action::Close);
                     }
                 }
+                _ => {}
             },
             Input::Sent(count) => {
-                // What was given up in the meantime is no longer in the outbox.
+                match &mut self.tls {
+                    Some(tls) => tls.take(count),
+                    // What was given up in the meantime is no longer in the outbox.
+                    None if matches!(self.state, State::Open(_)) => self.outbox.take(count),
+                    None => {}
+                }
                 if let State::Open(session) = &mut self.state {
-                    match &mut self.tls {
-                        Some(tls) => tls.take(count),
-                        None => self.outbox.take(count),
-                    }
                     session.sent(now);
+                } else if self.alert.is_some() && self.outbox().is_empty() {
+                    self.hang_up();
                 }
             }
             Input::Closed(result) => self.closed(now, result),
@@ -260,11 +283,30 @@ impl Connection {
         }
     }
 
-    /// To be called when a link has written what it had to: what it wrote goes through TLS.
-    pub(crate) fn seal(&mut self) {
-        if let Some(tls) = &mut self.tls {
-            tls.seal(&mut self.outbox);
+    /// Encrypts what the link has written. Call it after each turn of the link. `false`: TLS failed, and the next
+    /// [`action`](Self::action) closes the socket.
+    #[must_use]
+    pub(crate) fn seal(&mut self) -> bool {
+        let Some(tls) = &mut self.tls else { return true };
+        let Err(error) = tls.seal(&mut self.outbox) else { return true };
+        self.close(error.to_string(), error.is_refusal());
+        self.pending.is_none()
+    }
+
+    /// Ends the connection after a TLS error. The alert is sent first: it puts the reason into the broker's log.
+    fn broken(&mut self, now: Instant, error: &TlsError) {
+        if matches!(self.state, State::Open(_)) {
+            self.close(error.to_string(), error.is_refusal());
+            if !self.outbox().is_empty() {
+                self.pending = None;
+                self.alert = Some(now + ALERT_TIME);
+            }
         }
+    }
+
+    fn hang_up(&mut self) {
+        self.alert = None;
+        self.pending = Some(Action::Close);
     }
 
     /// What happened, in order, until `None`.
@@ -281,6 +323,7 @@ impl Connection {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match &self.state {
             State::Idle(at) => *at,
+            State::Closing(..) => self.alert,
             State::Open(session) => {
                 [session.deadline(), self.check, self.keep_alive].into_iter().flatten().min()
             }
@@ -429,8 +472,8 @@ impl Connection {
         if matches!(self.pending, Some(Action::Connect { .. })) {
             // Nobody was asked yet, and there is nothing to close.
             self.pending = None;
-        } else if self.has_socket() && !matches!(self.state, State::Closing(..)) {
-            self.pending = Some(Action::Close);
+        } else if self.has_socket() && (self.alert.is_some() || !matches!(self.state, State::Closing(..))) {
+            self.hang_up();
         }
         self.clear();
         self.state = State::Over;
@@ -469,6 +512,7 @@ impl Connection {
             login: address.login.clone(),
             passcode: address.passcode.clone(),
             client_id: self.config.client_id.clone(),
+            escape_connect: self.escapes(),
             versions: vec![Version::V1_0, Version::V1_1, Version::V1_2],
             heart_beat: self.config.heart_beat,
             limits: self.config.limits,
@@ -482,11 +526,40 @@ impl Connection {
         }
     }
 
+    /// Whether the next CONNECT escapes backslashes.
+    fn escapes(&self) -> bool {
+        let dialect = self.config.brokers.dialect.or(self.dialect);
+        self.escapes.unwrap_or_else(|| dialect.is_some_and(|dialect| dialect.row().unescapes_connect))
+    }
+
+    /// Whether the broker may have misread a backslash in CONNECT. With `--dialect` it is known how the broker reads it.
+    fn may_be_misread(&self) -> bool {
+        let Address { login, passcode, .. } = self.address();
+        let texts = [login, passcode, &self.config.client_id, &self.config.brokers.virtual_host];
+        self.config.brokers.dialect.is_none() && texts.into_iter().flatten().any(|text| text.contains('\\'))
+    }
+
+    /// Called after each attempt that failed: if the broker may have `misread` a backslash, the next attempt writes it in
+    /// the other way. Returns whether that attempt follows at once, which the first one does.
+    fn respell(&mut self, misread: bool) -> bool {
+        let second = std::mem::take(&mut self.second);
+        if !misread {
+            return false;
+        }
+        self.escapes = Some(!self.escapes());
+        self.second = !second;
+        self.second
+    }
+
     fn drain_session(&mut self, now: Instant) {
         while let State::Open(session) = &mut self.state {
             match session.next_event() {
                 Ok(None) => return self.probe(),
                 Ok(Some(stomp::Event::Connected(connected))) => {
+                    if self.may_be_misread() {
+                        self.escapes = Some(self.escapes());
+                    }
+                    self.second = false;
                     self.dialect =
                         self.config.brokers.dialect.or_else(|| Dialect::of(connected.server.as_deref()));
                     let dialect = self.dialect();
@@ -524,7 +597,12 @@ impl Connection {
                         SessionError::Parse(_) => self.unreadable.failed(),
                         _ => self.unreadable.passed(),
                     }
-                    let refused = matches!(error, SessionError::Refused { .. });
+                    let mut refused = false;
+                    if let SessionError::Refused { message, .. } = &error {
+                        let misread = Dialect::refusal_unescapes(message) != self.escapes();
+                        self.misread = misread && self.may_be_misread();
+                        refused = !self.misread;
+                    }
                     let strange = self.up_since.is_none() && matches!(error, SessionError::Parse(_));
                     let hint = if strange { ": is it a STOMP port?" } else { "" };
                     return self.close(format!("{error}{hint}"), refused);
@@ -587,6 +665,7 @@ impl Connection {
         }
         match &mut self.state {
             State::Idle(Some(at)) if *at <= now => self.attempt(),
+            State::Closing(..) if self.alert.is_some_and(|at| at <= now) => self.hang_up(),
             State::Open(session) => {
                 if self.paused {
                     session.received(now, &[]);
@@ -608,9 +687,11 @@ impl Connection {
         self.clear();
         self.unreadable.passed();
         self.tls = None;
+        self.alert = None;
         (self.check, self.keep_alive) = (None, None);
         let peer = Arc::clone(&self.peer);
-        let (why, refused) = match std::mem::replace(&mut self.state, State::Over) {
+        let mut misread = std::mem::take(&mut self.misread);
+        let (mut why, refused) = match std::mem::replace(&mut self.state, State::Over) {
             State::Over => return,
             // By then it is said in the log who the peer is.
             State::Closing(why, refused) if self.up_since.is_some() => (why, refused),
@@ -619,13 +700,17 @@ impl Connection {
                 Err(error) => (format!("cannot connect to {peer}: {}", explain(&error)), false),
                 Ok(()) => (format!("the connection to {peer} was not made"), false),
             },
-            State::Open(session) if !session.is_connected() => (
-                format!(
-                    "{peer} closed the connection before CONNECTED: is it a STOMP port{}?",
-                    if self.address().tls { " with TLS" } else { " without TLS" }
-                ),
-                false,
-            ),
+            State::Open(session) if !session.is_connected() => {
+                // RabbitMQ closes the connection without an ERROR at an undefined escape.
+                misread = self.may_be_misread();
+                let ways =
+                    if misread && self.second { ", with and without its backslashes escaped" } else { "" };
+                let tls = if self.address().tls { "with" } else { "without" };
+                let why = format!(
+                    "{peer} closed the connection before CONNECTED{ways}: is it a STOMP port {tls} TLS?"
+                );
+                (why, false)
+            }
             State::Open(_) | State::Idle(_) => match result {
                 Err(error) => (format!("the connection to {peer} broke: {error}"), false),
                 Ok(()) => (format!("{peer} closed the connection"), false),
@@ -638,6 +723,7 @@ impl Connection {
             self.events.push_back(Event::Down(Down { why, refused: false, retry_in: Some(Duration::ZERO) }));
             return;
         }
+        let respelled = self.respell(misread);
         // One that neither lasted nor served counts as another failure: a broker that lets us in and then throws
         // us out, for what we ask or what it delivers, is not to be asked again and again without a pause.
         let since = self.up_since.take();
@@ -653,6 +739,12 @@ impl Connection {
         let retry_in = if std::mem::take(&mut self.returning) {
             self.next = self.next.next_multiple_of(self.config.brokers.addresses.len());
             self.first = self.next;
+            Some(Duration::ZERO)
+        } else if respelled {
+            let how = if self.escapes() { "escaped, as RabbitMQ has it" } else { "as they are" };
+            why = format!(
+                "{why} (the next attempt sends the backslashes in CONNECT {how}; --dialect says which is right)"
+            );
             Some(Duration::ZERO)
         } else {
             self.next_attempt(begins)

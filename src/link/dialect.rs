@@ -69,6 +69,8 @@ pub(crate) struct Row {
     pub(crate) limits: FrameLimits,
     /// How CONNECT's `host` is read.
     pub(crate) virtual_hosts: bool,
+    /// Whether it unescapes the headers of CONNECT, against the specification, so that a backslash has to be escaped.
+    pub(crate) unescapes_connect: bool,
     /// A client that promised no heart-beats, and is silent for so long, is cut off.
     pub(crate) silence: Option<Duration>,
     /// The header of SUBSCRIBE that chooses messages; `None`: it would be left out without a word.
@@ -197,6 +199,7 @@ const ACTIVEMQ: Row = Row {
     // Its STOMP codec's defaults; more ends the connection, with an ERROR that a long SEND never sees.
     limits: FrameLimits { header_line: 10_240, headers: 1000, body: 100 << 20 },
     virtual_hosts: false,
+    unescapes_connect: false,
     silence: None,
     selector: Some("selector"),
     durable: Durable::Subscription("activemq.subscriptionName"),
@@ -227,6 +230,7 @@ const RABBITMQ: Row = Row {
     // Since 3.12; what came before takes more headers, and longer ones.
     limits: FrameLimits { header_line: 100 << 10, headers: 100, body: 128 << 20 },
     virtual_hosts: true,
+    unescapes_connect: true,
     silence: None,
     selector: None,
     durable: Durable::Queue,
@@ -256,6 +260,7 @@ const ARTEMIS: Row = Row {
     // All headers together must fit into its large-message threshold of 100 KiB.
     limits: FrameLimits { header_line: 64 << 10, headers: 1000, body: 100 << 20 },
     virtual_hosts: false,
+    unescapes_connect: false,
     // `connectionTtl`, which heart-beats replace where both sides send some.
     silence: Some(Duration::from_secs(60)),
     selector: Some("selector"),
@@ -324,6 +329,12 @@ impl Dialect {
     pub(crate) fn of(server: Option<&str>) -> Option<Self> {
         let name = server.and_then(|server| server.split(['/', ' ']).next()).unwrap_or_default();
         Self::ALL.into_iter().find(|dialect| dialect.row().servers.contains(&name))
+    }
+
+    /// Whether the ERROR that refuses a CONNECT comes from a broker that unescapes CONNECT. An ERROR has no `server`
+    /// header, but only RabbitMQ uses this `message`, and it uses it for each refusal.
+    pub(crate) fn refusal_unescapes(message: &str) -> bool {
+        message == "Bad CONNECT"
     }
 
     /// The header by which SUBSCRIBE asks for a window of `messages` unacknowledged messages.

@@ -109,8 +109,8 @@ impl Link for Probe {
             };
         };
         let action = connection.action();
-        connection.seal();
-        match action {
+        let sealed = connection.seal();
+        match if sealed { action } else { action.or_else(|| connection.action()) } {
             Some(action) => action,
             None if self.over => Action::Finished,
             None => Action::Wait { until: connection.deadline(), read: true },

@@ -942,8 +942,9 @@ impl Link for Worker {
 
     fn poll(&mut self) -> Action {
         let action = self.next_action();
-        self.connection.seal();
-        action
+        // After a TLS error there is a new action: to close the socket.
+        let sealed = self.connection.seal();
+        if !sealed && matches!(action, Action::Wait { .. }) { self.next_action() } else { action }
     }
 
     fn outbox(&self) -> &[u8] {

@@ -12,10 +12,13 @@ use super::{
 
 /// Octets of a broker's explanation that are kept: it may be a stack trace.
 const EXPLANATION: usize = 1024;
+/// Octets of a user's name that are shown.
+const NAME: usize = 256;
 
 /// What a client says of itself, and what it puts up with.
 ///
-/// CONNECT has no escapes: in these texts LF, CR and NUL cannot be sent, and become spaces.
+/// CONNECT has no escapes: in these texts LF, CR and NUL cannot be sent, and become spaces. A backslash is sent as it is,
+/// unless [`escape_connect`](Self::escape_connect) says otherwise.
 #[derive(Clone)]
 pub struct SessionConfig {
     /// The `host` header: a virtual host of RabbitMQ, where `/` is the default; others ignore it.
@@ -26,6 +29,9 @@ pub struct SessionConfig {
     pub passcode: Option<String>,
     /// The `client-id` header, which durable subscriptions of ActiveMQ need.
     pub client_id: Option<String>,
+    /// Whether backslashes in these texts are escaped; `false` by default, as STOMP 1.2 ("Value Encoding") has it. RabbitMQ
+    /// unescapes CONNECT all the same, and needs `true`.
+    pub escape_connect: bool,
     /// Versions to offer, in any order; all of them by default. None is as good as 1.0 alone.
     pub versions: Vec<Version>,
     /// Heart-beats to offer, 10 s both ways by default.
@@ -53,6 +59,7 @@ impl Default for SessionConfig {
             login: None,
             passcode: None,
             client_id: None,
+            escape_connect: false,
             versions: Version::ALL.to_vec(),
             heart_beat: HeartBeatOffer { send: seconds, receive: seconds },
             limits: Limits::default(),
@@ -72,6 +79,7 @@ impl fmt::Debug for SessionConfig {
             .field("login", &redacted(&self.login))
             .field("passcode", &redacted(&self.passcode))
             .field("client_id", &self.client_id)
+            .field("escape_connect", &self.escape_connect)
             .field("versions", &self.versions)
             .field("heart_beat", &self.heart_beat)
             .field("limits", &self.limits)
@@ -163,6 +171,8 @@ enum State {
 struct Connecting {
     versions: Vec<Version>,
     heart_beat: HeartBeatOffer,
+    /// The user, to be named in the error when the broker refuses it.
+    user: Option<String>,
     timeout: Duration,
     /// None when it is too far away for the clock.
     deadline: Option<Instant>,
@@ -201,20 +211,26 @@ impl Session {
         parser.cut_long_messages(config.cut_long_messages);
         parser.tolerate_messages(config.tolerate_messages);
 
+        let spelled = |value: &str| {
+            if config.escape_connect { value.replace('\\', "\\\\") } else { value.to_owned() }
+        };
         let offered: Vec<_> = versions.iter().map(|version| version.as_str()).collect();
         // CONNECT is the same in every version.
         let mut frame = Encoder::new(out, Version::V1_0, Command::Connect)
             .header("accept-version", offered.join(","))
-            .header("host", &config.host)
+            .header("host", spelled(&config.host))
             .header("heart-beat", config.heart_beat.to_string());
         for (name, value) in
             [("login", &config.login), ("passcode", &config.passcode), ("client-id", &config.client_id)]
         {
             if let Some(value) = value {
-                frame = frame.header(name, value);
+                frame = frame.header(name, spelled(value));
             }
         }
         frame.finish();
+        // A user that has the name of its passcode is not named.
+        let passcode = Secrets::new(None, config.passcode.as_deref());
+        let user = config.login.as_ref().map(|user| passcode.excerpt(user.as_bytes(), NAME));
 
         Self {
             parser,
@@ -223,6 +239,7 @@ impl Session {
             state: State::Connecting(Box::new(Connecting {
                 versions,
                 heart_beat: config.heart_beat,
+                user,
                 timeout: config.connect_timeout,
                 deadline: now.checked_add(config.connect_timeout),
             })),
@@ -358,7 +375,9 @@ impl Session {
                 self.state = State::Connected(heart_beat);
                 Ok(Event::Connected(connected))
             }
-            (State::Connecting(_), Command::Error) => Err(refused(&frame, &self.secrets)),
+            (State::Connecting(connecting), Command::Error) => {
+                Err(refused(&frame, connecting.user.as_ref(), &self.secrets))
+            }
             (State::Connected(_), Command::Message) => Ok(Event::Message(frame)),
             (State::Connected(_), Command::Error) => Ok(Event::Error(frame)),
             (State::Connected(_), Command::Receipt) => match frame.headers.bytes("receipt-id") {
@@ -396,11 +415,11 @@ impl Connecting {
 }
 
 /// Why the broker would not have us, in its own words, but for ours.
-fn refused(frame: &Frame, secrets: &Secrets) -> SessionError {
+fn refused(frame: &Frame, user: Option<&String>, secrets: &Secrets) -> SessionError {
     let body = secrets.excerpt(&frame.body, EXPLANATION);
     let message = match frame.headers.get("message") {
         Some(message) => secrets.excerpt(message, EXPLANATION),
         None => body.lines().next().unwrap_or("no reason given").to_owned(),
     };
-    SessionError::Refused { message, body }
+    SessionError::Refused { user: user.cloned(), message, body }
 }

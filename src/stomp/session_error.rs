@@ -11,8 +11,10 @@ pub enum SessionError {
     #[error("the broker sent a bad frame: {0}")]
     Parse(#[from] ParseError),
     /// The broker answered CONNECT with ERROR.
-    #[error("the broker refused the connection: {}", complaint(message, body))]
+    #[error("the broker refused the connection{}: {}", of(user), complaint(message, body))]
     Refused {
+        /// The `login` of CONNECT, if there was one.
+        user: Option<String>,
         /// The `message` header of the ERROR, or the first line of the body where there is none.
         message: String,
         /// The beginning of its body.
@@ -56,4 +58,8 @@ pub enum SessionError {
         /// [`SessionConfig::connect_timeout`](super::SessionConfig::connect_timeout).
         timeout: Duration,
     },
+}
+
+fn of(user: &Option<String>) -> String {
+    user.as_ref().map(|user| format!(" of user {user:?}")).unwrap_or_default()
 }

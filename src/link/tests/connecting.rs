@@ -194,3 +194,131 @@ fn absurd_delays_are_bounded() {
     bench.give(Input::Closed(Err(io::ErrorKind::ConnectionRefused.into())));
     assert!(bench.until.is_some());
 }
+
+/// What the next attempt sends as the passcode.
+fn passcode(bench: &mut Bench) -> String {
+    bench.parser = Parser::new(Limits::default());
+    bench.socket = true;
+    bench.give(Input::Connected);
+    bench.sent()[0].headers.text("passcode").unwrap().to_owned()
+}
+
+fn hang_up(bench: &mut Bench) {
+    bench.socket = false;
+    bench.give(Input::Closed(Ok(())));
+}
+
+const RABBITMQ: &[u8] = b"CONNECTED\nversion:1.2\nserver:RabbitMQ/3.10.8\n\n\0";
+const RABBITMQ_REFUSES: &[u8] =
+    b"ERROR\nmessage:Bad CONNECT\ncontent-type:text/plain\nversion:1.0,1.1,1.2\n\n\
+    Access refused for user 'u'\n\0";
+const ACTIVEMQ_REFUSES: &[u8] = b"ERROR\nmessage:User name [u] or password is invalid.\n\nstack trace\0";
+/// `a\b`.
+const BACKSLASH: &str = "stomp://u:a%5Cb@h";
+
+#[test]
+fn a_backslash_is_sent_as_rabbitmq_has_it_where_it_may_have_been_misread() {
+    // Silence for an escape that there is not, a refusal for one that there is.
+    for refusal in [None, Some(RABBITMQ_REFUSES)] {
+        let mut bench = Bench::new(BACKSLASH);
+        assert_eq!(passcode(&mut bench), "a\\b");
+        match refusal {
+            None => hang_up(&mut bench),
+            Some(refusal) => bench.bytes(refusal),
+        }
+        assert_eq!(bench.connects.len(), 2, "at once");
+        assert_eq!(passcode(&mut bench), "a\\\\b");
+        bench.bytes(RABBITMQ);
+        assert_eq!(bench.sent()[0].command, Command::Subscribe);
+        // And so from now on.
+        bench.pass(10 * SECOND);
+        bench.lose();
+        bench.pass(SECOND);
+        assert_eq!(passcode(&mut bench), "a\\\\b");
+        bench.bytes(RABBITMQ_REFUSES);
+        assert!(!bench.finished && bench.connects.len() == 3, "which is a refusal, and not asked twice");
+    }
+}
+
+#[test]
+fn a_wrong_passcode_with_a_backslash_is_refused_for_what_it_is() {
+    let mut bench = Bench::new(BACKSLASH);
+    passcode(&mut bench);
+    hang_up(&mut bench);
+    passcode(&mut bench);
+    bench.bytes(RABBITMQ_REFUSES);
+    assert!(bench.finished);
+    assert_eq!(bench.connects.len(), 2, "one attempt more, and no further one");
+    let why = bench.fatal.why().unwrap();
+    assert!(why.contains("refused the connection of user \"u\"") && why.contains("Access refused"), "{why}");
+    assert!(!why.contains("a\\b"), "{why}");
+
+    // Whoever refuses it otherwise has read it as it stands: an account must not be locked by asking again.
+    let mut bench = Bench::new(BACKSLASH);
+    passcode(&mut bench);
+    bench.bytes(ACTIVEMQ_REFUSES);
+    assert!(bench.finished && bench.connects.len() == 1);
+
+    // Nor is one without a backslash sent twice.
+    let mut bench = Bench::new("stomp://u:ab@h");
+    passcode(&mut bench);
+    bench.bytes(RABBITMQ_REFUSES);
+    assert!(bench.finished && bench.connects.len() == 1);
+}
+
+#[test]
+fn what_the_dialect_says_of_a_backslash_is_done_at_once() {
+    for (dialect, sent) in [("rabbitmq", "a\\\\b"), ("activemq", "a\\b"), ("artemis", "a\\b")] {
+        let mut bench = Bench::with(BACKSLASH, |config| {
+            config.connection.brokers.dialect = Some(dialect.parse().unwrap())
+        });
+        assert_eq!(passcode(&mut bench), sent);
+        hang_up(&mut bench);
+        assert_eq!(bench.connects.len(), 1, "{dialect}: there is nothing to find out");
+    }
+}
+
+#[test]
+fn a_broker_that_hangs_up_is_not_asked_more_often_for_a_backslash_than_twice_a_round() {
+    let mut bench =
+        Bench::new("failover:(stomp://u:a%5Cb@h)?initialReconnectDelay=1000&startupMaxReconnectAttempts=3");
+    for round in 1..=3 {
+        for _ in 0..2 {
+            passcode(&mut bench);
+            hang_up(&mut bench);
+        }
+        assert_eq!(bench.connects.len(), 2 * round, "round {round}");
+        if round < 3 {
+            bench.pass(4 * SECOND);
+        }
+    }
+    assert!(bench.finished);
+    let why = bench.fatal.why().unwrap();
+    assert!(why.contains("with and without its backslashes escaped"), "{why}");
+}
+
+#[test]
+fn a_refusal_of_what_may_have_been_misread_ends_nothing() {
+    // A gateway without a broker behind it hangs up; by the second attempt there is one, and not RabbitMQ.
+    let mut bench = Bench::new(BACKSLASH);
+    passcode(&mut bench);
+    hang_up(&mut bench);
+    assert_eq!(passcode(&mut bench), "a\\\\b");
+    bench.bytes(ACTIVEMQ_REFUSES);
+    assert!(!bench.finished);
+    bench.pass(SECOND);
+    assert_eq!(passcode(&mut bench), "a\\b");
+    bench.bytes(b"CONNECTED\nversion:1.2\nserver:ActiveMQ/5.17.2\n\n\0");
+    assert_eq!(bench.sent()[0].command, Command::Subscribe);
+}
+
+#[test]
+fn options_of_a_single_uri_count() {
+    let mut bench = Bench::new("stomp://h?startupMaxReconnectAttempts=2&initialReconnectDelay=1000");
+    bench.give(Input::Closed(Err(io::ErrorKind::ConnectionRefused.into())));
+    assert!(!bench.finished && bench.until.unwrap() - bench.now >= SECOND / 2);
+    bench.pass(SECOND);
+    bench.give(Input::Closed(Err(io::ErrorKind::ConnectionRefused.into())));
+    assert!(bench.finished);
+    assert!(bench.fatal.why().unwrap().contains("gave up after 2 attempts"));
+}

@@ -21,6 +21,8 @@ use crate::{
 };
 
 mod beating;
+#[cfg(feature = "tls")]
+mod certificates;
 mod connecting;
 mod delivering;
 mod draining;
@@ -183,6 +185,15 @@ impl Bench {
             frames.push(frame);
         }
         frames
+    }
+
+    /// The socket takes what there is, whatever that is.
+    #[cfg(feature = "tls")]
+    fn sent_raw(&mut self) {
+        let len = self.link.outbox().len();
+        if self.socket && len > 0 {
+            self.give(Input::Sent(len));
+        }
     }
 
     fn commands(&mut self) -> Vec<Command> {

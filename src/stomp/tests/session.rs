@@ -176,12 +176,14 @@ fn n5_nothing_but_an_answer_to_connect_comes_first() {
 fn n6_an_error_before_connected_is_a_refusal() {
     let error = refusal(&config(), b"ERROR\nmessage:Bad CONNECT\\c no\nversion:1.2\n\nAccess refused\n\0");
     let (message, body) = ("Bad CONNECT: no".into(), "Access refused\n".into());
-    assert_eq!(error, SessionError::Refused { message, body });
-    assert_eq!(error.to_string(), "the broker refused the connection: Bad CONNECT: no: Access refused");
+    assert_eq!(error, SessionError::Refused { user: Some("some-user".into()), message, body });
+    let said = "the broker refused the connection of user \"some-user\": Bad CONNECT: no: Access refused";
+    assert_eq!(error.to_string(), said);
 
-    let error = refusal(&config(), b"ERROR\n\nno such user\nat line 1\0");
+    let anonymous = SessionConfig { login: None, passcode: None, ..config() };
+    let error = refusal(&anonymous, b"ERROR\n\nno such user\nat line 1\0");
     assert_eq!(error.to_string(), "the broker refused the connection: no such user");
-    let error = refusal(&config(), b"ERROR\n\n\0");
+    let error = refusal(&anonymous, b"ERROR\n\n\0");
     assert_eq!(error.to_string(), "the broker refused the connection: no reason given");
 }
 
@@ -191,8 +193,8 @@ fn n6_a_refusal_is_cut_short_and_tells_no_secret() {
     answer.extend_from_slice("x".repeat(1020).as_bytes());
     answer.extend_from_slice("s3:cr\\et at line 1\n".repeat(1000).as_bytes());
     answer.push(0);
-    let SessionError::Refused { message, body } = refusal(&config(), &answer) else { panic!() };
-    assert_eq!(message, "(redacted) is not (redacted) [2J");
+    let SessionError::Refused { message, body, .. } = refusal(&config(), &answer) else { panic!() };
+    assert_eq!(message, "some-user is not (redacted) [2J");
     assert_eq!(body.len(), 1024 + "...".len());
     assert!(!body.contains("s3"), "{body}");
 }
@@ -220,6 +222,27 @@ fn n6_no_error_tells_a_secret() {
     // A port of another protocol is still recognised.
     let error = Client::new(&config).receive(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap_err();
     assert!(error.to_string().contains("HTTP/1.1 400 Bad Request"), "{error}");
+}
+
+#[test]
+fn n6_nor_a_secret_as_it_was_sent_nor_one_that_is_in_the_name_of_the_user() {
+    let escaped = SessionConfig { escape_connect: true, ..config() };
+    let error = refusal(&escaped, b"ERROR\nmessage:s3:cr\\\\et and s3:cr\\et\n\n\0").to_string();
+    assert!(error.ends_with(": (redacted) and (redacted)"), "{error}");
+    let same = SessionConfig { login: Some("gu3st".into()), passcode: Some("gu3st".into()), ..config() };
+    let error = refusal(&same, b"ERROR\nmessage:Access refused for user 'gu3st'\n\n\0").to_string();
+    assert!(!error.contains("gu3st") && error.contains("of user \"(redacted)\""), "{error}");
+}
+
+#[test]
+fn backslashes_in_connect_are_sent_as_they_are_or_doubled() {
+    for (escape_connect, login) in [(false, "login:a\\b\n"), (true, "login:a\\\\b\n")] {
+        let config = SessionConfig { login: Some("a\\b".into()), escape_connect, ..config() };
+        let sent = String::from_utf8(Client::new(&config).out).unwrap();
+        assert!(sent.contains(login), "{sent}");
+        let passcode = if escape_connect { "passcode:s3:cr\\\\et\n" } else { "passcode:s3:cr\\et\n" };
+        assert!(sent.contains(passcode), "{sent}");
+    }
 }
 
 #[test]
