@@ -349,7 +349,7 @@ impl Service {
     fn give_up(&self, delivered: &Delivered, request: &Request, more: &mut dyn FnMut(Vec<u8>)) -> Vec<u8> {
         let lost = delivered.earlier.lost;
         let reason = format!("not served: {lost} servers or connections ended while they had this message");
-        tracing::error!(method = %request.method, path = %Path(&request.path), lost,
+        tracing::error!(method = %request.method, path = %Shown(&request.path), lost,
             "a message is not served: as often a server or its connection ended that had it");
         if !request.delivery.one_way {
             let (version, status) = (delivered.origin.version, Status::of(500));

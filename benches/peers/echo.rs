@@ -57,7 +57,7 @@ fn serve(mut connection: Connection, queue: &str) -> Result<()> {
                 Command::Receipt => {
                     connection.frame(Command::Ack).header("id", header("receipt-id")?).finish();
                 }
-                _ => return Err(frame.complaint().into()),
+                _ => return Err(format!("{frame:?}").into()),
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
-use crate::stomp::Frame;
+use crate::stomp::{Frame, Headers};
 
 /// Of a longer body only the beginning and the end count, and its length: a hash takes a bounded time.
 const SAMPLE: usize = 32 << 10;
@@ -18,17 +18,21 @@ impl Identity {
     /// or change, in any order (RabbitMQ sorts them when it adds its count). No single header will do: RabbitMQ's
     /// message-id is another each time, and requesters count their correlation-ids from 1, or set none.
     pub(super) fn of(&self, message: &Frame) -> u64 {
-        let stays = message.headers.iter().filter(|(name, value)| !varies(name, value));
-        let headers = stays.map(|header| self.hasher.hash_one(header)).fold(0, u64::wrapping_add);
         let mut hasher = self.hasher.build_hasher();
         let body = &message.body;
-        (headers, body.len(), message.cut).hash(&mut hasher);
+        (self.of_head(&message.headers), body.len(), message.cut).hash(&mut hasher);
         if body.len() <= 2 * SAMPLE {
             body.hash(&mut hasher);
         } else {
             (&body[..SAMPLE], &body[body.len() - SAMPLE..]).hash(&mut hasher);
         }
         hasher.finish()
+    }
+
+    /// The same for a head, where the body is not to be had.
+    pub(super) fn of_head(&self, headers: &Headers) -> u64 {
+        let stays = headers.iter().filter(|(name, value)| !varies(name, value));
+        stays.map(|header| self.hasher.hash_one(header)).fold(0, u64::wrapping_add)
     }
 }
 

@@ -1,11 +1,9 @@
 //! Messages behind which a connection cannot be read on, each time that they are delivered: the last resort for what
 //! the parser does not tolerate.
 
-use std::{
-    collections::HashMap,
-    hash::{BuildHasher, Hash, Hasher, RandomState},
-};
+use std::collections::HashMap;
 
+use super::identity::Identity;
 use crate::stomp::{Frame, Headers};
 
 /// Connections that a message may end before it is settled unread.
@@ -17,7 +15,7 @@ const MOST: usize = 1000;
 #[derive(Debug, Default)]
 pub(super) struct Unreadable {
     strikes: HashMap<u64, u32>,
-    hasher: RandomState,
+    identity: Identity,
     /// The head of the message that came last, if nothing has come since.
     last: Option<Headers>,
 }
@@ -27,7 +25,7 @@ impl Unreadable {
     pub(super) fn delivered(&mut self, message: &Frame) -> bool {
         self.last = Some(message.headers.clone());
         !self.strikes.is_empty()
-            && self.strikes.get(&self.identity(&message.headers)).is_some_and(|strikes| *strikes >= STRIKES)
+            && self.strikes.get(&self.identity.of_head(&message.headers)).is_some_and(|strikes| *strikes >= STRIKES)
     }
 
     /// Something else came, or the connection ended for another reason.
@@ -41,24 +39,7 @@ impl Unreadable {
         if self.strikes.len() >= MOST {
             self.strikes.clear();
         }
-        *self.strikes.entry(self.identity(&headers)).or_default() += 1;
-    }
-
-    /// What stays the same of a head when the message is delivered again.
-    fn identity(&self, headers: &Headers) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        for (name, value) in headers.iter() {
-            let added = match name {
-                b"ack" | b"subscription" | b"redelivered" | b"x-delivery-count" | b"x-acquired-count" => true,
-                // RabbitMQ makes a new one for each delivery.
-                b"message-id" => memchr::memmem::find(value, b"@@session-").is_some(),
-                _ => false,
-            };
-            if !added {
-                (name, value).hash(&mut hasher);
-            }
-        }
-        hasher.finish()
+        *self.strikes.entry(self.identity.of_head(&headers)).or_default() += 1;
     }
 }
 

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use reactors::{Action, End, Input, Job, Link, Output, Stop};
 
 use super::{
-    Company, Connection, ConnectionConfig, Dialect, Event, Ledger,
+    Company, Connection, ConnectionConfig, Dialect, Earlier, Event, Ledger,
     connection::Down,
     ledger::State,
     quarantine::{Frames, Kind, Quarantine},
@@ -311,8 +311,8 @@ impl Worker {
         self.give_back();
         // Its body is not to be trusted.
         let message = Frame { body: Bytes::new(), cut: Some(Cut::Unclear), ..message };
-        let job = self.ledger.deliver(now, message, &self.origin, State::Replied);
-        self.bury(job, "the connection could not be read behind it, three times");
+        let job = self.ledger.deliver(now, message, &self.origin, State::Replied, Earlier::default());
+        self.bury(now, job, "the connection could not be read behind it, three times");
         if let Some(entry) = self.ledger.remove(job) {
             entry.ack(self.connection.version(), None, self.connection.out());
         }

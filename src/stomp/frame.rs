@@ -24,7 +24,7 @@ pub struct Frame {
 }
 
 /// Why a MESSAGE is not here whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cut {
     /// The body was beyond the limit, and so many octets long.
