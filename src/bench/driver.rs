@@ -272,7 +272,7 @@ impl Driver {
             while let Some(frame) = self.parser.next_frame().map_err(|error| error.redacted(&self.secrets))? {
                 let found = frame.command == command;
                 if !found && frame.command == Command::Error {
-                    bail!("the broker refused the load: {}", frame.complaint(&self.secrets));
+                    bail!("the broker refused the load: {}", frame.redacted_complaint(&self.secrets));
                 }
                 self.greet(&frame);
                 if found {
@@ -426,7 +426,7 @@ impl Driver {
             match frame.command {
                 command if command == answer => {}
                 Command::Error => {
-                    bail!("the broker ended the connection: {}", frame.complaint(&self.secrets))
+                    bail!("the broker ended the connection: {}", frame.redacted_complaint(&self.secrets))
                 }
                 Command::Disconnect => bail!("the server left"),
                 _ => continue,

@@ -110,21 +110,23 @@ impl Broker {
         }
     }
 
-    /// Whether some other connection, one that is read, has messages or is about to get some.
+    /// Whether some other connection, one that is read, has messages or is about to get some, or has not yet read
+    /// what was sent to it.
     fn drains_without(&self, id: ConnId) -> bool {
         let drains = |connection: &Connection| {
             connection.stage == Stage::Open
                 && !connection.paused
-                && connection.subscriptions.values().any(|s| {
-                    s.unacknowledged() > 0
-                        || match &s.source {
-                            Source::Queue(queue) => {
-                                self.destinations.queue(*queue).is_some_and(|q| !q.is_empty())
+                && (connection.unread > 0
+                    || connection.subscriptions.values().any(|s| {
+                        s.unacknowledged() > 0
+                            || match &s.source {
+                                Source::Queue(queue) => {
+                                    self.destinations.queue(*queue).is_some_and(|q| !q.is_empty())
+                                }
+                                Source::Topic { waiting, .. } => !waiting.is_empty(),
+                                Source::Browser { .. } => false,
                             }
-                            Source::Topic { waiting, .. } => !waiting.is_empty(),
-                            Source::Browser { .. } => false,
-                        }
-                })
+                    }))
         };
         self.connections.values().any(|connection| connection.id != id && drains(connection))
     }

@@ -113,8 +113,8 @@ pub fn main() -> ExitCode {
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| credentials::exit(&error));
     cli.logging.init(match cli.command {
         Command::Serve(_) | Command::Broker(_) => "info",
-        // What is wrong with the message is all that it has to say.
-        Command::Environ(_) => "error",
+        // What is wrong with the message, or with how it was asked, is all that it has to say.
+        Command::Environ(_) => "error,stomp_wsgi::cli=warn",
         _ => "warn",
     });
     variables::warn_of_unknown(&variables);

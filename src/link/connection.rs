@@ -399,7 +399,7 @@ impl Connection {
 
     /// What an ERROR says, fit to be shown.
     pub(crate) fn complaint(&self, error: &Frame) -> String {
-        error.complaint(&self.secrets)
+        error.redacted_complaint(&self.secrets)
     }
 
     /// `host:port` of the broker in use.

@@ -38,8 +38,13 @@ pub enum Cut {
 
 impl Frame {
     /// What an ERROR complains of: its `message` header, and its body's first line where that says more. Bounded,
-    /// printable, on one line, and without these secrets: a broker may repeat what we sent.
-    pub(crate) fn complaint(&self, secrets: &Secrets) -> String {
+    /// printable and on one line. A broker may repeat what it was sent, a passcode included.
+    pub fn complaint(&self) -> String {
+        self.redacted_complaint(&Secrets::default())
+    }
+
+    /// The same without these secrets.
+    pub(crate) fn redacted_complaint(&self, secrets: &Secrets) -> String {
         let message = secrets.excerpt(self.headers.get("message").unwrap_or(b"no reason given"), 300);
         complaint(&message, &secrets.excerpt(&self.body, 300)).replace(['\n', '\t'], " ")
     }

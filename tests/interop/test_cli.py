@@ -253,10 +253,10 @@ def refusing() -> str:
     ],
 )
 def test_a_misspelt_variable(variable, meant):
-    for command in (("serve", "probe:app", "--chdir", APPS), ("call", "GET", "/")):
+    for exit, *command in ((7, "serve", "probe:app", "--chdir", APPS), (7, "call", "GET", "/"), (0, "environ", "GET", "/")):
         known = {"STOMP_WSGI_BROKER": refusing(), "STOMP_WSGI_TIMEOUT": "2", "STOMP_WSGI_LISTEN": "127.0.0.1:0"}
         done = environed(*command, **known, **{variable: "my-secret"})
-        assert done.returncode == 7, done.stderr.decode()
+        assert done.returncode == exit, done.stderr.decode()
         text = says(done, "has no effect", variable, meant)
         assert text.count("has no effect") == 1 and "my-secret" not in text
 

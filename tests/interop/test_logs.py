@@ -193,9 +193,13 @@ def test_prints_come_at_once_and_in_whole_lines(reactor, shared_brokers, directo
     """Into a pipe, of which Python makes a block buffer."""
     broker = shared_brokers("dev")
     one = ours.Server(directory, broker.port, reactor, queue, app="talkative:app")
+    one.env.pop("PYTHONUNBUFFERED", None)
     one.process = subprocess.Popen(
         one.command, env=one.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
+    # What does not come is not waited for without end.
+    patience = threading.Timer(60, one.process.kill)
+    patience.start()
     try:
         one.wait_ready()
         with one.requester() as caller:
@@ -207,5 +211,6 @@ def test_prints_come_at_once_and_in_whole_lines(reactor, shared_brokers, directo
         assert len(lines) == len(whole) and set(lines) == whole
         assert one.stop() == 0
     finally:
+        patience.cancel()
         one.kill()
         one.process.stdout.close()

@@ -238,7 +238,8 @@ fn receipts_nobody_reads_are_bounded() {
 #[test]
 fn names_count() {
     let long = "x".repeat(60 * KIB);
-    let frames: [(&str, fn(usize, &str) -> String); 8] = [
+    type Numbered = fn(usize, &str) -> String;
+    let frames: [(&str, Numbered); 8] = [
         ("ids", |n, x| format!("SUBSCRIBE\nid:{n}{x}\ndestination:/queue/a\n\n\0")),
         ("queues", |n, x| format!("SUBSCRIBE\nid:{n}\ndestination:/queue/{n}{x}\n\n\0")),
         ("topics", |n, x| format!("SUBSCRIBE\nid:{n}\ndestination:/topic/{n}{x}\n\n\0")),

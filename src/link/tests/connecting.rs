@@ -143,6 +143,39 @@ fn what_failed_to_connect_is_said_with_what_to_do() {
     assert!(!why.contains("secret"));
 }
 
+/// Nor what another broker of the URI was told, nor what stands where a frame should.
+#[test]
+fn no_error_of_a_broker_tells_a_passcode() {
+    let uri = "failover:(stomp://ann:correct-horse@a,stomp://bob:battery%3Astaple@b)?maxReconnectAttempts=1";
+    for said in [
+        "ERROR\nmessage:correct-horse is wrong\n\n\0",
+        "ERROR\nmessage:no\n\nuser bob, passcode battery:staple\0",
+        "ERROR\nmessage:battery\\cstaple\n\ncorrect-horse\0",
+        "ERROR\nreceipt-id:subscribe-0\nmessage:correct-horse\n\n\0",
+        "battery%3Astaple\n",
+        "correct-horse, said ann\n",
+    ] {
+        for up in [true, false] {
+            let mut bench = Bench::new(uri);
+            while !bench.finished {
+                if up {
+                    bench.come_up();
+                } else {
+                    bench.give(Input::Connected);
+                }
+                bench.bytes(said.as_bytes());
+                if let Some(until) = bench.until.filter(|_| !bench.finished) {
+                    bench.pass(until.saturating_duration_since(bench.now));
+                }
+            }
+            let why = bench.fatal.why().unwrap();
+            assert!(why.contains("(redacted)"), "{said:?}: {why}");
+            let told = ["correct", "horse", "battery", "staple", "bob", "ann "];
+            assert!(!told.iter().any(|secret| why.contains(secret)), "{said:?}: {why}");
+        }
+    }
+}
+
 #[test]
 fn a_message_that_ends_each_connection_does_not_make_a_hot_loop() {
     let mut bench = Bench::new("failover:(stomp://a)?initialReconnectDelay=100");
