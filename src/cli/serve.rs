@@ -94,7 +94,7 @@ pub(super) struct Serve {
     /// [default: none]
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds, env = "STOMP_WSGI_REQUEST_TIMEOUT")]
     request_timeout: Option<Duration>,
-    /// How often a message is tried that nobody waits for and that fails
+    /// How often a message is tried that nobody waits for and that fails, or that ends servers
     #[arg(long, value_name = "N", default_value = "5", env = "STOMP_WSGI_MAX_ATTEMPTS")]
     #[arg(value_parser = parse_count::<NonZeroU32>)]
     max_attempts: NonZeroU32,
