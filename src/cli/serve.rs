@@ -101,7 +101,7 @@ pub(super) struct Serve {
     /// End the process when all threads are stuck, with exit code 75, for a supervisor to start it again
     #[arg(long, env = "STOMP_WSGI_EXIT_WHEN_STUCK", value_parser = FalseyValueParser::new())]
     exit_when_stuck: bool,
-    /// How often a message is tried that nobody waits for and that fails
+    /// Maximum delivery attempts of a message that nobody waits for and that fails, or that ends the process
     #[arg(long, value_name = "N", default_value = "5", env = "STOMP_WSGI_MAX_ATTEMPTS")]
     #[arg(value_parser = parse_count::<NonZeroU32>)]
     max_attempts: NonZeroU32,

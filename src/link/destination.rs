@@ -25,8 +25,10 @@ pub(super) fn artemis(destination: &[u8]) -> Option<&'static str> {
 }
 
 const NAMELESS: &str = "it names no destination";
-const UNKNOWN: &str = "RabbitMQ knows no such destination (/queue/x, /topic/x, /exchange/x/key, /amq/queue/x)";
-const RESERVED: &str = "RabbitMQ reserves the names of queues that begin with amq. (one that exists is /amq/queue/amq.x)";
+const UNKNOWN: &str =
+    "RabbitMQ knows no such destination (/queue/x, /topic/x, /exchange/x/key, /amq/queue/x)";
+const RESERVED: &str =
+    "RabbitMQ reserves the names of queues that begin with amq. (one that exists is /amq/queue/amq.x)";
 
 /// What RabbitMQ refuses (measured on 3.10.8): destinations that it does not know, and queues that it would have to
 /// declare under a reserved name. Later versions refuse names beyond AMQP's limits, too, and undo percent-encoding.
@@ -70,7 +72,7 @@ fn one_malformed(name: &[u8]) -> Option<&'static str> {
 fn malformed(name: &[u8]) -> Option<&'static str> {
     match percent_encoding::percent_decode(name).count() {
         0 => Some(NAMELESS),
-        ..=LONGEST => None,
+        1..=LONGEST => None,
         _ => Some("RabbitMQ's names have no more than 255 octets"),
     }
 }
@@ -147,9 +149,14 @@ mod tests {
 
     #[test]
     fn activemq_refuses_what_names_nothing() {
-        for (destination, taken) in
-            [("/queue/", false), ("/queue/ ", false), ("", false), ("/remote-temp-queue/", false), ("/queue/amq.x", true), ("a", true)]
-        {
+        for (destination, taken) in [
+            ("/queue/", false),
+            ("/queue/ ", false),
+            ("", false),
+            ("/remote-temp-queue/", false),
+            ("/queue/amq.x", true),
+            ("a", true),
+        ] {
             assert_eq!(activemq(destination.as_bytes()).is_none(), taken, "{destination}");
         }
     }

@@ -78,7 +78,12 @@ mod tests {
     fn what_brokers_change_does_not_count() {
         let identity = Identity::default();
         let once = message(
-            &[("message-id", "T_0@@session-a@@1"), ("redelivered", "false"), ("a", "1"), ("reply-to", "/queue/r")],
+            &[
+                ("message-id", "T_0@@session-a@@1"),
+                ("redelivered", "false"),
+                ("a", "1"),
+                ("reply-to", "/queue/r"),
+            ],
             b"body",
         );
         for added in [

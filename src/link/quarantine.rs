@@ -72,7 +72,8 @@ impl Quarantine {
             self.turn = None;
             // The others first, before the next suspect: it waits until these are confirmed.
             let Self { due, kept, .. } = self;
-            let (waits, goes) = kept.drain(..).partition(|frames| due.iter().any(|(job, _)| *job == frames.job));
+            let (waits, goes) =
+                kept.drain(..).partition(|frames| due.iter().any(|(job, _)| *job == frames.job));
             *kept = waits;
             released = VecDeque::into(goes);
             if let Some((_, until)) = due.front_mut() {
@@ -87,7 +88,8 @@ impl Quarantine {
                 break;
             }
             self.due.pop_front();
-            let (goes, waits): (VecDeque<Frames>, _) = self.kept.drain(..).partition(|frames| frames.job == job);
+            let (goes, waits): (VecDeque<Frames>, _) =
+                self.kept.drain(..).partition(|frames| frames.job == job);
             self.kept = waits;
             // It may have been settled meanwhile.
             if ledger.get(job).is_some() && !goes.is_empty() {

@@ -28,6 +28,7 @@ def app(environ, start_response):
         os.write(_records["done"], f"{number}\n".encode())
     if view == "kill":
         die(number, int(query["times"][0]))
+        (DIRECTORY / f"survived-{number}").touch()
     body = environ["wsgi.input"].read()
     start_response("200 OK", [("Content-Type", "application/octet-stream"), ("Content-Length", str(len(body)))])
     return [body]

@@ -1,7 +1,7 @@
 //! Answers that end connections: how they are told apart, and what that costs others.
 
-use super::*;
 use super::failing::{REFUSAL, again, dead_letter};
+use super::*;
 
 /// Up, with a suspect in hand that runs, and one beside it that does not have to wait.
 fn beside_a_suspect(change: impl FnOnce(&mut WorkerConfig)) -> Bench {
@@ -69,7 +69,11 @@ fn nobody_waits_for_ever() {
     bench.idle(9);
     assert!(bench.sent().is_empty());
     bench.idle(1);
-    assert_eq!(bench.commands(), [Command::Send], "the one before is not confirmed; the suspect goes all the same");
+    assert_eq!(
+        bench.commands(),
+        [Command::Send],
+        "the one before is not confirmed; the suspect goes all the same"
+    );
     bench.reply();
     bench.idle(9);
     assert!(bench.sent().iter().all(|frame| frame.command != Command::Send));
@@ -126,7 +130,11 @@ fn a_suspects_stream_makes_others_wait_for_its_blocks_only() {
     bench.reply();
     assert!(bench.sent().is_empty());
     bench.receipt(&format!("job-{streams}/0"));
-    assert_eq!(bench.commands(), [Command::Send], "the block is confirmed: others go on, and so does the stream");
+    assert_eq!(
+        bench.commands(),
+        [Command::Send],
+        "the block is confirmed: others go on, and so does the stream"
+    );
     bench.jobs.swap(0, 1);
     bench.reply();
     assert_eq!(bench.commands(), [Command::Send]);
@@ -177,7 +185,11 @@ fn a_stop_acknowledges_a_suspect_that_was_answered_503() {
         let sent = bench.sent();
         assert_eq!((sent[0].command, sent[0].headers.text("id")), (Command::Ack, Some("ack:suspect")));
         if left == 2 {
-            assert_eq!(sent[1].headers.text("http_statusCode"), Some("503"), "the other had to wait for its turn");
+            assert_eq!(
+                sent[1].headers.text("http_statusCode"),
+                Some("503"),
+                "the other had to wait for its turn"
+            );
             bench.receipt(sent[1].headers.text("receipt").unwrap());
             assert!(bench.commands().starts_with(&[Command::Ack]));
         }
@@ -197,7 +209,10 @@ fn a_poison_is_known_again_whatever_the_broker_counts() {
         let mut served = 0;
         for round in 0..30 {
             let number = (round % 3).to_string();
-            bench.message_with(&format!("T_0@@session-{round}@@1"), &[("reply-to", "/queue/r"), (count, &number)]);
+            bench.message_with(
+                &format!("T_0@@session-{round}@@1"),
+                &[("reply-to", "/queue/r"), (count, &number)],
+            );
             if bench.jobs.is_empty() {
                 break;
             }
@@ -214,8 +229,7 @@ fn a_poison_is_known_again_whatever_the_broker_counts() {
 #[test]
 fn a_reply_that_rabbitmq_would_refuse_is_never_made() {
     let served = |reply_to: &str, more: &[(&str, &str)], server: &'static str| {
-        let mut mapping = Mapping::default();
-        mapping.allow_reply_to = vec!["*".to_owned()];
+        let mapping = Mapping { allow_reply_to: vec!["*".to_owned()], ..Mapping::default() };
         let mut bench = Bench::mapping("stomp://h", mapping, |_| {});
         bench.server = server;
         bench.come_up();
@@ -234,7 +248,9 @@ fn a_reply_that_rabbitmq_would_refuse_is_never_made() {
     };
     let long = format!("/queue/{}", "q".repeat(256));
     let (rabbit, active) = ("RabbitMQ/3.10.8", "ActiveMQ/5.17.2");
-    for reply_to in ["/queue/amq.evil", "amq.evil", "/queue/%61mq.evil", "/temp-queue/x", "/foo/bar", "http://x", &long] {
+    for reply_to in
+        ["/queue/amq.evil", "amq.evil", "/queue/%61mq.evil", "/temp-queue/x", "/foo/bar", "http://x", &long]
+    {
         let dead = (0, "/queue/DLQ.a".to_owned());
         assert_eq!(served(reply_to, &[], rabbit), dead, "{reply_to}");
         // Nor is it told that its method is none.
@@ -256,7 +272,8 @@ fn what_rabbitmq_would_refuse_each_time_ends_the_server_at_once() {
         ("/temp-queue/x".to_owned(), "cannot subscribe to /temp-queue/x: RabbitMQ knows no such"),
         (format!("/queue/{long}"), "--dead-letter: \"/queue/DLQ.qq"),
     ] {
-        let mut bench = Bench::with("stomp://h", |config| config.sources = vec![destination.parse().unwrap()]);
+        let mut bench =
+            Bench::with("stomp://h", |config| config.sources = vec![destination.parse().unwrap()]);
         bench.server = "RabbitMQ/3.10.8";
         bench.socket = true;
         bench.give(Input::Connected);
