@@ -31,7 +31,8 @@ impl Logging {
         let level = || EnvFilter::new(self.log_level.as_deref().unwrap_or(usual));
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| level());
         let writer = LogWriter::install(matches!(self.log_format, Format::Json));
-        let log = fmt().with_env_filter(filter).with_writer(writer).log_internal_errors(false).with_target(false);
+        let log =
+            fmt().with_env_filter(filter).with_writer(writer).log_internal_errors(false).with_target(false);
         match self.log_format {
             Format::Text => log.with_ansi(io::stderr().is_terminal()).init(),
             Format::Json => log.json().init(),
