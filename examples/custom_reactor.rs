@@ -95,7 +95,19 @@ enum Event {
     Ready,
 }
 
+/// Stops all links where one panics: no other is to go on as if nothing had happened.
+struct StopOnPanic(Receiver<()>);
+
+impl Drop for StopOnPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.close();
+        }
+    }
+}
+
 async fn drive(mut link: Box<dyn Link>, jobs: Sender<(Job, Sender<Output>)>, stopped: Receiver<()>) {
+    let _guard = StopOnPanic(stopped.clone());
     let (sender, outputs) = bounded(OUTPUT_QUEUE);
     let (mut socket, mut told) = (Socket::Closed, false);
     let mut buffer = vec![0; READ_BUFFER];

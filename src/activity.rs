@@ -171,7 +171,12 @@ mod tests {
         }
 
         /// Looks every second for so long, and says what was found, and after how many seconds.
-        fn pass(watchdog: &mut Watchdog, now: &mut Instant, activity: &Activity, seconds: u64) -> Vec<(u64, Finding)> {
+        fn pass(
+            watchdog: &mut Watchdog,
+            now: &mut Instant,
+            activity: &Activity,
+            seconds: u64,
+        ) -> Vec<(u64, Finding)> {
             (1..=seconds)
                 .filter_map(|second| {
                     *now += watchdog.interval();

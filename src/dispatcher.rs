@@ -131,7 +131,12 @@ impl<R: Reactor> Dispatcher<R> {
             if let Some(after) = self.config.stuck_after {
                 let watch = Watch {
                     service: &service,
-                    watchdog: Watchdog::new(Instant::now(), workers, after, self.config.request_timeout.is_none()),
+                    watchdog: Watchdog::new(
+                        Instant::now(),
+                        workers,
+                        after,
+                        self.config.request_timeout.is_none(),
+                    ),
                     workers,
                     links,
                     inline: self.reactor.inline(),
@@ -251,7 +256,11 @@ impl Watch<'_> {
         } else {
             "no more messages are taken until one is free"
         };
-        tracing::error!(workers = self.workers, seconds = time.as_secs(), "all worker threads are stuck: {until}\n{stacks}");
+        tracing::error!(
+            workers = self.workers,
+            seconds = time.as_secs(),
+            "all worker threads are stuck: {until}\n{stacks}"
+        );
     }
 
     /// Until all links have left their brokers. Those of an inline reactor are stuck, too.

@@ -29,7 +29,7 @@ pub const MODELS: [Model; 4] = [
     Model {
         name: "tokio",
         feature: "reactor-tokio",
-        summary: "tokio's multi-threaded runtime; the application runs on its blocking threads",
+        summary: "tokio's multi-threaded runtime; the application runs on threads beside it",
         built: cfg!(feature = "reactor-tokio"),
     },
     Model {

@@ -46,6 +46,7 @@ macro_rules! conformance {
             connecting_has_a_time_limit,
             stops_while_connecting,
             stops_before_it_began,
+            a_link_that_panics_ends_all,
             nothing_of_an_old_socket_arrives,
             never_more_jobs_than_workers,
             jobs_start_in_order,

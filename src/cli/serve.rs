@@ -175,7 +175,9 @@ mod with_python {
     use crate::{
         app::wsgi::{self, Interpreter, Wsgi},
         cli::{Exit, Failed, logging},
-        config::{Config, DEFAULT_DESTINATION, DEFAULT_STUCK_AFTER, Source, check_dead_letters, check_sources},
+        config::{
+            Config, DEFAULT_DESTINATION, DEFAULT_STUCK_AFTER, Source, check_dead_letters, check_sources,
+        },
         dispatcher::Dispatcher,
         http::Mapping,
         select,
@@ -409,7 +411,8 @@ mod with_python {
             if address.port() != crate::uri::DEFAULT_PORT {
                 tracing::info!("call it with --broker stomp://{address}");
             }
-            Ok((brokers, server.spawn()?))
+            let broker = server.spawn().map_err(|error| reactors::thread_error("stomp-broker", &error))?;
+            Ok((brokers, broker))
         }
     }
 }
@@ -505,7 +508,9 @@ impl Deadline {
             // Where the sender is gone, there was no stop, and the process ends by itself.
             if begun.recv().is_ok() {
                 std::thread::sleep(patience);
-                tracing::error!("the application did not end in time; the broker keeps what it had not answered");
+                tracing::error!(
+                    "the application did not end in time; the broker keeps what it had not answered"
+                );
                 signal_hook::low_level::exit(1);
             }
         })?;

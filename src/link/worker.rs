@@ -716,7 +716,11 @@ impl Worker {
         self.give_back();
         let returned = waiting + self.ledger.recall();
         let running = self.ledger.running();
-        tracing::warn!(returned, running, "leaving the broker until a worker is free: what has not begun goes back");
+        tracing::warn!(
+            returned,
+            running,
+            "leaving the broker until a worker is free: what has not begun goes back"
+        );
         self.connection.hold();
         if self.connection.is_up() {
             self.phase = Phase::Withdrawing(now + LEAVE_TIMEOUT);

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
+import select
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -64,6 +66,21 @@ def killed_in_the_app(run: Run) -> Iterator[None]:
         run.over()
         run.server.kill()
         run.server.start()
+
+
+# The server cannot log.
+
+
+@fault("log unwritable", bound=2, piped=True)
+def unwritable_log(run: Run) -> Iterator[None]:
+    yield from run.answered(0.4)
+    reader, writer = run.pipe
+    run.expect(not select.select([], [writer], [], 0)[1], "the log did not fill its pipe")
+    run.over()
+    yield from run.answered(0.7)
+    os.close(reader)
+    run.over()
+    run.expect(run.relay.connections == 1, f"{run.relay.connections} connections")
 
 
 # The broker dies, or seems to.

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import itertools
+import os
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -44,6 +48,8 @@ class Fault:
     times: int = 1
     #: Requests by whose number the application is told to die.
     dies: Callable[[Run, int], bool] = lambda run, n: False
+    #: The server logs into a pipe, which nobody reads.
+    piped: bool = False
     #: Where replies go; a queue of this run's own follows.
     replies: str = "/queue/replies."
     #: The requests' queue is one of RabbitMQ's that counts deliveries.
@@ -97,6 +103,10 @@ class Run:
         uri = f"stomp://guest:guest@127.0.0.1:{self.relay.port}"
         if fault.brokers > 1:
             uri = "failover:(" + ",".join(f"stomp://guest:guest@127.0.0.1:{one.port}" for one in pool) + ")?randomize=false"
+        #: What the server logs, where that goes into a pipe.
+        self.pipe = os.pipe() if fault.piped else ()
+        for fd in self.pipe[1:]:
+            fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, 4096)
         self.server = Server(
             directory,
             self.broker.port,
@@ -106,6 +116,7 @@ class Run:
             chdir=HERE,
             options=fault.options,
             uri=uri,
+            stderr=self.pipe[1] if self.pipe else subprocess.STDOUT,
         )
         self.load = Load(
             [one.port for one in pool],
@@ -177,6 +188,9 @@ class Run:
             self.load.close()
             self.server.kill()
             self.relay.close()
+            for fd in self.pipe:
+                with contextlib.suppress(OSError):
+                    os.close(fd)
         return self.outcome
 
     def _settle(self) -> None:

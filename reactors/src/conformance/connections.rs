@@ -35,6 +35,26 @@ impl Silent {
     }
 }
 
+/// A link that panics has found a bug, and no other goes on as if nothing had happened: `run` panics, too.
+pub fn a_link_that_panics_ends_all(make: Make) {
+    let (peer, broken) = (Peer::new(), Peer::new());
+    let mut links: Vec<_> = (0..3).map(|_| link(peer.port(), |toy, _| toy.drain())).collect();
+    // Neither the first nor the last: some reactors wait for one after the other.
+    links.insert(
+        1,
+        link(broken.port(), |_, input| {
+            if let Input::Received(_) = input {
+                panic!("this link panics, as the scenario wants it to");
+            }
+        }),
+    );
+    let running = start(make, 2, links);
+    let mut others: Vec<_> = (0..3).map(|_| peer.accept()).collect();
+    say(&mut broken.accept(), b"x");
+    running.panics();
+    others.iter_mut().for_each(expect_end);
+}
+
 /// Refused, accepted, lost, made again, until all is well.
 pub fn reconnects_after_refusals_and_losses(make: Make) {
     let (socket, address) = bound();

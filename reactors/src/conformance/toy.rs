@@ -6,7 +6,7 @@ use std::{
     io::{self, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     num::NonZeroUsize,
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     thread,
     time::{Duration, Instant},
 };
@@ -278,6 +278,17 @@ impl Running {
             Ok(Ok(())) => {}
             Ok(Err(error)) => panic!("run failed: {error}"),
             Err(error) => panic!("run did not return within {WITHIN:?}, or panicked: {error}"),
+        }
+    }
+
+    /// Waits for `run` to panic.
+    #[track_caller]
+    pub(super) fn panics(self) {
+        match self.result.recv_timeout(WITHIN) {
+            Ok(result) => panic!("run did not panic: {result:?}"),
+            Err(error) => {
+                assert_eq!(error, RecvTimeoutError::Disconnected, "run did not panic within {WITHIN:?}")
+            }
         }
     }
 

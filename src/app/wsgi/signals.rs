@@ -101,8 +101,9 @@ impl Signals {
                 work()
             };
             let worker = thread::Builder::new().name("stomp-wsgi".into()).stack_size(reactors::JOB_STACK);
-            let worker =
-                worker.spawn_scoped(scope, main).map_err(|error| reactors::thread_error("stomp-wsgi", &error))?;
+            let worker = worker
+                .spawn_scoped(scope, main)
+                .map_err(|error| reactors::thread_error("stomp-wsgi", &error))?;
             let generation = fork::generation();
             while self.next()? != Done::BYTE {
                 Python::attach(|py| {

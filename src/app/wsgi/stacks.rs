@@ -42,7 +42,9 @@ pub(super) fn of_all_threads() -> String {
         Ok(Ok(stacks)) => stacks,
         Ok(Err(error)) => format!("their Python stacks cannot be had: {error}"),
         Err(RecvTimeoutError::Timeout) => HELD.to_owned(),
-        Err(RecvTimeoutError::Disconnected) => "their Python stacks cannot be had: asking for them failed".to_owned(),
+        Err(RecvTimeoutError::Disconnected) => {
+            "their Python stacks cannot be had: asking for them failed".to_owned()
+        }
     }
 }
 

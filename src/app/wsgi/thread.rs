@@ -4,7 +4,7 @@
 //! it everything in `threading.local`: Django's and SQLAlchemy's database connections, for example. It is
 //! also five times slower than to find one. So the first request on a thread takes one more hold of its
 //! state, and the end of the thread lets it go. This works the same on threads of our own and on those of
-//! a runtime's blocking pool, which come and go as that runtime likes.
+//! another reactor's pool, which come and go as that reactor likes.
 #![allow(unsafe_code)]
 
 use std::cell::OnceCell;

@@ -79,7 +79,10 @@ fn answers_on_their_way_are_settled_first() {
     assert_eq!(bench.commands(), [], "the broker has not confirmed it");
     bench.message("m3");
     bench.receipt("job-1");
-    assert_eq!(bench.texts("id"), [(Command::Ack, "ack:m1".to_owned()), (Command::Disconnect, "-".to_owned())]);
+    assert_eq!(
+        bench.texts("id"),
+        [(Command::Ack, "ack:m1".to_owned()), (Command::Disconnect, "-".to_owned())]
+    );
     bench.goodbye();
     assert!(!bench.socket);
     assert_eq!(bench.jobs.len(), 2, "m3 was never taken, m2 will not begin");
