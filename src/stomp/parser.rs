@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::excerpt::{excerpt, excerpt_of_line, excerpt_of_word};
 use super::headers::{self, Coding, Entry, Undecodable, offset};
-use super::tolerance::{self, Claim, Flaws, Follows, Lengths, follows};
+use super::tolerance::{self, Claim, Flaws, Follows, Lengths, Trust, follows};
 use super::{Command, Cut, Frame, Headers, Limits, ParseError, Version};
 
 /// A body's buffer is not made larger than this ahead of what has really arrived.
@@ -125,8 +125,7 @@ enum State {
 /// Whether the end that `content-length` claims for a body may be made up.
 #[derive(Debug, Clone, Copy, Default)]
 struct Doubt {
-    /// Where the claim is the sender's, perhaps.
-    possible: bool,
+    trust: Trust,
     /// NULs of the body before here are known to be no end of a frame.
     searched: usize,
     /// A NUL that may be the frame's end stands at `searched`.
@@ -462,13 +461,14 @@ impl Parser {
         }
     }
 
-    /// Whether a head goes on behind an empty line, where headers that it must have come behind it: a line feed in the
-    /// name of a property, which ActiveMQ does not escape, may end a line anywhere. `None`: not enough is there to tell.
+    /// Whether a head goes on behind an empty line: a line feed in the name of a property, which ActiveMQ does not escape,
+    /// may end a line anywhere. So it is where a line without a colon came before it, or headers that every head has come
+    /// behind it, and another empty line. `None`: not enough is there to tell.
     fn goes_on(&self, next: usize) -> Option<bool> {
         let unread = &self.buffer[self.start..];
         let has = |name: &[u8]| self.entries.iter().any(|entry| unread[entry.name()] == *name);
         let mut missing = self.needed.iter().filter(|name| !has(name.as_bytes())).peekable();
-        if missing.peek().is_none() {
+        if missing.peek().is_none() && !self.torn || self.needed.is_empty() {
             return Some(false);
         }
         let rest = &unread[next..unread.len().min(next + HEAD_GOES_ON)];
@@ -478,12 +478,13 @@ impl Parser {
             None => rest.len(),
         };
         let rest = &rest[..end];
-        let ends = memchr::memmem::find(rest, b"\n\n").is_some();
+        let Some(end) = memchr::memmem::find(rest, b"\n\n") else { return Some(false) };
+        let is_torn = self.torn && rest[..end].contains(&b':');
         let has = |name: &str| {
             let at = |at: &usize| rest[..*at].ends_with(b"\n") || *at == 0;
             memchr::memmem::find_iter(rest, &format!("{name}:")).any(|found| at(&found))
         };
-        Some(ends && missing.all(|name| has(name)))
+        Some(is_torn || missing.peek().is_some() && missing.all(|name| has(name)))
     }
 
     /// What follows is no frame: of a MESSAGE before it the rest, perhaps.
@@ -519,12 +520,12 @@ impl Parser {
             },
         })?;
         let headers = if self.late.is_empty() { headers } else { last(&headers, &std::mem::take(&mut self.late)) };
-        let (length, sure) = if tolerant {
-            let Claim { length, sure, usable } = tolerance::content_length(&headers, self.lengths);
+        let (length, trust) = if tolerant {
+            let Claim { length, trust, usable } = tolerance::content_length(&headers, self.lengths);
             self.flaws.lengths += usize::from(!usable);
-            (length, sure)
+            (length, trust)
         } else {
-            (content_length(command, &headers)?, true)
+            (content_length(command, &headers)?, Trust::Full)
         };
         if length.is_some_and(|length| length > 0) && !command.allows_body() {
             return Err(ParseError::UnexpectedBody { command });
@@ -534,7 +535,7 @@ impl Parser {
         if long && (!self.is_cut(command) || length == Some(usize::MAX)) {
             return Err(ParseError::BodyTooLong { command, limit: self.limits.body });
         }
-        self.doubt = Doubt { possible: !sure, ..Doubt::default() };
+        self.doubt = Doubt { trust, ..Doubt::default() };
         self.open_end = false;
         self.entries.clear();
         self.torn = false;
@@ -542,7 +543,7 @@ impl Parser {
         self.head = Some((command, headers));
         Ok(Step::Next(match length {
             // Where the length is made up, there may be a body that is not long.
-            _ if long && sure => State::CutBody { arrived: 0, length },
+            _ if long && trust == Trust::Full => State::CutBody { arrived: 0, length },
             Some(length) => State::SizedBody { length },
             None => State::OpenBody,
         }))
@@ -593,11 +594,14 @@ impl Parser {
                 self.extend_body(&taken[self.start..], length);
                 self.buffer = taken;
                 self.start = self.buffer.len();
-                return Ok(if self.doubt.possible { self.doubtful(length) } else { Step::More(State::SizedBody { length }) });
+                return Ok(match self.doubt.trust {
+                    Trust::Full => Step::More(State::SizedBody { length }),
+                    Trust::UnlessEmpty | Trust::None => self.doubtful(length),
+                });
             }
         };
         self.start += missing + 1;
-        if self.doubt.possible && self.hides_frames(&body) {
+        if self.hides_frames(&body) {
             return Ok(Step::Frame(Bytes::new(), Some(Cut::Unclear)));
         }
         Ok(Step::Frame(body, None))
@@ -616,12 +620,16 @@ impl Parser {
 
     /// The claimed body is not complete: whether it may be that the true one is.
     fn doubtful(&mut self, length: usize) -> Step {
-        while !self.doubt.found {
+        let all = self.doubt.trust == Trust::None;
+        while !self.doubt.found && (all || self.doubt.searched == 0) {
             let Some(at) = memchr::memchr(0, &self.body[self.doubt.searched..]) else {
                 self.doubt.searched = self.body.len();
                 break;
             };
             self.doubt.searched += at;
+            if at > 0 && !all {
+                break;
+            }
             self.doubt.found = follows(&self.body[self.doubt.searched + 1..]) != Follows::Nothing;
             self.doubt.searched += usize::from(!self.doubt.found);
         }
@@ -647,8 +655,12 @@ impl Parser {
     /// Whether a body that is as long as a sender may have made up is a shorter one and whole frames behind it, just
     /// as well. Whoever was given it might read other people's messages.
     fn hides_frames(&self, body: &[u8]) -> bool {
-        let nuls = memchr::memchr_iter(0, body);
-        let mut ends = nuls.filter(|nul| follows(&body[nul + 1..]) == Follows::Frame);
+        let searched = match self.doubt.trust {
+            Trust::Full => return false,
+            Trust::UnlessEmpty => &body[..body.len().min(1)],
+            Trust::None => body,
+        };
+        let mut ends = memchr::memchr_iter(0, searched).filter(|nul| follows(&body[nul + 1..]) == Follows::Frame);
         ends.by_ref().take(MOST_ENDS).any(|nul| self.is_whole_frames(&body[nul + 1..])) || ends.next().is_some()
     }
 
@@ -738,7 +750,7 @@ impl Parser {
         let Some(end) = end else {
             // The RECEIPT may come in two parts.
             let keep = probe.map_or(0, |probe| unread.len().min(RECEIPT.len() + probe.len()));
-            self.doubt.found |= self.doubt.possible && length.is_some() && end_of_frame(unread).is_some();
+            self.doubt.found |= self.doubt.trust == Trust::None && length.is_some() && end_of_frame(unread).is_some();
             let dropped = unread.len() - keep;
             self.start += dropped;
             let arrived = arrived.saturating_add(dropped);

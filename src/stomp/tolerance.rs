@@ -11,8 +11,8 @@ pub enum Lengths {
     /// count; see also [`Parser::take_doubt`](super::Parser::take_doubt).
     #[default]
     Claimed,
-    /// The broker's, where there is one. A sender's may stand before it, as on RabbitMQ, which writes its own behind
-    /// all other headers.
+    /// The broker's, where it is the last header of a frame, as on RabbitMQ; a sender's may stand before it. RabbitMQ
+    /// writes none where the body is empty, so a sender's may be the last one there.
     Last,
 }
 
@@ -38,22 +38,36 @@ impl Flaws {
 /// What `content-length` says.
 pub(super) struct Claim {
     pub(super) length: Option<usize>,
-    /// The broker says so, and nobody else can.
-    pub(super) sure: bool,
+    pub(super) trust: Trust,
     /// Whether it could be read, or is missing.
     pub(super) usable: bool,
 }
 
+/// How far a length can be relied on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Trust {
+    /// There is none that a sender could have made up.
+    #[default]
+    Full,
+    /// It is the broker's, unless the body is empty.
+    UnlessEmpty,
+    /// It may be a sender's.
+    None,
+}
+
 pub(super) fn content_length(headers: &Headers, lengths: Lengths) -> Claim {
-    let mut all = headers.iter().filter(|(name, _)| *name == b"content-length").map(|(_, value)| value);
-    let Some(first) = all.next() else { return Claim { length: None, sure: true, usable: true } };
-    let last = all.last();
-    let value = match lengths {
-        Lengths::Claimed => first,
-        Lengths::Last => last.unwrap_or(first),
+    const NAME: &[u8] = b"content-length";
+    let mut all = headers.iter().filter(|(name, _)| *name == NAME).map(|(_, value)| value);
+    let Some(first) = all.next() else { return Claim { length: None, trust: Trust::Full, usable: true } };
+    let (value, trust) = match lengths {
+        Lengths::Claimed => (first, Trust::None),
+        Lengths::Last => {
+            let is_last = headers.iter().last().is_some_and(|(name, _)| name == NAME);
+            (all.last().unwrap_or(first), if is_last { Trust::UnlessEmpty } else { Trust::None })
+        }
     };
     let length = integer(value);
-    Claim { length, sure: lengths == Lengths::Last && last.is_none(), usable: length.is_some() }
+    Claim { length, trust, usable: length.is_some() }
 }
 
 /// A length as ActiveMQ reads it in a SEND (Java's `Integer.parseInt(text.trim())`). What it took for a body's length

@@ -109,13 +109,14 @@ class Connection:
         login: str = "guest",
         passcode: str = "guest",
         timeout: float = 10.0,
+        version: str = "1.2",
     ) -> None:
         self.socket = socket.create_connection((host, port), timeout=timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._decoder = Decoder()
         self._frames: list[Frame] = []
         self._receipts = itertools.count(1)
-        connect = {"accept-version": "1.2", "host": "/", "heart-beat": "0,0"}
+        connect = {"accept-version": version, "host": "/", "heart-beat": "0,0"}
         connect |= {"login": login, "passcode": passcode}
         try:
             self.send(Frame("CONNECT", connect))

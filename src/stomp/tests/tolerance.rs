@@ -223,7 +223,35 @@ fn where_the_brokers_length_comes_last_a_senders_does_not_count() {
     };
     assert_eq!(parse("content-length:3\ncontent-length:7\n", "bo\0\0\0dy"), [7, 4]);
     assert_eq!(parse("content-length:many\ncontent-length:4\n", "body"), [4, 4]);
-    assert_eq!(parse("content-length:4\ncontent-length:3\n", "body"), [4, 4], "two of a sender's, and no body");
+    assert_eq!(parse("content-length:4\ncontent-length:3\n", "body"), [4, 4], "refuted");
+    assert_eq!(parse("content-length:3\na:b\n", "body"), [4, 4]);
+}
+
+/// RabbitMQ relays the second of two content-lengths in an AMQP message, and adds none where the body is empty.
+#[test]
+fn a_senders_length_of_an_empty_body_does_not_count() {
+    for head in ["content-length:300\na:b\n", "a:b\ncontent-length:300\n", "content-length:1\na:b\n"] {
+        let mut parser = tolerant(Version::V1_2, Limits::default());
+        parser.set_lengths(Lengths::Last);
+        parser.feed(format!("MESSAGE\n{head}\n\0\n").as_bytes());
+        if parser.next_frame().unwrap().is_none() {
+            assert!(parser.take_doubt(), "{head:?}");
+            parser.feed(b"RECEIPT\nreceipt-id:secret\n\n\0\n");
+            assert_eq!(bodies(&frames(&mut parser).0), [b"", b""]);
+        }
+    }
+    // A body that begins as an empty one ends, and one that does not.
+    for body in ["\0\nMESSAGE\n", "\0\nbody", "b\0\nMESSAGE\nmessage-id:1\n\n"] {
+        let mut parser = tolerant(Version::V1_2, Limits::default());
+        parser.set_lengths(Lengths::Last);
+        for octet in format!("MESSAGE\ncontent-length:{}\n\n{body}\0\n", body.len()).as_bytes() {
+            parser.feed(&[*octet]);
+            if let Some(frame) = parser.next_frame().unwrap() {
+                assert_eq!(&frame.body[..], body.as_bytes());
+            }
+        }
+        assert_eq!(parser.take_doubt(), body.starts_with('\0'), "asked where it may be empty");
+    }
 }
 
 #[test]
@@ -312,6 +340,8 @@ fn an_empty_line_before_the_brokers_headers_does_not_end_a_head() {
     for (head, body, lines) in [
         ("X\n\nName:v\nack:1\nmessage-id:2\nsubscription:0\n\n", "body", 2),
         ("message-id:2\nX:\n\n:v\nsubscription:0\nack:1\n\n", "body", 2),
+        ("ack:1\nmessage-id:2\nsubscription:0\nX\n\n:v\nY\n\n\nZ:v\nb:c\n\n", "body\n\n", 6),
+        ("ack:1\nmessage-id:2\nsubscription:0\nX\n\n", "no header\n\nis here: none", 1),
         ("\n\n\nack:1\nmessage-id:2\nsubscription:0\n\n", "body", 3),
         ("ack:1\nmessage-id:2\nsubscription:0\n\n", "X\nack:1\n\nbody", 0),
     ] {
