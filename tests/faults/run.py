@@ -89,7 +89,7 @@ class Run:
         self.destination = f"/queue/faults.{number}"
         self.replies = f"{fault.replies}{number}"
         self.relay = fault.relay(self.broker.port)
-        uri = f"stomp://guest:guest@127.0.0.1:{self.relay.port}"
+        uri = f"{self.relay.scheme}://guest:guest@127.0.0.1:{self.relay.port}"
         if fault.brokers > 1:
             uri = "failover:(" + ",".join(f"stomp://guest:guest@127.0.0.1:{one.port}" for one in pool) + ")?randomize=false"
         self.server = Server(
@@ -99,7 +99,7 @@ class Run:
             self.destination,
             app="work:app",
             chdir=HERE,
-            options=fault.options,
+            options=(*fault.options, *self.relay.options(directory)),
             uri=uri,
         )
         self.load = Load(
