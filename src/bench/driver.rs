@@ -172,10 +172,10 @@ impl Direct {
 }
 
 impl Driver {
-    /// A requester of a real broker, and what that calls itself. RabbitMQ unescapes CONNECT and others do not, so both
-    /// ways are tried if login or passcode has a backslash and `--dialect` is not given.
+    /// A requester of a real broker, and what that calls itself. Some brokers unescape CONNECT and others do not, so
+    /// both ways are tried if login or passcode has a backslash and `--dialect` is not given.
     pub(super) fn connect(brokers: &Brokers, request: &Request) -> anyhow::Result<(Self, String)> {
-        let escapes = brokers.dialect.is_some_and(|dialect| dialect.row().unescapes_connect);
+        let escapes = brokers.dialect.is_none_or(|dialect| dialect.row().unescapes_connect);
         let connected = Self::attempt(brokers, request, escapes);
         let backslash = |text: &Option<String>| text.as_ref().is_some_and(|text| text.contains('\\'));
         let ambiguous =

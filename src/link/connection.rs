@@ -526,10 +526,10 @@ impl Connection {
         }
     }
 
-    /// Whether the next CONNECT escapes backslashes.
+    /// Whether the next CONNECT escapes backslashes. Most brokers unescape it, so an unknown one is taken to do so.
     fn escapes(&self) -> bool {
         let dialect = self.config.brokers.dialect.or(self.dialect);
-        self.escapes.unwrap_or_else(|| dialect.is_some_and(|dialect| dialect.row().unescapes_connect))
+        self.escapes.unwrap_or_else(|| dialect.is_none_or(|dialect| dialect.row().unescapes_connect))
     }
 
     /// Whether the broker may have misread a backslash in CONNECT. With `--dialect` it is known how the broker reads it.
@@ -599,8 +599,10 @@ impl Connection {
                     }
                     let mut refused = false;
                     if let SessionError::Refused { message, .. } = &error {
-                        let misread = Dialect::refusal_unescapes(message) != self.escapes();
-                        self.misread = misread && self.may_be_misread();
+                        // A broker that is unknown here may follow the specification, and not unescape.
+                        let unescapes = Dialect::of_refusal(message)
+                            .is_some_and(|dialect| dialect.row().unescapes_connect);
+                        self.misread = unescapes != self.escapes() && self.may_be_misread();
                         refused = !self.misread;
                     }
                     let strange = self.up_since.is_none() && matches!(error, SessionError::Parse(_));
@@ -701,7 +703,7 @@ impl Connection {
                 Ok(()) => (format!("the connection to {peer} was not made"), false),
             },
             State::Open(session) if !session.is_connected() => {
-                // RabbitMQ closes the connection without an ERROR at an undefined escape.
+                // Some brokers, such as RabbitMQ, close the connection without an ERROR at an undefined escape.
                 misread = self.may_be_misread();
                 let ways =
                     if misread && self.second { ", with and without its backslashes escaped" } else { "" };
@@ -741,9 +743,9 @@ impl Connection {
             self.first = self.next;
             Some(Duration::ZERO)
         } else if respelled {
-            let how = if self.escapes() { "escaped, as RabbitMQ has it" } else { "as they are" };
+            let how = if self.escapes() { "escaped" } else { "as they are" };
             why = format!(
-                "{why} (the next attempt sends the backslashes in CONNECT {how}; --dialect says which is right)"
+                "{why} (the next attempt sends the backslashes in CONNECT {how}; --dialect makes this attempt unnecessary)"
             );
             Some(Duration::ZERO)
         } else {

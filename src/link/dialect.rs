@@ -199,7 +199,7 @@ const ACTIVEMQ: Row = Row {
     // Its STOMP codec's defaults; more ends the connection, with an ERROR that a long SEND never sees.
     limits: FrameLimits { header_line: 10_240, headers: 1000, body: 100 << 20 },
     virtual_hosts: false,
-    unescapes_connect: false,
+    unescapes_connect: true,
     silence: None,
     selector: Some("selector"),
     durable: Durable::Subscription("activemq.subscriptionName"),
@@ -331,10 +331,13 @@ impl Dialect {
         Self::ALL.into_iter().find(|dialect| dialect.row().servers.contains(&name))
     }
 
-    /// Whether the ERROR that refuses a CONNECT comes from a broker that unescapes CONNECT. An ERROR has no `server`
-    /// header, but only RabbitMQ uses this `message`, and it uses it for each refusal.
-    pub(crate) fn refusal_unescapes(message: &str) -> bool {
-        message == "Bad CONNECT"
+    /// Reads the `message` of an ERROR that refuses a login, since an ERROR has no `server` header.
+    pub(crate) fn of_refusal(message: &str) -> Option<Self> {
+        match message {
+            "Bad CONNECT" => Some(Self::RabbitMq),
+            _ if message.starts_with("User name [") => Some(Self::ActiveMq),
+            _ => None,
+        }
     }
 
     /// The header by which SUBSCRIBE asks for a window of `messages` unacknowledged messages.

@@ -29,8 +29,8 @@ pub struct SessionConfig {
     pub passcode: Option<String>,
     /// The `client-id` header, which durable subscriptions of ActiveMQ need.
     pub client_id: Option<String>,
-    /// Whether backslashes in these texts are escaped; `false` by default, as STOMP 1.2 ("Value Encoding") has it. RabbitMQ
-    /// unescapes CONNECT all the same, and needs `true`.
+    /// Whether backslashes in these texts are escaped; `false` by default, as STOMP 1.2 ("Value Encoding") has it. ActiveMQ
+    /// and RabbitMQ unescape CONNECT all the same, and need `true`.
     pub escape_connect: bool,
     /// Versions to offer, in any order; all of them by default. None is as good as 1.0 alone.
     pub versions: Vec<Version>,

@@ -15,6 +15,11 @@ pub(super) fn told(error: &Error) -> String {
         Error::PeerIncompatible(why) => nothing_in_common(why),
         Error::InvalidMessage(why) => format!("the broker sent a TLS message that is not valid: {why:?}"),
         Error::PeerMisbehaved(why) => format!("the broker breaks the rules of TLS: {why:?}"),
+        Error::DecryptError => "the broker sent a TLS record that cannot be decrypted".into(),
+        Error::PeerSentOversizedRecord => "the broker sent a TLS record of more than 16 KiB".into(),
+        Error::InappropriateMessage { .. } | Error::InappropriateHandshakeMessage { .. } => {
+            format!("the broker sent a TLS message that does not belong there: {error}")
+        }
         other => format!("TLS failed: {other}"),
     }
 }

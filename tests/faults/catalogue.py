@@ -13,6 +13,7 @@ import brokers
 from relay import NoisyRelay
 from run import Fault, Run
 from stomp_client import Connection, Frame, Request
+from tls_peer import HARMS, LATE, TlsPeer
 
 FAULTS: dict[str, Fault] = {}
 #: How often the same harm is done in a run, and when.
@@ -146,6 +147,17 @@ def dribble(run: Run) -> Iterator[None]:
     run.relay.piece, run.relay.delay = 64 * 1024, 0.0
     run.over()
     run.expect(run.relay.connections == 1, f"{run.relay.connections} connections")
+
+
+@fault("misbehaving TLS peer", bound=5, twice=IN_HAND, relay=TlsPeer)
+def misbehaving_tls(run: Run) -> Iterator[None]:
+    for number, harm in enumerate(HARMS):
+        yield from run.answered(0.05 + number * 0.06)
+        run.relay.harms.append(harm)
+        if harm not in LATE:
+            run.relay.cut()
+        yield from run.until(lambda: run.relay.done > number, 20, f"the server hung up after {harm}")
+        run.over()
 
 
 # Two brokers, of which one fails.

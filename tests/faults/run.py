@@ -100,7 +100,7 @@ class Run:
             self.destination = f"/amq{self.destination}"
         self.replies = f"{fault.replies}{number}"
         self.relay = fault.relay(self.broker.port)
-        uri = f"stomp://guest:guest@127.0.0.1:{self.relay.port}"
+        uri = f"{self.relay.scheme}://guest:guest@127.0.0.1:{self.relay.port}"
         if fault.brokers > 1:
             uri = "failover:(" + ",".join(f"stomp://guest:guest@127.0.0.1:{one.port}" for one in pool) + ")?randomize=false"
         #: What the server logs, where that goes into a pipe.
@@ -114,7 +114,7 @@ class Run:
             self.destination,
             app="work:app",
             chdir=HERE,
-            options=fault.options,
+            options=(*fault.options, *self.relay.options(directory)),
             uri=uri,
             stderr=self.pipe[1] if self.pipe else subprocess.STDOUT,
         )

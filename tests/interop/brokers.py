@@ -197,7 +197,7 @@ class ActiveMQ(Broker):
 class IdentifyingActiveMQ(ActiveMQ):
     """One that knows Ann, too, and says of each message who sent it."""
 
-    LOGIN, PASSCODE = "ann", "Anns:p@ss/code"
+    LOGIN, PASSCODE = "ann", r"Anns:p@ss/\code"
 
     def _configuration(self) -> str:
         configuration = super()._configuration()

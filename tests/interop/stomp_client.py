@@ -117,7 +117,8 @@ class Connection:
         self._frames: list[Frame] = []
         self._receipts = itertools.count(1)
         connect = {"accept-version": version, "host": "/", "heart-beat": "0,0"}
-        connect |= {"login": login, "passcode": passcode}
+        # Real brokers unescape CONNECT, against the specification.
+        connect |= {"login": login.replace("\\", r"\\"), "passcode": passcode.replace("\\", r"\\")}
         try:
             self.send(Frame("CONNECT", connect))
             self.connected = self.receive(timeout)

@@ -326,6 +326,21 @@ def test_a_server_that_is_refused_ends(reactor, real_kind, shared_brokers, queue
     assert f"127.0.0.1:{port}: the broker refused the connection" in last and reason in last, last
 
 
+@pytest.mark.parametrize("scheme", ["stomp", "ssl"])
+def test_options_of_a_single_uri(scheme, reactor, queue, directory):
+    """As in a list: it gives up after as many attempts."""
+    port = processes.free_port()
+    options = "startupMaxReconnectAttempts=2&initialReconnectDelay=20&keepAlive=true"
+    one = Server(directory, port, reactor, queue, uri=f"{scheme}://127.0.0.1:{port}?{options}").start()
+    try:
+        assert one.process.wait(30) == 7
+    finally:
+        one.kill()
+    log = processes.tail(one.log, 100)
+    assert "gave up after 2 attempts" in log and "connection refused" in log, log
+    assert "keepAlive" in log and log.count("ReconnectAttempts") == 0, log
+
+
 def test_failover_to_the_broker_that_is_there(reactor, shared_brokers, serve, queue):
     broker = shared_brokers("dev")
     one = serve(broker, reactor)

@@ -13,6 +13,7 @@ import brokers
 import processes
 import pytest
 import server as ours
+from proxy import Proxy
 from stomp_client import Request, Requester
 
 SECRET = brokers.IdentifyingActiveMQ.PASSCODE
@@ -266,3 +267,70 @@ def test_a_passcode_of_nobody(directory):
     file.write_text("my-secret")
     done = ours.run("call", "--broker", "stomp://127.0.0.1:1", "--passcode-file", file, "GET", "/")
     assert (done.returncode, b"--login" in done.stderr, b"my-secret" in done.stderr) == (2, True, False), done.stderr
+
+
+#: Users of RabbitMQ and their passcodes, with a backslash in one of them: as in an escape, defined or not.
+BACKSLASHES = {
+    "undefined": r"a\b",
+    "newline": r"a\nb",
+    "colon": r"p\c\\d:e",
+    "last": "end\\",
+    r"domain\user": "pw",
+    r"domain\new": r"\r\n\c",
+}
+
+
+@pytest.fixture(scope="module")
+def backslashes(shared_brokers):
+    broker = shared_brokers("rabbitmq")
+    for user, passcode in BACKSLASHES.items():
+        broker.control("add_user", user, passcode)
+        broker.control("set_permissions", "-p", "/", user, ".*", ".*", ".*")
+    return broker
+
+
+def place(broker, user: str, passcode: str) -> str:
+    return f"stomp://{quote(user, safe='')}:{quote(passcode, safe='')}@127.0.0.1:{broker.port}"
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.parametrize("user", BACKSLASHES)
+def test_a_backslash_in_login_or_passcode_on_rabbitmq(user, backslashes, serve, queue):
+    one = serve(backslashes, "thread-pool", uri=place(backslashes, user, BACKSLASHES[user]))
+    with one.requester() as caller:
+        assert caller.request("GET", "/ping").body == b"pong"
+    assert one.stop() == 0
+    for options in ((), ("--dialect", "rabbitmq")):
+        uri = place(backslashes, user, BACKSLASHES[user])
+        done = ours.run("notify", "--broker", uri, "--to", queue, *options, "/x")
+        assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.rabbitmq
+def test_a_backslash_costs_no_attempt(reactor, backslashes, serve):
+    """Neither at the start nor when it reconnects."""
+    proxy = Proxy(backslashes.port)
+    try:
+        one = serve(backslashes, reactor, uri=place(proxy, "undefined", BACKSLASHES["undefined"]))
+        assert proxy.connections == 1
+        proxy.cut()
+        with one.requester() as caller:
+            assert caller.request("GET", "/ping", timeout=30).body == b"pong"
+        assert proxy.connections == 2
+        assert one.stop() == 0
+    finally:
+        proxy.close()
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.parametrize(("user", "passcode"), [("undefined", r"wr\ong"), ("newline", r"wr\nong"), (r"no\body", "Fa-lse")])
+def test_a_wrong_one_is_a_refusal_that_names_the_user(user, passcode, reactor, backslashes, directory, queue):
+    one = ours.Server(directory, 1, reactor, queue, uri=place(backslashes, user, passcode), env={"RUST_LOG": "trace"})
+    try:
+        assert one.start().process.wait(30) == 7
+    finally:
+        one.kill()
+    log = one.log.read_text()
+    last = log.splitlines()[-1]
+    assert f"refused the connection of user {json.dumps(user)}" in last and "Access refused" in last, last
+    assert passcode not in log and passcode.replace("\\", "\\\\") not in log, log

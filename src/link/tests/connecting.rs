@@ -242,77 +242,111 @@ fn hang_up(bench: &mut Bench) {
 }
 
 const RABBITMQ: &[u8] = b"CONNECTED\nversion:1.2\nserver:RabbitMQ/3.10.8\n\n\0";
+const ACTIVEMQ: &[u8] = b"CONNECTED\nversion:1.2\nserver:ActiveMQ/5.17.2\n\n\0";
+const ARTEMIS: &[u8] = b"CONNECTED\nversion:1.2\nserver:ActiveMQ-Artemis/2.31.0\n\n\0";
+const STRANGER: &[u8] = b"CONNECTED\nversion:1.2\n\n\0";
 const RABBITMQ_REFUSES: &[u8] =
     b"ERROR\nmessage:Bad CONNECT\ncontent-type:text/plain\nversion:1.0,1.1,1.2\n\n\
     Access refused for user 'u'\n\0";
 const ACTIVEMQ_REFUSES: &[u8] = b"ERROR\nmessage:User name [u] or password is invalid.\n\nstack trace\0";
-/// `a\b`.
+const ARTEMIS_REFUSES: &[u8] = b"ERROR\nmessage:Failed to connect\n\nSecurity Error occurred\0";
+/// Its passcode is `a\b`.
 const BACKSLASH: &str = "stomp://u:a%5Cb@h";
+const ESCAPED: &str = r"a\\b";
+const PLAIN: &str = r"a\b";
 
 #[test]
-fn a_backslash_is_sent_as_rabbitmq_has_it_where_it_may_have_been_misread() {
-    // Silence for an escape that there is not, a refusal for one that there is.
-    for refusal in [None, Some(RABBITMQ_REFUSES)] {
+fn a_backslash_in_connect_is_escaped() {
+    for connected in [RABBITMQ, ACTIVEMQ] {
         let mut bench = Bench::new(BACKSLASH);
-        assert_eq!(passcode(&mut bench), "a\\b");
+        for connects in [1, 2] {
+            assert_eq!(passcode(&mut bench), ESCAPED);
+            bench.bytes(connected);
+            assert_eq!(bench.sent()[0].command, Command::Subscribe);
+            assert_eq!(bench.connects.len(), connects);
+            bench.pass(10 * SECOND);
+            bench.lose();
+            bench.pass(SECOND);
+        }
+    }
+}
+
+#[test]
+fn a_backslash_is_sent_as_it_is_to_a_broker_that_does_not_unescape() {
+    for (refusal, connected) in
+        [(Some(ARTEMIS_REFUSES), ARTEMIS), (Some(ARTEMIS_REFUSES), STRANGER), (None, STRANGER)]
+    {
+        let mut bench = Bench::new(BACKSLASH);
+        assert_eq!(passcode(&mut bench), ESCAPED);
         match refusal {
             None => hang_up(&mut bench),
             Some(refusal) => bench.bytes(refusal),
         }
         assert_eq!(bench.connects.len(), 2, "at once");
-        assert_eq!(passcode(&mut bench), "a\\\\b");
-        bench.bytes(RABBITMQ);
+        assert_eq!(passcode(&mut bench), PLAIN);
+        bench.bytes(connected);
         assert_eq!(bench.sent()[0].command, Command::Subscribe);
-        // And so from now on.
+        // Later connections do so at first.
         bench.pass(10 * SECOND);
         bench.lose();
         bench.pass(SECOND);
-        assert_eq!(passcode(&mut bench), "a\\\\b");
-        bench.bytes(RABBITMQ_REFUSES);
-        assert!(!bench.finished && bench.connects.len() == 3, "which is a refusal, and not asked twice");
+        assert_eq!(passcode(&mut bench), PLAIN);
+        bench.bytes(ARTEMIS_REFUSES);
+        assert_eq!(bench.connects.len(), 3, "this refusal is final");
     }
 }
 
 #[test]
-fn a_wrong_passcode_with_a_backslash_is_refused_for_what_it_is() {
-    let mut bench = Bench::new(BACKSLASH);
-    passcode(&mut bench);
-    hang_up(&mut bench);
-    passcode(&mut bench);
-    bench.bytes(RABBITMQ_REFUSES);
-    assert!(bench.finished);
-    assert_eq!(bench.connects.len(), 2, "one attempt more, and no further one");
-    let why = bench.fatal.why().unwrap();
-    assert!(why.contains("refused the connection of user \"u\"") && why.contains("Access refused"), "{why}");
-    assert!(!why.contains("a\\b"), "{why}");
+fn a_refusal_names_the_user_and_costs_no_more_attempts_than_it_has_to() {
+    for (refusal, attempts) in [(RABBITMQ_REFUSES, 1), (ACTIVEMQ_REFUSES, 1), (ARTEMIS_REFUSES, 2)] {
+        let mut bench = Bench::new(BACKSLASH);
+        for attempt in 1..=attempts {
+            assert!(!bench.finished);
+            assert_eq!(bench.connects.len(), attempt);
+            passcode(&mut bench);
+            bench.bytes(refusal);
+        }
+        assert!(bench.finished);
+        let why = bench.fatal.why().unwrap();
+        assert!(why.contains("refused the connection of user \"u\""), "{why}");
+        assert!(!why.contains(PLAIN) && !why.contains(ESCAPED), "{why}");
 
-    // Whoever refuses it otherwise has read it as it stands: an account must not be locked by asking again.
-    let mut bench = Bench::new(BACKSLASH);
-    passcode(&mut bench);
-    bench.bytes(ACTIVEMQ_REFUSES);
-    assert!(bench.finished && bench.connects.len() == 1);
-
-    // Nor is one without a backslash sent twice.
-    let mut bench = Bench::new("stomp://u:ab@h");
-    passcode(&mut bench);
-    bench.bytes(RABBITMQ_REFUSES);
-    assert!(bench.finished && bench.connects.len() == 1);
-}
-
-#[test]
-fn what_the_dialect_says_of_a_backslash_is_done_at_once() {
-    for (dialect, sent) in [("rabbitmq", "a\\\\b"), ("activemq", "a\\b"), ("artemis", "a\\b")] {
-        let mut bench = Bench::with(BACKSLASH, |config| {
-            config.connection.brokers.dialect = Some(dialect.parse().unwrap())
-        });
-        assert_eq!(passcode(&mut bench), sent);
-        hang_up(&mut bench);
-        assert_eq!(bench.connects.len(), 1, "{dialect}: there is nothing to find out");
+        let mut bench = Bench::new("stomp://u:ab@h");
+        assert_eq!(passcode(&mut bench), "ab");
+        bench.bytes(refusal);
+        assert!(bench.finished && bench.connects.len() == 1, "without a backslash there is nothing to try");
     }
 }
 
 #[test]
-fn a_broker_that_hangs_up_is_not_asked_more_often_for_a_backslash_than_twice_a_round() {
+fn a_login_with_a_backslash_is_treated_alike() {
+    let mut bench = Bench::new("stomp://domain%5Cuser:x@h");
+    bench.give(Input::Connected);
+    assert_eq!(bench.sent()[0].headers.text("login"), Some(r"domain\\user"));
+    bench.bytes(RABBITMQ_REFUSES);
+    assert!(bench.fatal.why().unwrap().contains(r#"of user "domain\\user""#));
+}
+
+#[test]
+fn with_a_dialect_a_backslash_is_sent_in_one_way() {
+    for (dialect, sent) in [("rabbitmq", ESCAPED), ("activemq", ESCAPED), ("artemis", PLAIN)] {
+        for refusal in [None, Some(ARTEMIS_REFUSES), Some(RABBITMQ_REFUSES)] {
+            let mut bench = Bench::with(BACKSLASH, |config| {
+                config.connection.brokers.dialect = Some(dialect.parse().unwrap());
+            });
+            assert_eq!(passcode(&mut bench), sent);
+            match refusal {
+                None => hang_up(&mut bench),
+                Some(refusal) => bench.bytes(refusal),
+            }
+            assert_eq!(bench.connects.len(), 1, "{dialect}");
+            assert_eq!(bench.finished, refusal.is_some(), "{dialect}");
+        }
+    }
+}
+
+#[test]
+fn a_broker_that_closes_the_connection_is_asked_twice_a_round() {
     let mut bench =
         Bench::new("failover:(stomp://u:a%5Cb@h)?initialReconnectDelay=1000&startupMaxReconnectAttempts=3");
     for round in 1..=3 {
@@ -331,17 +365,17 @@ fn a_broker_that_hangs_up_is_not_asked_more_often_for_a_backslash_than_twice_a_r
 }
 
 #[test]
-fn a_refusal_of_what_may_have_been_misread_ends_nothing() {
-    // A gateway without a broker behind it hangs up; by the second attempt there is one, and not RabbitMQ.
+fn a_refusal_of_a_misread_passcode_is_not_final() {
+    // A gateway closes the first connection, since no broker is behind it; behind the second there is ActiveMQ.
     let mut bench = Bench::new(BACKSLASH);
-    passcode(&mut bench);
+    assert_eq!(passcode(&mut bench), ESCAPED);
     hang_up(&mut bench);
-    assert_eq!(passcode(&mut bench), "a\\\\b");
+    assert_eq!(passcode(&mut bench), PLAIN);
     bench.bytes(ACTIVEMQ_REFUSES);
     assert!(!bench.finished);
     bench.pass(SECOND);
-    assert_eq!(passcode(&mut bench), "a\\b");
-    bench.bytes(b"CONNECTED\nversion:1.2\nserver:ActiveMQ/5.17.2\n\n\0");
+    assert_eq!(passcode(&mut bench), ESCAPED);
+    bench.bytes(ACTIVEMQ);
     assert_eq!(bench.sent()[0].command, Command::Subscribe);
 }
 
