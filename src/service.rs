@@ -231,6 +231,11 @@ impl Service {
         self.mapping.trust_user_header.as_deref()
     }
 
+    /// Whether the deployer says so, without which that word does not count.
+    pub(crate) fn all_senders_use_stomp(&self) -> bool {
+        self.mapping.all_senders_use_stomp
+    }
+
     /// Whether somebody waits for an answer to this message, and may be sent one, be it a request or not.
     pub(crate) fn can_answer(&self, message: &Frame) -> bool {
         self.mapping.can_answer(message)

@@ -78,6 +78,10 @@ pub(super) struct Serve {
     #[arg(long, value_name = "NAME", env = "STOMP_WSGI_TRUST_USER_HEADER")]
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     trust_user_header: Option<String>,
+    /// The broker takes messages for these destinations by STOMP alone, which --trust-user-header relies on: a sender by
+    /// OpenWire, AMQP or HTTP can claim to be anybody
+    #[arg(long, env = "STOMP_WSGI_ALL_SENDERS_USE_STOMP", value_parser = FalseyValueParser::new())]
+    all_senders_use_stomp: bool,
     /// Seconds that a reply lives in the broker, where the request does not say
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds, env = "STOMP_WSGI_REPLY_TTL")]
     reply_ttl: Option<Duration>,
@@ -328,6 +332,7 @@ mod with_python {
             config.connections = self.connections;
             config.client_id.clone_from(&self.client_id);
             config.mapping.trust_user_header.clone_from(&self.trust_user_header);
+            config.mapping.all_senders_use_stomp = self.all_senders_use_stomp;
             config.prefetch = self.prefetch;
             config.heart_beat = self.heart_beat;
             config.drain_timeout = self.drain_timeout;

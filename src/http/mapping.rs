@@ -40,8 +40,12 @@ pub struct Mapping {
     /// The destinations that we subscribe to. No reply goes there: it would come back as a request.
     pub consumed: Destinations,
     /// The header of a message by which the broker says who sent it (`REMOTE_USER`): `JMSXUserID` of ActiveMQ with
-    /// `populateJMSXUserID`, `user-id` of RabbitMQ. Nobody by default, for brokers differ in which they verify.
+    /// `populateJMSXUserID`, `user-id` of RabbitMQ. Nobody by default, for brokers differ in which they verify. It takes
+    /// [`all_senders_use_stomp`](Self::all_senders_use_stomp), too.
     pub trust_user_header: Option<String>,
+    /// The deployer's word that the broker takes messages for our destinations by STOMP alone. A sender that uses another
+    /// protocol can put any user into the header that is trusted, on all brokers.
+    pub all_senders_use_stomp: bool,
     /// How long a reply lives that nobody fetches, where the request has no expiry of its own to pass on.
     /// `None`: for ever.
     pub reply_ttl: Option<Duration>,
@@ -67,6 +71,7 @@ impl Default for Mapping {
             allow_reply_to: queues.map(str::to_owned).to_vec(),
             consumed: Destinations::default(),
             trust_user_header: None,
+            all_senders_use_stomp: false,
             reply_ttl: None,
             reply_header_names: HeaderNames::default(),
             max_reply: 100 << 20,

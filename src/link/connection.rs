@@ -12,6 +12,7 @@ use reactors::{Action, Input};
 
 use super::{
     Dialect, Outbox,
+    dialect::is_development,
     priority::{CHECK, Priority},
 };
 use crate::{
@@ -113,6 +114,8 @@ pub(crate) struct Connection {
     epoch: u64,
     /// `None`: neither the broker nor anybody else has said.
     dialect: Option<Dialect>,
+    /// It vouches for the senders of messages.
+    vouches: bool,
     peer: Arc<str>,
     paused: bool,
     /// When to ask for a broker of choice, and how often.
@@ -151,6 +154,7 @@ impl Connection {
             served: false,
             epoch: 0,
             dialect: None,
+            vouches: false,
             peer: "".into(),
             paused: false,
             check: None,
@@ -308,9 +312,9 @@ impl Connection {
     }
 
     /// The header by which the broker vouches for the senders of messages. A broker that we do not know vouches for
-    /// nobody.
+    /// nobody, nor does the development broker, unless `--dialect` says so.
     pub(crate) fn user_header(&self) -> Option<&'static str> {
-        self.dialect.and_then(|dialect| dialect.row().user)
+        self.dialect.filter(|_| self.vouches).and_then(|dialect| dialect.row().user)
     }
 
     /// `host:port` of the broker in use.
@@ -411,8 +415,9 @@ impl Connection {
             match session.next_event() {
                 Ok(None) => return,
                 Ok(Some(stomp::Event::Connected(connected))) => {
-                    self.dialect =
-                        self.config.brokers.dialect.or_else(|| Dialect::of(connected.server.as_deref()));
+                    let (said, server) = (self.config.brokers.dialect, connected.server.as_deref());
+                    self.dialect = said.or_else(|| Dialect::of(server));
+                    self.vouches = said.is_some() || !server.is_some_and(is_development);
                     let dialect = self.dialect();
                     if self.config.brokers.virtual_host.is_some() && !dialect.row().virtual_hosts {
                         tracing::warn!(%dialect, "this broker has no virtual hosts; --vhost has no effect");

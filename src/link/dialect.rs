@@ -169,11 +169,13 @@ pub(crate) struct Routing {
 }
 
 const MESSAGE_ID: &str = "message-id";
+/// The development broker.
+const DEVELOPMENT: &str = "stomp-wsgi-dev";
 
 const ACTIVEMQ: Row = Row {
     name: "activemq",
     // The development broker plays ActiveMQ unless it is told otherwise.
-    servers: &["ActiveMQ", "stomp-wsgi-dev"],
+    servers: &["ActiveMQ", DEVELOPMENT],
     prefetch: Prefetch { header: "activemq.prefetchSize", per_message: 1, unset: 1000 },
     nack: Nack::DeadLetter,
     says_redelivered: false,
@@ -190,7 +192,8 @@ const ACTIVEMQ: Row = Row {
     silence: None,
     selector: Some("selector"),
     durable: Durable::Subscription("activemq.subscriptionName"),
-    // With `populateJMSXUserID`, and without it, too: a sender's own is taken away.
+    // By STOMP only: it takes the header from a SEND. To MESSAGE it adds all properties last, so that a property of that
+    // name, set by OpenWire, AMQP or HTTP, replaces what the broker says. So it is in all versions up to 6.3.
     user: Some("JMSXUserID"),
     routing: None,
 };
@@ -215,7 +218,8 @@ const RABBITMQ: Row = Row {
     silence: None,
     selector: None,
     durable: Durable::Queue,
-    // The property. A header of that name in an AMQP message's table looks the same.
+    // By STOMP only: SEND sets the property, which is verified. A header of that name in an AMQP message's table is not, and
+    // looks the same.
     user: Some("user-id"),
     routing: None,
 };
@@ -364,6 +368,11 @@ impl Dialect {
     pub(crate) fn destination_type(self, destination: &[u8]) -> Option<(&'static str, &'static str)> {
         self.row().routing.as_ref().map(|routing| (routing.send, kind(destination)))
     }
+}
+
+/// Whether CONNECTED's `server` header is the development broker's.
+pub(super) fn is_development(server: &str) -> bool {
+    server.starts_with(DEVELOPMENT)
 }
 
 fn kind(destination: &[u8]) -> &'static str {

@@ -180,7 +180,21 @@ impl Worker {
     fn subscribe(&mut self, dialect: Dialect, version: Version) -> Result<(), String> {
         if let Some(header) = self.service.trusted_header() {
             match self.connection.user_header() {
-                Some(verified) if verified == header => {}
+                Some(verified) if verified == header => {
+                    if !self.service.all_senders_use_stomp() {
+                        return Err(format!(
+                            "--trust-user-header {header}: {dialect} verifies this header of messages that were sent by \
+                             STOMP; whoever sends by another protocol (OpenWire, AMQP, HTTP, or another broker of a \
+                             network) can put any user there. Where the broker takes messages for these destinations by \
+                             STOMP alone, say so with --all-senders-use-stomp; else serve without --trust-user-header"
+                        ));
+                    }
+                    tracing::warn!(
+                        header,
+                        "REMOTE_USER is what the broker says in this header. That is verified for senders that use STOMP \
+                         only; --all-senders-use-stomp says that there are no others, which the server cannot check"
+                    );
+                }
                 Some(verified) => {
                     return Err(format!(
                         "--trust-user-header {header}: this broker lets anyone say that; what it verifies is {verified}"
