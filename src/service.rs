@@ -15,8 +15,8 @@ use std::{
 
 use crate::{
     app::{AppError, Application, Flow, Reply},
-    http::{self, Head, Mapping, Rejected, Request, Responder, Status},
-    link::Dialect,
+    http::{self, EmptyJms, Head, Mapping, Rejected, Request, Responder, Status},
+    link::{Dialect, Jms, jms},
     stomp::{Frame, Version},
 };
 
@@ -64,6 +64,7 @@ pub(crate) struct Origin {
     pub(crate) broker: Arc<str>,
     pub(crate) version: Version,
     pub(crate) dialect: Dialect,
+    pub(crate) jms: Jms,
     /// The server stops: what has not begun is left to the broker.
     pub(crate) stopping: Arc<AtomicBool>,
 }
@@ -318,13 +319,22 @@ impl Service {
 
     fn request(&self, delivered: &Delivered, now: Instant) -> Result<Request, Rejected> {
         let Delivered { message, origin, .. } = delivered;
+        let repaired = jms::repaired_message(message, origin.jms);
+        let message = repaired.as_ref().unwrap_or(message);
         let mut request = self.mapping.request(message, &origin.broker, delivered.attempt);
         let delivery = match &mut request {
             Ok(request) => &mut request.delivery,
             Err(rejected) => &mut rejected.delivery,
         };
-        delivery.came_from(origin.dialect, now.saturating_duration_since(delivered.since));
-        request
+        delivery.came_from(origin.dialect, origin.jms, now.saturating_duration_since(delivered.since));
+        request.and_then(|request| self.mapping.with_its_body(request, origin.jms))
+    }
+
+    /// Whether a message has to be left to the broker: it has a body, for all that is known, and only the broker has it.
+    pub(crate) fn is_withheld(&self, message: &Frame, jms: Jms) -> bool {
+        message.body.is_empty()
+            && self.mapping.empty_jms == EmptyJms::Reject
+            && self.mapping.is_withheld(message, jms)
     }
 
     /// What tells a requester that the application has not answered in time: 504, or 503 where its request was

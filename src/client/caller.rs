@@ -10,7 +10,7 @@ use reactors::{Action, Input, Link};
 use super::{Call, CallError, Part, Workload, structured};
 use crate::{
     http,
-    link::{Connection, ConnectionConfig, Event, Replies},
+    link::{Connection, ConnectionConfig, Event, Replies, jms},
     stomp::{Command, Encoder, Frame, HeartBeatOffer, Limits},
     uri::Brokers,
 };
@@ -218,7 +218,8 @@ impl<W: Workload> Caller<W> {
         let Some(waiting) = self.waiting.get_mut(&call) else { return };
         waiting.deadline = now + self.config.timeout;
         self.deadlines.push_back((waiting.deadline, call));
-        let part = Part::of(message);
+        let repaired = jms::repaired_message(message, self.connection.jms());
+        let part = Part::of(repaired.as_ref().unwrap_or(message));
         let part = if waiting.structured { structured::opened(part) } else { part };
         let more = part.more;
         self.workload.part(call, part);

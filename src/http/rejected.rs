@@ -24,11 +24,12 @@ impl Rejected {
         self.answerable
     }
 
-    /// The status of the answer: 400, or 413 where the body is too large, or 431, 501 or 505 where RFC 9110 and
+    /// The status of the answer: 400, or 413 where the body is too large, 415 where the broker cannot hand it over, or 431, 501 or 505 where RFC 9110 and
     /// 6585 have a better one for a whole request.
     pub fn status(&self) -> u16 {
         match &self.reason {
             Reason::TooLarge(_) => 413,
+            Reason::Withheld => 415,
             Reason::Message(invalid) => invalid.status(),
             _ => 400,
         }
@@ -57,6 +58,14 @@ pub enum Reason {
     /// The body is so long, beyond what is taken, and is not here ([`Frame::cut`](crate::stomp::Frame::cut)).
     #[error("a body of {0} octets is more than this server takes")]
     TooLarge(usize),
+    /// The broker has handed over no body, and the message is of a kind that should have one
+    /// ([`Mapping::empty_jms`](super::Mapping::empty_jms)).
+    #[error(
+        "the message has no body here: send a TextMessage or a BytesMessage, for a MapMessage, ObjectMessage or \
+         StreamMessage cannot be read by STOMP; where the body is meant to be empty, send a BytesMessage or the property \
+         Content-Length=0"
+    )]
+    Withheld,
     /// The message is `application/http`, and its body is no request.
     #[error("the HTTP message is malformed: {0}")]
     Message(#[from] InvalidMessage),

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use reactors::{Action, Input};
 
 use super::{
-    Dialect, Outbox,
+    Dialect, Jms, Outbox,
     dialect::is_development,
     priority::{CHECK, Priority},
 };
@@ -114,6 +114,8 @@ pub(crate) struct Connection {
     epoch: u64,
     /// `None`: neither the broker nor anybody else has said.
     dialect: Option<Dialect>,
+    /// What its CONNECTED said, and `--dialect`.
+    jms: Jms,
     /// It vouches for the senders of messages.
     vouches: bool,
     peer: Arc<str>,
@@ -154,6 +156,7 @@ impl Connection {
             served: false,
             epoch: 0,
             dialect: None,
+            jms: Jms::default(),
             vouches: false,
             peer: "".into(),
             paused: false,
@@ -311,6 +314,11 @@ impl Connection {
         self.dialect.unwrap_or_default()
     }
 
+    /// What the broker does to the bodies of JMS messages.
+    pub(crate) fn jms(&self) -> Jms {
+        self.jms
+    }
+
     /// The header by which the broker vouches for the senders of messages. A broker that we do not know vouches for
     /// nobody, nor does the development broker, unless `--dialect` says so.
     pub(crate) fn user_header(&self) -> Option<&'static str> {
@@ -417,6 +425,7 @@ impl Connection {
                 Ok(Some(stomp::Event::Connected(connected))) => {
                     let (said, server) = (self.config.brokers.dialect, connected.server.as_deref());
                     self.dialect = said.or_else(|| Dialect::of(server));
+                    self.jms = Jms::of(said, server);
                     self.vouches = said.is_some() || !server.is_some_and(is_development);
                     let dialect = self.dialect();
                     if self.config.brokers.virtual_host.is_some() && !dialect.row().virtual_hosts {

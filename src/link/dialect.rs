@@ -69,8 +69,8 @@ pub(crate) struct Row {
     pub(crate) selector: Option<&'static str>,
     /// How a topic's messages are kept while we are away.
     pub(crate) durable: Durable,
-    /// The header that says who sent a message, and that the broker lets nobody forge. `None`: there is none, or none
-    /// that was seen to hold.
+    /// The header that says who sent a message, and that nobody can forge who sends by STOMP. By other protocols it can be
+    /// forged on all brokers. `None`: there is none, or none that was seen to hold.
     pub(crate) user: Option<&'static str>,
     /// Headers by which SUBSCRIBE and SEND say whether a name is a queue's (`ANYCAST`) or a topic's (`MULTICAST`), where
     /// a prefix of the name says it only if the broker was configured so.

@@ -7,12 +7,14 @@
 //! - [`suspects`]: whose answer it may be that ends connections.
 //! - [`Probe`]: looks for a broker of choice while workers are with another.
 //! - [`Dialect`]: where brokers differ.
+//! - [`jms`]: what ActiveMQ does to the bodies of JMS messages.
 //!
 //! Nothing here has a socket, a clock or a thread.
 
 mod company;
 mod connection;
 mod dialect;
+pub(crate) mod jms;
 mod ledger;
 mod outbox;
 mod priority;
@@ -28,6 +30,7 @@ pub use dialect::{Dialect, UnknownDialect};
 #[cfg(feature = "broker")]
 pub(crate) use dialect::{Expiry, Nack, Row, Transactions};
 pub(crate) use dialect::{Replies, is_topic, kept_in};
+pub(crate) use jms::Jms;
 pub(crate) use ledger::Ledger;
 pub(crate) use outbox::Outbox;
 pub(crate) use priority::Probe;

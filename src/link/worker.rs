@@ -244,6 +244,12 @@ impl Worker {
                 let job = self.ledger.deliver(now, message, &self.origin, State::Replied);
                 return self.bury(job, "its body is too large");
             }
+            if self.service.is_withheld(&message, self.connection.jms()) {
+                if let Some(headers) = self.connection.dialect().nack(self.connection.version()) {
+                    let job = self.ledger.deliver(now, message, &self.origin, State::Replied);
+                    return self.refuse(job, headers, "the broker has handed over no body of it");
+                }
+            }
             let verdict = self.suspects.verdict(&message);
             let first = match verdict {
                 Verdict::Condemned | Verdict::Hopeless => State::Condemned,
@@ -424,23 +430,29 @@ impl Worker {
         let dialect = self.connection.dialect();
         let nack = dialect.nack(version).filter(|_| !entry.acknowledged);
         let Delivered { message, progress, .. } = &*entry.delivered;
-        if let (Some(octets), Some(headers)) = (message.cut, nack) {
-            // Only the broker has it whole.
-            let destination = message.headers.text("destination");
-            tracing::error!(
-                destination,
-                octets,
-                reason,
-                "refused a message (NACK): the broker's dead letters have it, if it keeps any"
-            );
-            entry.nack(version, headers, self.connection.out());
-            let entry = self.ledger.remove(job);
-            return entry.into_iter().for_each(|entry| self.ledger.outlive(job, entry));
+        if let (Some(_), Some(headers)) = (message.cut, nack) {
+            return self.refuse(job, headers, reason);
         }
         progress.bury(reason);
         let frame = self.service.dead_letter(version, dialect, message, reason, Receipt(job));
         self.connection.push(frame);
         self.ledger.set(job, State::Replied);
+    }
+
+    /// Leaves a message to the broker's dead letters by a NACK: only the broker has it whole.
+    fn refuse(&mut self, job: u64, headers: &[(&str, &str)], reason: &str) {
+        let Some(entry) = self.ledger.get(job) else { return };
+        let message = &entry.delivered.message;
+        let destination = message.headers.text("destination");
+        tracing::error!(
+            destination,
+            octets = message.cut,
+            reason,
+            "refused a message (NACK): the broker's dead letters have it, if it keeps any"
+        );
+        entry.nack(self.connection.version(), headers, self.connection.out());
+        let entry = self.ledger.remove(job);
+        entry.into_iter().for_each(|entry| self.ledger.outlive(job, entry));
     }
 
     fn retry_at(&mut self, job: u64, at: Instant) {
@@ -764,6 +776,7 @@ fn origin(connection: &Connection, stopping: &Arc<AtomicBool>) -> Arc<Origin> {
         broker: Arc::clone(connection.peer()),
         version: connection.version(),
         dialect: connection.dialect(),
+        jms: connection.jms(),
         stopping: Arc::clone(stopping),
     })
 }

@@ -26,6 +26,7 @@ mod delivering;
 mod draining;
 mod failing;
 mod failover;
+mod jms;
 mod large;
 mod settling;
 mod subscribing;

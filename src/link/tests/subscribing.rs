@@ -123,6 +123,7 @@ fn only_a_broker_that_is_known_to_verify_users_is_believed() {
         ("server:RabbitMQ/3.10.8\n", None, "JMSXUserID", "what it verifies is user-id"),
         ("server:apache-apollo/1.7\n", None, "JMSXUserID", "say so with --dialect"),
         ("", None, "JMSXUserID", "say so with --dialect"),
+        ("server:stomp-wsgi-dev/0.1.0\n", None, "JMSXUserID", "not known that it verifies"),
         ("server:ActiveMQ-Artemis/2.31.0\n", None, "JMSXUserID", "not known that it verifies"),
         ("", Some(Dialect::Artemis), "JMSXUserID", "not known that it verifies"),
     ] {
