@@ -172,7 +172,7 @@ impl Mapping {
 
     /// Whether a message that nobody waits for lacks its body so.
     pub(crate) fn is_withheld(&self, frame: &Frame, jms: Jms) -> bool {
-        if !jms.withholds_bodies() || frame.headers.get("content-length").is_some() {
+        if !jms.is_activemq() || frame.headers.get("content-length").is_some() {
             return false;
         }
         let request = self.request(frame, &Arc::from(""), 1);
@@ -294,7 +294,7 @@ fn vouched(headers: &Headers, name: &str) -> Option<Bytes> {
 /// that it is meant to be empty.
 fn lacks_its_body(request: &Request, jms: Jms) -> bool {
     let delivery = &request.delivery;
-    jms.withholds_bodies()
+    jms.is_activemq()
         && delivery.is_text()
         && !delivery.structured
         && matches!(&*request.method, "POST" | "PUT" | "PATCH" | "NOTIFY")

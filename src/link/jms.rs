@@ -58,9 +58,9 @@ impl Jms {
         self == Self::Modified
     }
 
-    /// Whether a MapMessage, ObjectMessage or StreamMessage arrives like an empty TextMessage: no body, no
-    /// content-length.
-    pub(crate) fn withholds_bodies(self) -> bool {
+    /// Whether it is ActiveMQ. There a MapMessage, ObjectMessage or StreamMessage arrives like an empty TextMessage: no
+    /// body, no content-length. And no header comes twice, unless a sender had a hand in it.
+    pub(crate) fn is_activemq(self) -> bool {
         self != Self::Other
     }
 }

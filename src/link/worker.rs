@@ -112,6 +112,8 @@ enum Phase {
 /// How long DISCONNECT waits for its RECEIPT.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 const GOODBYE: &str = "goodbye";
+/// The receipt of a NACK whose id may be the wrong one.
+const TAMPERED: &str = "tampered";
 /// Messages that are not settled, where more than four times the prefetch: from a broker that ignores that we take
 /// no more. Those that run are fewer: while they are too many, nothing is read.
 const MOST: usize = 10_000;
@@ -238,6 +240,9 @@ impl Worker {
         }
         // Draining: unacknowledged, it goes back to the broker when we leave.
         if self.phase == Phase::Serving {
+            if self.connection.jms().is_activemq() && is_tampered_with(&message) {
+                return self.refuse_tampered(&message);
+            }
             // Nobody is told, and we have no body for a dead letter.
             let lost = message.cut.is_some() && !self.service.can_answer(&message);
             if lost && self.connection.dialect().nack(self.connection.version()).is_some() {
@@ -270,6 +275,28 @@ impl Worker {
                 }
             }
             self.keep_an_eye(now);
+        }
+    }
+
+    /// Leaves a message to ActiveMQ's dead letters of which it is not known by which subscription it came, or how it is
+    /// acknowledged: to serve it would be to let its sender choose the application, and an ACK of the wrong id ends the
+    /// connection, each time that the message is delivered. Each id is tried but those of other messages; an ERROR about
+    /// one is expected.
+    fn refuse_tampered(&mut self, message: &Frame) {
+        let destination = message.headers.text("destination");
+        tracing::error!(
+            destination,
+            "refused a message (NACK) that has two 'ack' or 'subscription' headers: a property of it has a line feed in its \
+             name. The broker's dead letters have it, if it keeps any"
+        );
+        let version = self.connection.version();
+        let acks = message.headers.iter().filter(|(name, _)| *name == b"ack").map(|(_, id)| id);
+        let unknown: Vec<&[u8]> = acks.filter(|id| !self.ledger.holds(id)).collect();
+        for id in unknown {
+            Encoder::new(self.connection.out(), version, Command::Nack)
+                .header("id", id)
+                .header("receipt", TAMPERED)
+                .finish();
         }
     }
 
@@ -539,6 +566,10 @@ impl Worker {
             return;
         }
         let said = frame.complaint();
+        if frame.headers.get("receipt-id") == Some(TAMPERED.as_bytes()) {
+            tracing::debug!(error = %said, "one of several ids of a message was not its own");
+            return;
+        }
         if let Some(source) = self.refused(frame) {
             let by = [("selector", &source.selector), ("durable", &source.durable)];
             let options: String = by
@@ -768,6 +799,21 @@ impl Worker {
         let until = timers.into_iter().flatten().min();
         Action::Wait { until, read: self.reads() }
     }
+}
+
+/// Whether a message of ActiveMQ has been given headers by its sender that are the broker's own. The broker has one of each,
+/// but does not escape the names of properties: a line feed in one makes a header line of what follows, which may come
+/// before the broker's.
+fn is_tampered_with(message: &Frame) -> bool {
+    let (mut acks, mut subscriptions) = (0, 0);
+    for (name, _) in message.headers.iter() {
+        match name {
+            b"ack" => acks += 1,
+            b"subscription" => subscriptions += 1,
+            _ => {}
+        }
+    }
+    acks > 1 || subscriptions > 1
 }
 
 fn origin(connection: &Connection, stopping: &Arc<AtomicBool>) -> Arc<Origin> {

@@ -82,6 +82,44 @@ def test_properties_do_not_change_what_is_acknowledged(activemq, caller, serve, 
     activemq.wait_empty(queue)
 
 
+def lands_before(name: str, prefix: str = "X") -> str:
+    """A property whose name makes a header line `name:...`, in front of the one that ActiveMQ has by that name.
+
+    Headers leave in the order of a java.util.HashMap of 32 buckets.
+    """
+
+    def bucket(text: str) -> int:
+        code = 0
+        for char in text:
+            code = (31 * code + ord(char)) & 0xFFFFFFFF
+        return (code ^ code >> 16) & 31
+
+    candidates = (f"{prefix}{n}:1\n{name}" for n in range(1000))
+    return next(candidate for candidate in candidates if bucket(candidate) < bucket(name))
+
+
+def test_a_line_feed_in_a_name_does_not_change_it_either(reactor, activemq, caller, directory, queue):
+    """Neither how a message is acknowledged, nor which application serves it: the broker's dead letters have it."""
+    mounted = f"{queue}.mounted"
+    one = ours.Server(directory, activemq.port, reactor, queue, options=("--mount", f"{mounted}=probe:app"))
+    letters = f"DLQ.{queue.removeprefix('/queue/')}"
+    try:
+        one.start().wait_ready()
+        for name, value in (("ack", "forged"), ("ack", "ID:forged-1:1"), ("subscription", "1")):
+            properties = get("/task/forged", **{lands_before(name): value})
+            caller.send(queue, "text", properties, text=name)
+            letter = caller.take(letters)
+            assert letter["text"] == name, letter
+            assert caller.call(queue, "text", get("/ping"))["text"] == "pong"
+        assert one.stop() == 0
+    finally:
+        one.kill()
+    assert one.records("begun") == []
+    log = processes.tail(one.log, 1000)
+    assert log.count("refused a message (NACK)") == 3 and "trying again" not in log
+    activemq.wait_empty(queue)
+
+
 # Text.
 
 

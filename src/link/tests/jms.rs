@@ -81,3 +81,33 @@ fn a_dead_letter_has_the_text_as_it_came() {
     assert_eq!((letter.headers.text("destination"), &letter.body[..]), (Some("/queue/DLQ.a"), &text[..]));
     assert_eq!(letter.headers.text("content-length"), None);
 }
+
+/// A line feed in the name of a JMS property makes a header line of its own, before or after the broker's.
+#[test]
+fn a_message_with_two_acks_or_subscriptions_is_left_to_the_broker() {
+    for twice in
+        [&[("ack", "2")][..], &[("subscription", "1")], &[("ack", "2"), ("ack", "3"), ("subscription", "0")]]
+    {
+        for delivery in [DeliveryMode::AtLeastOnce, DeliveryMode::AtMostOnce, DeliveryMode::Transactional] {
+            let mut bench = bench("ActiveMQ/5.17.2", EmptyJms::Accept, |config| config.delivery = delivery);
+            let known = bench.delivery("m1", &[("reply-to", "/queue/r")], b"");
+            bench.bytes(&known);
+            bench.sent();
+            bench.without_body(&[&[REPLY_TO, ("ack", "ack:m1")], twice].concat());
+            let mut expected = vec![(Command::Nack, "1".to_owned())];
+            let others = twice.iter().filter(|(name, _)| *name == "ack");
+            expected.extend(others.map(|(_, id)| (Command::Nack, (*id).to_owned())));
+            assert_eq!(bench.texts("id"), expected, "never that of another message");
+            // The broker knows one of them.
+            bench.bytes(
+                b"ERROR\nreceipt-id:tampered\nmessage:Unexpected NACK received for message-id [null]\n\n\0",
+            );
+            bench.receipt("tampered");
+            assert!(bench.socket && bench.jobs.len() == usize::from(delivery != DeliveryMode::AtMostOnce));
+        }
+    }
+    // RabbitMQ leaks what a sender says behind its own.
+    let mut rabbitmq = bench("RabbitMQ/3.10.8", EmptyJms::Accept, |_| {});
+    rabbitmq.without_body(&[REPLY_TO, ("ack", "2")]);
+    assert_eq!((rabbitmq.jobs.len(), rabbitmq.sent().len()), (1, 0));
+}
