@@ -16,8 +16,8 @@ use std::{
 use crate::{
     activity::Activity,
     app::{AppError, Application, Flow, Reply},
-    http::{self, Head, Mapping, Rejected, Request, Responder, Status},
-    link::{Dialect, Earlier},
+    http::{self, EmptyJms, Head, Mapping, Rejected, Request, Responder, Status},
+    link::{Dialect, Earlier, Jms, jms},
     stomp::{Frame, Shown, Version},
 };
 
@@ -66,6 +66,7 @@ pub(crate) struct Origin {
     pub(crate) broker: Arc<str>,
     pub(crate) version: Version,
     pub(crate) dialect: Dialect,
+    pub(crate) jms: Jms,
     /// The server stops: what has not begun is left to the broker.
     pub(crate) stopping: Arc<AtomicBool>,
 }
@@ -245,6 +246,11 @@ impl Service {
         self.mapping.trust_user_header.as_deref()
     }
 
+    /// Whether the deployer says so, without which that word does not count.
+    pub(crate) fn all_senders_use_stomp(&self) -> bool {
+        self.mapping.all_senders_use_stomp
+    }
+
     /// Whether somebody waits for an answer to this message, and may be sent one, be it a request or not.
     pub(crate) fn can_answer(&self, message: &Frame, dialect: Dialect) -> bool {
         let refused = |reply_to| (dialect.row().refuses)(reply_to).is_some();
@@ -361,14 +367,23 @@ impl Service {
 
     fn request(&self, delivered: &Delivered, now: Instant) -> Result<Request, Rejected> {
         let Delivered { message, origin, .. } = delivered;
+        let repaired = jms::repaired_message(message, origin.jms);
+        let message = repaired.as_ref().unwrap_or(message);
         let request = self.mapping.request(message, &origin.broker, delivered.attempt);
         let mut request = http::replied_by(request, origin.dialect);
         let delivery = match &mut request {
             Ok(request) => &mut request.delivery,
             Err(rejected) => &mut rejected.delivery,
         };
-        delivery.came_from(origin.dialect, now.saturating_duration_since(delivered.since));
-        request
+        delivery.came_from(origin.dialect, origin.jms, now.saturating_duration_since(delivered.since));
+        request.and_then(|request| self.mapping.with_its_body(request, origin.jms))
+    }
+
+    /// Whether a message has to be left to the broker: it has a body, for all that is known, and only the broker has it.
+    pub(crate) fn is_withheld(&self, message: &Frame, jms: Jms) -> bool {
+        message.body.is_empty()
+            && self.mapping.empty_jms == EmptyJms::Reject
+            && self.mapping.is_withheld(message, jms)
     }
 
     /// What tells a requester that the application has not answered in time: 504, or 503 where its request was

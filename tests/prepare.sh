@@ -117,6 +117,8 @@ prepare_brokers() {
     [ -z "$missing" ] || apt_install $missing || for package in $missing; do
         apt_install "$package" || leave_out "tests against $package: not installed; as root: apt-get install $package"
     done
+    # For the JMS client of tests/jvm.
+    command -v javac >/dev/null || apt_install default-jdk-headless || leave_out "tests with JMS: no javac (default-jdk-headless)"
 }
 
 # Other people's test suites: their sources, unpacked, and an environment of their own.

@@ -31,7 +31,9 @@ pub fn check(data: &[u8]) {
     assert_eq!(whole, in_pieces);
     assert_eq!(end, same_end);
     for frame in &whole {
-        assert!(frame.cut.is_none_or(|cut| frame.body.is_empty() && !matches!(cut, Cut::Body(length) if length <= limits.body)));
+        assert!(frame.cut.is_none_or(
+            |cut| frame.body.is_empty() && !matches!(cut, Cut::Body(length) if length <= limits.body)
+        ));
         survives(frame, version.unwrap_or(Version::V1_2));
     }
 }

@@ -17,7 +17,7 @@ use clap::{
 use super::{BrokerArgs, broker::Listen, call::parse_seconds, parse_count};
 use crate::{
     config::{DeliveryMode, Source},
-    http::HeaderNames,
+    http::{EmptyJms, HeaderNames, ReplyBody},
     stomp::HeartBeatOffer,
 };
 
@@ -78,6 +78,18 @@ pub(super) struct Serve {
     #[arg(long, value_name = "NAME", env = "STOMP_WSGI_TRUST_USER_HEADER")]
     #[arg(value_parser = NonEmptyStringValueParser::new())]
     trust_user_header: Option<String>,
+    /// The broker takes messages for these destinations by STOMP alone, which --trust-user-header relies on: a sender by
+    /// OpenWire, AMQP or HTTP can claim to be anybody
+    #[arg(long, env = "STOMP_WSGI_ALL_SENDERS_USE_STOMP", value_parser = FalseyValueParser::new())]
+    all_senders_use_stomp: bool,
+    /// What a JMS client gets: auto (a TextMessage for a TextMessage where the reply is text, else a BytesMessage), text
+    /// (always; 500 where it is none) or bytes (always)
+    #[arg(long, value_name = "FORM", default_value = "auto", env = "STOMP_WSGI_REPLY_BODY")]
+    reply_body: ReplyBody,
+    /// POST, PUT, PATCH and NOTIFY of a JMS client on ActiveMQ that arrive without a body, as a MapMessage and an
+    /// ObjectMessage do: accept, answer (requests get 415) or reject (what nobody waits for is refused, too)
+    #[arg(long, value_name = "HOW", default_value = "answer", env = "STOMP_WSGI_EMPTY_JMS")]
+    empty_jms: EmptyJms,
     /// Seconds that a reply lives in the broker, where the request does not say
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds, env = "STOMP_WSGI_REPLY_TTL")]
     reply_ttl: Option<Duration>,
@@ -357,6 +369,9 @@ mod with_python {
             config.connections = self.connections;
             config.client_id.clone_from(&self.client_id);
             config.mapping.trust_user_header.clone_from(&self.trust_user_header);
+            config.mapping.all_senders_use_stomp = self.all_senders_use_stomp;
+            config.mapping.reply_body = self.reply_body;
+            config.mapping.empty_jms = self.empty_jms;
             config.prefetch = self.prefetch;
             config.heart_beat = self.heart_beat;
             config.drain_timeout = self.drain_timeout;

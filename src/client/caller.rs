@@ -10,7 +10,7 @@ use reactors::{Action, Input, Link};
 use super::{Call, CallError, Part, Workload, structured};
 use crate::{
     http,
-    link::{Connection, ConnectionConfig, Event, Replies},
+    link::{Connection, ConnectionConfig, Event, Replies, jms},
     stomp::{Command, Cut, Encoder, Frame, HeartBeatOffer, Limits},
     uri::Brokers,
 };
@@ -101,7 +101,7 @@ impl<W: Workload> Caller<W> {
         match event {
             Event::Up => self.up(),
             Event::Unreadable(_) => self.connection.fail("a reply cannot be read".to_owned()),
-                Event::Message(message) => self.message(now, &message),
+            Event::Message(message) => self.message(now, &message),
             Event::Receipt(id) if &id[..] == GOODBYE.as_bytes() => self.end(),
             Event::Receipt(id) => {
                 if let Some(call) = self.number(&id) {
@@ -224,7 +224,8 @@ impl<W: Workload> Caller<W> {
         let Some(waiting) = self.waiting.get_mut(&call) else { return };
         waiting.deadline = now + self.config.timeout;
         self.deadlines.push_back((waiting.deadline, call));
-        let part = Part::of(message);
+        let repaired = jms::repaired_message(message, self.connection.jms());
+        let part = Part::of(repaired.as_ref().unwrap_or(message));
         let part = if waiting.structured { structured::opened(part) } else { part };
         let more = part.more;
         self.workload.part(call, part);

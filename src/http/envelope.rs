@@ -3,7 +3,8 @@ use std::time::SystemTime;
 
 use super::reply_head::EncodedHead;
 use super::request::epoch_ms;
-use super::{Delivery, Mapping};
+use super::{Delivery, Fault, Mapping, ReplyBody};
+use crate::link::jms;
 use crate::stomp::{Command, Encoder, Version};
 
 /// What all the messages of a reply have in common.
@@ -82,13 +83,41 @@ impl<'a> Envelope<'a> {
         }
         // Without content-length a JMS broker makes a TextMessage of it, which a text request's sender
         // expects; with it a BytesMessage.
-        let is_text = |octets| std::str::from_utf8(octets).is_ok();
-        if self.delivery.is_text() && is_text(part.body) && is_text(part.inner) {
-            encoder.text_of([part.inner, part.body]);
-        } else {
+        if !self.wants_text() || !is_text(part.body) || !is_text(part.inner) {
             encoder.body_of([part.inner, part.body]);
+        } else if self.delivery.modified_utf8 {
+            encoder.text_of([&*jms::modified(part.inner), &*jms::modified(part.body)]);
+        } else {
+            encoder.text_of([part.inner, part.body]);
         }
         out
+    }
+
+    /// Whether a body goes as text, if it is some.
+    pub(super) fn wants_text(&self) -> bool {
+        match self.mapping.reply_body {
+            ReplyBody::Auto => self.delivery.is_text(),
+            ReplyBody::Text => true,
+            ReplyBody::Bytes => false,
+        }
+    }
+
+    /// Whether a body can go as it has to.
+    pub(super) fn check(&self, inner: &[u8], body: &[u8]) -> Result<(), Fault> {
+        let modified = self.delivery.modified_utf8;
+        let limit = self.mapping.max_reply;
+        // No text grows to more than twice its length.
+        if modified && self.wants_text() && inner.len() + body.len() > limit / 2 {
+            let length = jms::modified_len(inner) + jms::modified_len(body);
+            if length > limit && is_text(inner) && is_text(body) {
+                return Err(Fault::TooLarge { limit });
+            }
+        }
+        let fits = |octets| is_text(octets) && (modified || memchr::memchr(0, octets).is_none());
+        if self.mapping.reply_body == ReplyBody::Text && !(fits(inner) && fits(body)) {
+            return Err(Fault::NotText);
+        }
+        Ok(())
     }
 
     /// What is left of the request's life, else as long as configured from the moment that it is sent.
@@ -97,5 +126,17 @@ impl<'a> Envelope<'a> {
             let ttl = u64::try_from(self.mapping.reply_ttl?.as_millis()).unwrap_or(u64::MAX);
             Some(epoch_ms(SystemTime::now()).saturating_add(ttl))
         })
+    }
+}
+
+fn is_text(octets: &[u8]) -> bool {
+    std::str::from_utf8(octets).is_ok()
+}
+
+/// How much of a block of text can be sent: all but the beginning of a character that is cut off at its end.
+pub(super) fn whole_characters(block: &[u8]) -> usize {
+    match std::str::from_utf8(block) {
+        Err(error) if error.error_len().is_none() => error.valid_up_to(),
+        _ => block.len(),
     }
 }

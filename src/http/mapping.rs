@@ -6,13 +6,15 @@ use bytes::Bytes;
 
 use super::fields::Fields;
 use super::metadata::{Metadata, is_true};
-use super::name::is_token;
+use super::name::{camel_decoded, is_token, same_key};
 use super::reply_head::line_len;
 use super::structured::Whole;
 use super::target::{self, Parsed, Target};
 use super::{
-    Delivery, Destinations, HeaderNames, InvalidTarget, Reason, Rejected, Request, reply_to, structured,
+    Delivery, Destinations, EmptyJms, HeaderNames, InvalidTarget, Reason, Rejected, ReplyBody, Request,
+    reply_to, structured,
 };
+use crate::link::{Jms, jms};
 use crate::stomp::{Frame, Headers, Shown};
 
 /// How messages become requests, and responses become messages. The default is safe for any broker.
@@ -40,8 +42,17 @@ pub struct Mapping {
     /// The destinations that we subscribe to. No reply goes there: it would come back as a request.
     pub consumed: Destinations,
     /// The header of a message by which the broker says who sent it (`REMOTE_USER`): `JMSXUserID` of ActiveMQ with
-    /// `populateJMSXUserID`, `user-id` of RabbitMQ. Nobody by default, for brokers differ in which they verify.
+    /// `populateJMSXUserID`, `user-id` of RabbitMQ. Nobody by default, for brokers differ in which they verify. It takes
+    /// [`all_senders_use_stomp`](Self::all_senders_use_stomp), too.
     pub trust_user_header: Option<String>,
+    /// The deployer's word that the broker takes messages for our destinations by STOMP alone. A sender that uses another
+    /// protocol can put any user into the header that is trusted, on all brokers.
+    pub all_senders_use_stomp: bool,
+    /// What becomes of a message that a JMS client sent to ActiveMQ and that has no body here: answered 415 by default,
+    /// where it should have one.
+    pub empty_jms: EmptyJms,
+    /// Whether a reply is a TextMessage or a BytesMessage to a JMS client.
+    pub reply_body: ReplyBody,
     /// How long a reply lives that nobody fetches, where the request has no expiry of its own to pass on.
     /// `None`: for ever.
     pub reply_ttl: Option<Duration>,
@@ -67,6 +78,9 @@ impl Default for Mapping {
             allow_reply_to: queues.map(str::to_owned).to_vec(),
             consumed: Destinations::default(),
             trust_user_header: None,
+            all_senders_use_stomp: false,
+            empty_jms: EmptyJms::default(),
+            reply_body: ReplyBody::default(),
             reply_ttl: None,
             reply_header_names: HeaderNames::default(),
             max_reply: 100 << 20,
@@ -132,6 +146,37 @@ impl Mapping {
         let is_http = structured::media_type(&metadata).is_some();
         let delivery = self.delivery(frame, &metadata, is_http, &Arc::from(""), 1);
         !delivery.one_way && self.check_reply_to(&delivery).is_ok()
+    }
+
+    /// Rejects a request whose body the broker may have kept: ActiveMQ hands out a MapMessage, an ObjectMessage or a
+    /// StreamMessage as it does an empty TextMessage. (It can be asked to make JSON of them, but then an ObjectMessage of
+    /// a class that the broker does not trust ends the connection each time that it is delivered.)
+    pub(crate) fn with_its_body(&self, request: Request, jms: Jms) -> Result<Request, Rejected> {
+        if !request.body.is_empty() || self.empty_jms == EmptyJms::Accept || !lacks_its_body(&request, jms) {
+            return Ok(request);
+        }
+        let one_way = request.delivery.one_way;
+        if one_way && self.empty_jms == EmptyJms::Answer {
+            static ONCE: std::sync::Once = std::sync::Once::new();
+            ONCE.call_once(|| {
+                tracing::warn!(
+                    "a one-way message of a JMS client has no body. If its sender used a MapMessage, ObjectMessage or \
+                     StreamMessage, its content is lost: --empty-jms reject leaves such messages to the broker's dead \
+                     letters. This is said once"
+                );
+            });
+            return Ok(request);
+        }
+        Err(Rejected { reason: Reason::Withheld, delivery: Box::new(request.delivery), answerable: !one_way })
+    }
+
+    /// Whether a message that nobody waits for lacks its body so.
+    pub(crate) fn is_withheld(&self, frame: &Frame, jms: Jms) -> bool {
+        if !jms.is_activemq() || frame.headers.get("content-length").is_some() {
+            return false;
+        }
+        let request = self.request(frame, &Arc::from(""), 1);
+        request.is_ok_and(|request| request.delivery.one_way && lacks_its_body(&request, jms))
     }
 
     fn delivery(
@@ -243,6 +288,21 @@ fn vouched(headers: &Headers, name: &str) -> Option<Bytes> {
         return None;
     }
     headers.bytes(name).filter(|user| !user.is_empty())
+}
+
+/// Whether an empty body may not be all that its sender gave: a JMS client's, of a method that has one, without a word
+/// that it is meant to be empty.
+fn lacks_its_body(request: &Request, jms: Jms) -> bool {
+    let delivery = &request.delivery;
+    jms.is_activemq()
+        && delivery.is_text()
+        && !delivery.structured
+        && matches!(&*request.method, "POST" | "PUT" | "PATCH" | "NOTIFY")
+        && !jms::is_sent_by_stomp(delivery.message_id())
+        && !delivery.headers().iter().any(|(name, value)| {
+            let decoded = camel_decoded(name);
+            same_key(decoded.as_deref().unwrap_or(name), b"content-length") && value == b"0"
+        })
 }
 
 struct Parts {

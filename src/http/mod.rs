@@ -81,6 +81,7 @@ mod answer;
 mod dead_letter;
 mod envelope;
 mod fields;
+mod form;
 mod framing;
 mod mapping;
 mod metadata;
@@ -98,6 +99,7 @@ mod whole;
 
 pub use answer::{answer, break_off, reject};
 pub use dead_letter::dead_letter;
+pub use form::{EmptyJms, ReplyBody};
 pub use mapping::Mapping;
 pub use name::HeaderNames;
 pub(crate) use rejected::replied_by;

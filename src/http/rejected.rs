@@ -26,12 +26,14 @@ impl Rejected {
         self.answerable
     }
 
-    /// The status of the answer: 400, or 413 where the body is too large, 431 where the head is, or 431, 501 or 505 where RFC 9110 and
+    /// The status of the answer: 400, or 413 where the body is too large, 415 where the broker cannot hand it over, 431 where the
+    /// head is too large, or 431, 501 or 505 where RFC 9110 and
     /// 6585 have a better one for a whole request.
     pub fn status(&self) -> u16 {
         match &self.reason {
             Reason::TooLarge(_) => 413,
             Reason::HeadTooLarge(_) => 431,
+            Reason::Withheld => 415,
             Reason::Message(invalid) => invalid.status(),
             _ => 400,
         }
@@ -96,6 +98,14 @@ pub enum Reason {
     /// Where the message ends cannot be told.
     #[error("its content-length may be made up: where it ends cannot be told")]
     Unclear,
+    /// The broker has handed over no body, and the message is of a kind that should have one
+    /// ([`Mapping::empty_jms`](super::Mapping::empty_jms)).
+    #[error(
+        "the message has no body here: send a TextMessage or a BytesMessage, for a MapMessage, ObjectMessage or \
+         StreamMessage cannot be read by STOMP; where the body is meant to be empty, send a BytesMessage or the property \
+         Content-Length=0"
+    )]
+    Withheld,
     /// The message is `application/http`, and its body is no request.
     #[error("the HTTP message is malformed: {0}")]
     Message(#[from] InvalidMessage),

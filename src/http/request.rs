@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::metadata::{Envelope, Metadata};
 use crate::{
-    link::{Dialect, is_topic},
+    link::{Dialect, Jms, is_topic, jms},
     stomp::Headers,
 };
 
@@ -68,6 +68,8 @@ pub struct Delivery {
     pub structured: bool,
     /// No reply has a body, not even an error: a structured request's method is HEAD.
     pub head_only: bool,
+    /// Text of the reply has to be in Java's modified UTF-8, which its broker passes on to a JMS client.
+    pub(super) modified_utf8: bool,
     /// 1 for the first try.
     pub attempt: u32,
     /// `host:port` of the broker connection.
@@ -98,6 +100,7 @@ impl Delivery {
             accept_stream: false,
             structured: false,
             head_only: false,
+            modified_utf8: false,
             attempt,
             broker,
             headers,
@@ -144,8 +147,10 @@ impl Delivery {
 
     /// Reads what only some brokers say: `expiration`, the milliseconds that RabbitMQ gave the message to live. It does
     /// not say since when, so that they count from its delivery at the latest, which was `ago`.
-    pub(crate) fn came_from(&mut self, dialect: Dialect, ago: Duration) {
+    pub(crate) fn came_from(&mut self, dialect: Dialect, jms: Jms, ago: Duration) {
         self.dialect = dialect;
+        // Who sent text waits for text of the same kind: a STOMP client, or one of JMS.
+        self.modified_utf8 = jms.wants_modified() && !jms::is_sent_by_stomp(self.message_id());
         if !dialect.expires_relatively() {
             return;
         }
@@ -172,7 +177,7 @@ impl Delivery {
     }
 
     /// Whether the request came as text: a JMS broker leaves content-length off a TextMessage. Its sender
-    /// wants text back.
+    /// wants text back, unless [`Mapping::reply_body`](super::Mapping::reply_body) says what it wants.
     pub(super) fn is_text(&self) -> bool {
         self.envelope.content_length.of(&self.headers).is_none()
     }

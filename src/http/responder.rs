@@ -1,7 +1,7 @@
 //! From an application's answer to messages.
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
-use super::envelope::{BROKEN, Envelope, Part};
+use super::envelope::{BROKEN, Envelope, Part, whole_characters};
 use super::reply_head::{EncodedHead, ReplyHead};
 use super::{Head, Mapping, Request, Status};
 use crate::app::{AppError, Flow, Reply};
@@ -42,7 +42,7 @@ pub struct Responder<'a> {
     limit: Option<u64>,
     /// Bytes of body so far.
     taken: u64,
-    /// What waits for the end, unless it is a stream.
+    /// What waits for the end; of a stream of text, the beginning of a character, which waits for the rest.
     body: Vec<u8>,
     /// Messages that have left.
     sent: u64,
@@ -105,6 +105,9 @@ pub enum Fault {
         /// How many, ours included.
         headers: usize,
     },
+    /// The body is no text, and [`Mapping::reply_body`] is [`ReplyBody::Text`](super::ReplyBody::Text).
+    #[error("the reply's body is not UTF-8 text that the broker can carry (option reply_body is text)")]
+    NotText,
     /// The body is shorter than its Content-Length.
     #[error("the body is {missing} bytes shorter than its Content-Length")]
     Short {
@@ -177,14 +180,21 @@ impl<'a> Responder<'a> {
     /// The end of a stream.
     fn last(mut self) -> Finished {
         self.note_shortness();
+        if let Err(fault) = self.envelope.check(b"", &self.body) {
+            self.fault.get_or_insert(fault);
+        }
         let broken = self.fault.is_some();
+        if broken {
+            self.taken -= self.body.len() as u64;
+            self.body.clear();
+        }
         let bytes = self.envelope.encode(&Part {
             lines: if broken { BROKEN } else { b"" },
             number: self.sent,
             more: false,
             receipt: self.receipt,
             inner: b"",
-            body: b"",
+            body: &self.body,
         });
         let status = self.head.as_ref().map_or(500, |head| head.status.code);
         Finished { bytes, status, broken, body_len: self.taken, messages: self.sent + 1, fault: self.fault }
@@ -204,6 +214,7 @@ impl<'a> Responder<'a> {
                 } else {
                     EncodedHead::of(head, self.mapping, version, self.is_head, broken)?
                 };
+                self.envelope.check(&reply.inner, &self.body)?;
                 let part = Part::whole(&reply, &self.body, self.receipt);
                 Ok((self.envelope.encode(&part), head.status.code))
             });
@@ -237,12 +248,23 @@ impl<'a> Responder<'a> {
         }
     }
 
+    /// The same of a stream of text. A block may end within a character, and what it has of it is no text: that waits for
+    /// the next block.
+    fn send_text(&mut self, head: &Head, block: &[u8]) -> Result<(), Fault> {
+        let joined =
+            if self.body.is_empty() { Cow::Borrowed(block) } else { [&self.body, block].concat().into() };
+        let (whole, rest) = joined.split_at(whole_characters(&joined));
+        self.body = rest.to_vec();
+        if whole.is_empty() { Ok(()) } else { self.send(head, whole) }
+    }
+
     /// Sends one block of a stream.
     fn send(&mut self, head: &Head, block: &[u8]) -> Result<(), Fault> {
         let first = match self.sent {
             0 => Some(EncodedHead::of(head, self.mapping, self.envelope.version, self.is_head, false)?),
             _ => None,
         };
+        self.envelope.check(b"", block)?;
         let receipt = match self.receipt {
             "" => String::new(),
             receipt => format!("{receipt}/{}", self.sent),
@@ -267,6 +289,7 @@ impl<'a> Responder<'a> {
         let taken = match self.mode {
             Mode::OneWay => Ok(()),
             Mode::Stream if block.len() > self.mapping.max_reply => Err(too_large),
+            Mode::Stream if self.envelope.wants_text() => self.send_text(&head, block),
             Mode::Stream => self.send(&head, block),
             Mode::Whole if self.mapping.max_reply - self.body.len() < block.len() => Err(too_large),
             Mode::Whole => {

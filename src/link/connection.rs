@@ -12,7 +12,8 @@ use bytes::Bytes;
 use reactors::{Action, Input};
 
 use super::{
-    Dialect, Outbox,
+    Dialect, Jms, Outbox,
+    dialect::is_development,
     priority::{CHECK, Priority},
     unreadable::Unreadable,
 };
@@ -134,6 +135,10 @@ pub(crate) struct Connection {
     misread: bool,
     /// This attempt repeats the last one with the backslashes written in the other way.
     second: bool,
+    /// What its CONNECTED said, and `--dialect`.
+    jms: Jms,
+    /// It vouches for the senders of messages.
+    vouches: bool,
     peer: Arc<str>,
     paused: bool,
     /// When to ask for a broker of choice, and how often.
@@ -185,6 +190,8 @@ impl Connection {
             escapes: None,
             misread: false,
             second: false,
+            jms: Jms::default(),
+            vouches: false,
             peer: "".into(),
             paused: false,
             check: None,
@@ -391,10 +398,15 @@ impl Connection {
         self.dialect.unwrap_or_default()
     }
 
+    /// What the broker does to the bodies of JMS messages.
+    pub(crate) fn jms(&self) -> Jms {
+        self.jms
+    }
+
     /// The header by which the broker vouches for the senders of messages. A broker that we do not know vouches for
-    /// nobody.
+    /// nobody, nor does the development broker, unless `--dialect` says so.
     pub(crate) fn user_header(&self) -> Option<&'static str> {
-        self.dialect.and_then(|dialect| dialect.row().user)
+        self.dialect.filter(|_| self.vouches).and_then(|dialect| dialect.row().user)
     }
 
     /// What an ERROR says, fit to be shown.
@@ -560,8 +572,10 @@ impl Connection {
                         self.escapes = Some(self.escapes());
                     }
                     self.second = false;
-                    self.dialect =
-                        self.config.brokers.dialect.or_else(|| Dialect::of(connected.server.as_deref()));
+                    let (said, server) = (self.config.brokers.dialect, connected.server.as_deref());
+                    self.dialect = said.or_else(|| Dialect::of(server));
+                    self.jms = Jms::of(said, server);
+                    self.vouches = said.is_some() || !server.is_some_and(is_development);
                     let dialect = self.dialect();
                     if self.config.brokers.virtual_host.is_some() && !dialect.row().virtual_hosts {
                         tracing::warn!(%dialect, "this broker has no virtual hosts; --vhost has no effect");

@@ -77,8 +77,8 @@ pub(crate) struct Row {
     pub(crate) selector: Option<&'static str>,
     /// How a topic's messages are kept while we are away.
     pub(crate) durable: Durable,
-    /// The header that says who sent a message, and that the broker lets nobody forge. `None`: there is none, or none
-    /// that was seen to hold.
+    /// The header that says who sent a message, and that nobody can forge who sends by STOMP. By other protocols it can be
+    /// forged on all brokers. `None`: there is none, or none that was seen to hold.
     pub(crate) user: Option<&'static str>,
     /// Whose word the `content-length` of a MESSAGE is.
     pub(crate) lengths: Lengths,
@@ -179,11 +179,13 @@ pub(crate) struct Routing {
 }
 
 const MESSAGE_ID: &str = "message-id";
+/// The development broker.
+const DEVELOPMENT: &str = "stomp-wsgi-dev";
 
 const ACTIVEMQ: Row = Row {
     name: "activemq",
     // The development broker plays ActiveMQ unless it is told otherwise.
-    servers: &["ActiveMQ", "stomp-wsgi-dev"],
+    servers: &["ActiveMQ", DEVELOPMENT],
     prefetch: Prefetch { header: "activemq.prefetchSize", per_message: 1, unset: 1000 },
     nack: Nack::DeadLetter,
     says_redelivered: false,
@@ -203,7 +205,8 @@ const ACTIVEMQ: Row = Row {
     silence: None,
     selector: Some("selector"),
     durable: Durable::Subscription("activemq.subscriptionName"),
-    // With `populateJMSXUserID`, and without it, too: a sender's own is taken away.
+    // By STOMP only: it takes the header from a SEND. To MESSAGE it adds all properties last, so that a property of that
+    // name, set by OpenWire, AMQP or HTTP, replaces what the broker says. So it is in all versions up to 6.3.
     user: Some("JMSXUserID"),
     // A sender's property, where the message is a text: properties are written over the broker's own headers.
     lengths: Lengths::Claimed,
@@ -234,7 +237,8 @@ const RABBITMQ: Row = Row {
     silence: None,
     selector: None,
     durable: Durable::Queue,
-    // The property. A header of that name in an AMQP message's table looks the same.
+    // By STOMP only: SEND sets the property, which is verified. A header of that name in an AMQP message's table is not, and
+    // looks the same.
     user: Some("user-id"),
     // Its own comes last, and none where the body is empty. Of two in an AMQP message one is left before it.
     lengths: Lengths::Last,
@@ -401,6 +405,11 @@ impl Dialect {
     pub(crate) fn destination_type(self, destination: &[u8]) -> Option<(&'static str, &'static str)> {
         self.row().routing.as_ref().map(|routing| (routing.send, kind(destination)))
     }
+}
+
+/// Whether CONNECTED's `server` header is the development broker's.
+pub(super) fn is_development(server: &str) -> bool {
+    server.starts_with(DEVELOPMENT)
 }
 
 fn kind(destination: &[u8]) -> &'static str {

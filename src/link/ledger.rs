@@ -115,6 +115,11 @@ impl Ledger {
         self.last
     }
 
+    /// Whether a message that is not settled is acknowledged by this id (STOMP 1.2).
+    pub(crate) fn holds(&self, ack: &[u8]) -> bool {
+        self.entries.values().any(|entry| entry.delivered.message.headers.get("ack") == Some(ack))
+    }
+
     pub(crate) fn get(&self, job: u64) -> Option<&Entry> {
         self.entries.get(&job)
     }

@@ -9,6 +9,7 @@
 //! - [`identity`]: what a message is known by when it is delivered again.
 //! - [`Probe`]: looks for a broker of choice while workers are with another.
 //! - [`Dialect`]: where brokers differ; [`destination`]: what they refuse to send to.
+//! - [`jms`]: what ActiveMQ does to the bodies of JMS messages.
 //!
 //! Nothing here has a socket, a clock or a thread.
 
@@ -17,6 +18,7 @@ mod connection;
 mod destination;
 mod dialect;
 mod identity;
+pub(crate) mod jms;
 mod ledger;
 mod outbox;
 mod priority;
@@ -35,6 +37,7 @@ pub use dialect::{Dialect, UnknownDialect};
 #[cfg(feature = "broker")]
 pub(crate) use dialect::{Expiry, Nack, Row, Transactions};
 pub(crate) use dialect::{Replies, is_topic, kept_in};
+pub(crate) use jms::Jms;
 pub(crate) use ledger::Ledger;
 pub(crate) use outbox::Outbox;
 pub(crate) use priority::Probe;

@@ -131,6 +131,8 @@ const GLANCE: Duration = Duration::from_secs(1);
 /// A link that has nothing to do has left a broker that answers in no more time than this, once all workers are stuck.
 pub(crate) const WITHDRAWAL: Duration = Duration::from_secs(2 * LEAVE_TIMEOUT.as_secs() + GLANCE.as_secs());
 const GOODBYE: &str = "goodbye";
+/// The receipt of a NACK whose id may be the wrong one.
+const TAMPERED: &str = "tampered";
 /// Messages that are not settled, where more than four times the prefetch: from a broker that ignores that we take
 /// no more. Those that run are fewer: while they are too many, nothing is read.
 const MOST: usize = 10_000;
@@ -208,7 +210,21 @@ impl Worker {
     fn subscribe(&mut self, dialect: Dialect, version: Version) -> Result<(), String> {
         if let Some(header) = self.service.trusted_header() {
             match self.connection.user_header() {
-                Some(verified) if verified == header => {}
+                Some(verified) if verified == header => {
+                    if !self.service.all_senders_use_stomp() {
+                        return Err(format!(
+                            "--trust-user-header {header}: {dialect} verifies this header of messages that were sent by \
+                             STOMP; whoever sends by another protocol (OpenWire, AMQP, HTTP, or another broker of a \
+                             network) can put any user there. Where the broker takes messages for these destinations by \
+                             STOMP alone, say so with --all-senders-use-stomp; else serve without --trust-user-header"
+                        ));
+                    }
+                    tracing::warn!(
+                        header,
+                        "REMOTE_USER is what the broker says in this header. That is verified for senders that use STOMP \
+                         only; --all-senders-use-stomp says that there are no others, which the server cannot check"
+                    );
+                }
                 Some(verified) => {
                     return Err(format!(
                         "--trust-user-header {header}: this broker lets anyone say that; what it verifies is {verified}"
@@ -256,6 +272,9 @@ impl Worker {
         }
         // Draining: unacknowledged, it goes back to the broker when we leave.
         if self.phase == Phase::Serving {
+            if self.connection.jms().is_activemq() && is_tampered_with(&message) {
+                return self.refuse_tampered(&message);
+            }
             // Nobody is told, and we have no body for a dead letter.
             let dialect = self.connection.dialect();
             let lost = message.cut.is_some() && !self.service.can_answer(&message, dialect);
@@ -271,9 +290,18 @@ impl Worker {
                 let reason = if unclear { "its content-length may be made up" } else { "it is too large" };
                 self.bury(now, job, reason);
                 if unclear {
-                    self.reconnect(now, "the frames behind that message may be lost until they are delivered again");
+                    self.reconnect(
+                        now,
+                        "the frames behind that message may be lost until they are delivered again",
+                    );
                 }
                 return;
+            }
+            if self.service.is_withheld(&message, self.connection.jms()) {
+                if let Some(headers) = self.connection.dialect().nack(self.connection.version()) {
+                    let job = self.ledger.deliver(now, message, &self.origin, State::Replied, past.earlier);
+                    return self.refuse(job, headers, "the broker has handed over no body of it");
+                }
             }
             let verdict = self.suspects.verdict(&message);
             let first = match verdict {
@@ -321,6 +349,28 @@ impl Worker {
         self.disconnect();
         self.connection.leaving();
         self.phase = Phase::Parting(now + LEAVE_TIMEOUT);
+    }
+
+    /// Leaves a message to ActiveMQ's dead letters of which it is not known by which subscription it came, or how it is
+    /// acknowledged: to serve it would be to let its sender choose the application, and an ACK of the wrong id ends the
+    /// connection, each time that the message is delivered. Each id is tried but those of other messages; an ERROR about
+    /// one is expected.
+    fn refuse_tampered(&mut self, message: &Frame) {
+        let destination = Shown(message.headers.get("destination").unwrap_or_default());
+        tracing::error!(
+            %destination,
+            "refused a message (NACK) that has two 'ack' or 'subscription' headers: a property of it has a line feed in its \
+             name. The broker's dead letters have it, if it keeps any"
+        );
+        let version = self.connection.version();
+        let acks = message.headers.iter().filter(|(name, _)| *name == b"ack").map(|(_, id)| id);
+        let unknown: Vec<&[u8]> = acks.filter(|id| !self.ledger.holds(id)).collect();
+        for id in unknown {
+            Encoder::new(self.connection.out(), version, Command::Nack)
+                .header("id", id)
+                .header("receipt", TAMPERED)
+                .finish();
+        }
     }
 
     /// On requests that may take too long.
@@ -497,22 +547,28 @@ impl Worker {
         let dialect = self.connection.dialect();
         let nack = dialect.nack(version).filter(|_| !entry.acknowledged);
         let Delivered { message, progress, .. } = &*entry.delivered;
-        if let (Some(cut), Some(headers)) = (message.cut, nack) {
-            // Only the broker has it whole.
-            let destination = Shown(message.headers.get("destination").unwrap_or_default());
-            tracing::error!(
-                %destination,
-                ?cut,
-                reason,
-                "refused a message (NACK): the broker's dead letters have it, if it keeps any"
-            );
-            entry.nack(version, headers, self.connection.out());
-            let entry = self.ledger.remove(job);
-            return entry.into_iter().for_each(|entry| self.ledger.outlive(job, entry));
+        if let (Some(_), Some(headers)) = (message.cut, nack) {
+            return self.refuse(job, headers, reason);
         }
         progress.bury(reason);
         let frame = self.service.dead_letter(version, dialect, message, reason, Receipt(job));
         self.send(now, job, frame, Kind::DeadLetter);
+    }
+
+    /// Leaves a message to the broker's dead letters by a NACK: only the broker has it whole.
+    fn refuse(&mut self, job: u64, headers: &[(&str, &str)], reason: &str) {
+        let Some(entry) = self.ledger.get(job) else { return };
+        let message = &entry.delivered.message;
+        let destination = Shown(message.headers.get("destination").unwrap_or_default());
+        tracing::error!(
+            %destination,
+            cut = ?message.cut,
+            reason,
+            "refused a message (NACK): the broker's dead letters have it, if it keeps any"
+        );
+        entry.nack(self.connection.version(), headers, self.connection.out());
+        let entry = self.ledger.remove(job);
+        entry.into_iter().for_each(|entry| self.ledger.outlive(job, entry));
     }
 
     fn retry_at(&mut self, job: u64, at: Instant) {
@@ -604,6 +660,10 @@ impl Worker {
             return;
         }
         let said = self.connection.complaint(frame);
+        if frame.headers.get("receipt-id") == Some(TAMPERED.as_bytes()) {
+            tracing::debug!(error = %said, "one of several ids of a message was not its own");
+            return;
+        }
         if let Some(source) = self.refused(frame) {
             let by = [("selector", &source.selector), ("durable", &source.durable)];
             let options: String = by
@@ -912,12 +972,28 @@ impl Worker {
     }
 }
 
+/// Whether a message of ActiveMQ has been given headers by its sender that are the broker's own. The broker has one of each,
+/// but does not escape the names of properties: a line feed in one makes a header line of what follows, which may come
+/// before the broker's.
+fn is_tampered_with(message: &Frame) -> bool {
+    let (mut acks, mut subscriptions) = (0, 0);
+    for (name, _) in message.headers.iter() {
+        match name {
+            b"ack" => acks += 1,
+            b"subscription" => subscriptions += 1,
+            _ => {}
+        }
+    }
+    acks > 1 || subscriptions > 1
+}
+
 fn origin(connection: &Connection, stopping: &Arc<AtomicBool>) -> Arc<Origin> {
     Arc::new(Origin {
         epoch: connection.epoch(),
         broker: Arc::clone(connection.peer()),
         version: connection.version(),
         dialect: connection.dialect(),
+        jms: connection.jms(),
         stopping: Arc::clone(stopping),
     })
 }

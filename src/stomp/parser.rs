@@ -385,7 +385,12 @@ impl Parser {
                 if line > kept {
                     self.buffer.drain(self.start + kept..self.start + line);
                 }
-                return Ok(Step::More(State::Head { command, line: kept, scanned: end - (line - kept), dropping }));
+                return Ok(Step::More(State::Head {
+                    command,
+                    line: kept,
+                    scanned: end - (line - kept),
+                    dropping,
+                }));
             }
             let text = match &unread[line..end] {
                 [text @ .., b'\r'] if strips_cr => text,
@@ -411,7 +416,12 @@ impl Parser {
                     }
                     None if tolerant => {
                         self.buffer.drain(self.start + kept..self.start + line);
-                        return Ok(Step::More(State::Head { command: Some(command), line: kept, scanned: kept, dropping }));
+                        return Ok(Step::More(State::Head {
+                            command: Some(command),
+                            line: kept,
+                            scanned: kept,
+                            dropping,
+                        }));
                     }
                     _ => return self.end_of_head(command, kept, end + 1),
                 },
@@ -519,7 +529,8 @@ impl Parser {
                 escape: format!("\\{}", excerpt(&head[escape.start + 1..escape.end], 1)),
             },
         })?;
-        let headers = if self.late.is_empty() { headers } else { last(&headers, &std::mem::take(&mut self.late)) };
+        let headers =
+            if self.late.is_empty() { headers } else { last(&headers, &std::mem::take(&mut self.late)) };
         let (length, trust) = if tolerant {
             let Claim { length, trust, usable } = tolerance::content_length(&headers, self.lengths);
             self.flaws.lengths += usize::from(!usable);
@@ -660,8 +671,10 @@ impl Parser {
             Trust::UnlessEmpty => &body[..body.len().min(1)],
             Trust::None => body,
         };
-        let mut ends = memchr::memchr_iter(0, searched).filter(|nul| follows(&body[nul + 1..]) == Follows::Frame);
-        ends.by_ref().take(MOST_ENDS).any(|nul| self.is_whole_frames(&body[nul + 1..])) || ends.next().is_some()
+        let mut ends =
+            memchr::memchr_iter(0, searched).filter(|nul| follows(&body[nul + 1..]) == Follows::Frame);
+        ends.by_ref().take(MOST_ENDS).any(|nul| self.is_whole_frames(&body[nul + 1..]))
+            || ends.next().is_some()
     }
 
     fn is_whole_frames(&self, octets: &[u8]) -> bool {
@@ -750,7 +763,8 @@ impl Parser {
         let Some(end) = end else {
             // The RECEIPT may come in two parts.
             let keep = probe.map_or(0, |probe| unread.len().min(RECEIPT.len() + probe.len()));
-            self.doubt.found |= self.doubt.trust == Trust::None && length.is_some() && end_of_frame(unread).is_some();
+            self.doubt.found |=
+                self.doubt.trust == Trust::None && length.is_some() && end_of_frame(unread).is_some();
             let dropped = unread.len() - keep;
             self.start += dropped;
             let arrived = arrived.saturating_add(dropped);
@@ -774,7 +788,9 @@ impl Parser {
         let skipped = nul.map_or(unread.len(), |nul| nul + 1);
         let octets = octets.saturating_add(skipped);
         if octets > self.limits.body.max(COMMAND_LINE) {
-            return Err(ParseError::UnknownCommand { line: excerpt_of_line(&unread[..unread.len().min(COMMAND_LINE)]) });
+            return Err(ParseError::UnknownCommand {
+                line: excerpt_of_line(&unread[..unread.len().min(COMMAND_LINE)]),
+            });
         }
         self.flaws.octets = self.flaws.octets.saturating_add(skipped);
         self.start += skipped;
@@ -834,7 +850,11 @@ fn end_of_frame(octets: &[u8]) -> Option<usize> {
 /// The headers with some of them behind all others.
 fn last(headers: &Headers, late: &[usize]) -> Headers {
     let of = |wanted: bool| {
-        headers.iter().enumerate().filter(move |(at, _)| late.contains(at) == wanted).map(|(_, header)| header)
+        headers
+            .iter()
+            .enumerate()
+            .filter(move |(at, _)| late.contains(at) == wanted)
+            .map(|(_, header)| header)
     };
     of(false).chain(of(true)).collect()
 }

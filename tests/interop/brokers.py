@@ -111,6 +111,11 @@ class ActiveMQ(Broker):
     kind = "activemq"
     _home = Path("/usr/share/activemq")
 
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        #: For JMS clients.
+        self.openwire_port = processes.free_port()
+
     @classmethod
     def missing(cls) -> str | None:
         if not list(cls._home.glob("lib/activemq-stomp*.jar")):
@@ -132,7 +137,7 @@ class ActiveMQ(Broker):
                 log4j.appender.out.layout.ConversionPattern=%d %-5p %c{1}: %m%n
             """)
         )
-        jars = sorted(glob.glob(f"{self._home}/lib/*.jar") + glob.glob(f"{self._home}/lib/optional/*.jar"))
+        jars = self.jars("lib", "lib/optional")
         properties = {
             "activemq.home": self._home,
             "activemq.base": self.directory,
@@ -149,9 +154,14 @@ class ActiveMQ(Broker):
         command += ["org.apache.activemq.console.Main", "start", f"xbean:file:{conf}/broker.xml"]
         return command, processes.environment()
 
+    @classmethod
+    def jars(cls, *folders: str) -> list[str]:
+        return sorted(jar for folder in folders for jar in glob.glob(f"{cls._home}/{folder}/*.jar"))
+
     def _configuration(self) -> str:
         data = quoteattr(str(self.directory / "data"))
         stomp = quoteattr(f"stomp+nio://127.0.0.1:{self.port}?wireFormat.maxFrameSize=104857600")
+        openwire = quoteattr(f"tcp://127.0.0.1:{self.openwire_port}")
         spring, core = "http://www.springframework.org/schema/beans", "http://activemq.apache.org/schema/core"
         return dedent(f"""\
             <beans xmlns="{spring}" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"
@@ -177,7 +187,10 @@ class ActiveMQ(Broker):
                   <storeUsage><storeUsage limit="1 gb"/></storeUsage>
                   <tempUsage><tempUsage limit="1 gb"/></tempUsage>
                 </systemUsage></systemUsage>
-                <transportConnectors><transportConnector name="stomp" uri={stomp}/></transportConnectors>
+                <transportConnectors>
+                  <transportConnector name="stomp" uri={stomp}/>
+                  <transportConnector name="openwire" uri={openwire}/>
+                </transportConnectors>
               </broker>
             </beans>
         """)

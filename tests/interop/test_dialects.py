@@ -112,13 +112,16 @@ def test_replies_to_a_queue(broker, serve):
 
 
 def test_who_is_believed(broker, serve):
-    """As each of them is said to do. On Artemis nobody, and `--dialect` makes it no other."""
+    """As each of them is said to do. On Artemis nobody, and `--dialect` makes it no other.
+
+    Nor is the development broker believed, unless `--dialect` says that it is ActiveMQ.
+    """
     header = "user-id" if broker.dialect == "rabbitmq" else "JMSXUserID"
-    options = ("--trust-user-header", header)
+    options = ("--trust-user-header", header, "--all-senders-use-stomp")
     if broker.dialect != "artemis":
-        serve(broker, "thread-pool", options=options).wait_ready()
-        return
-    for more in ((), ("--dialect", "artemis")):
+        serve(broker, "thread-pool", options=(*options, "--dialect", broker.dialect)).wait_ready()
+    refused = {"rabbitmq": (), "activemq": ((),), "artemis": ((), ("--dialect", "artemis"))}
+    for more in refused[broker.dialect]:
         done = server.run("serve", "probe:app", "--chdir", server.APPS, "--broker", broker.uri, *options, *more)
         assert (done.returncode, b"it is not known that it verifies" in done.stderr) == (7, True), done.stderr
 

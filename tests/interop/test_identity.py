@@ -17,6 +17,8 @@ from proxy import Proxy
 from stomp_client import Request, Requester
 
 SECRET = brokers.IdentifyingActiveMQ.PASSCODE
+#: How REMOTE_USER is asked for: without the second, the server does not start.
+TRUST = ("--trust-user-header", "JMSXUserID", "--all-senders-use-stomp")
 #: However a sender may try to be somebody.
 CLAIMS = {
     "JMSXUserID": "root",
@@ -56,7 +58,7 @@ def test_nobody_is_believed_unless_asked_to(broker, serve):
 
 @pytest.mark.activemq
 def test_activemq_says_who_it_was(activemq, serve, queue):
-    one = serve(activemq, "thread-pool", options=("--trust-user-header", "JMSXUserID"))
+    one = serve(activemq, "thread-pool", options=TRUST)
     for login, passcode in ((brokers.LOGIN, brokers.PASSCODE), (activemq.LOGIN, SECRET)):
         with Requester("127.0.0.1", activemq.port, queue, login=login, passcode=passcode) as caller:
             assert environ(caller)["REMOTE_USER"] == login
@@ -71,14 +73,14 @@ def test_activemq_says_who_it_was(activemq, serve, queue):
 @pytest.mark.activemq
 def test_a_broker_that_says_nothing_says_nobody(shared_brokers, serve):
     """Without populateJMSXUserID, which takes the sender's own away all the same."""
-    one = serve(shared_brokers("activemq"), "thread-pool", options=("--trust-user-header", "JMSXUserID"))
+    one = serve(shared_brokers("activemq"), "thread-pool", options=TRUST)
     with one.requester() as caller:
         assert "REMOTE_USER" not in environ(caller, **CLAIMS)
 
 
 @pytest.mark.rabbitmq
 def test_rabbitmq_verifies_who_it_was(shared_brokers, serve):
-    one = serve(shared_brokers("rabbitmq"), "thread-pool", options=("--trust-user-header", "user-id"))
+    one = serve(shared_brokers("rabbitmq"), "thread-pool", options=("--trust-user-header", "user-id", "--all-senders-use-stomp"))
     with one.requester() as caller:
         assert "REMOTE_USER" not in environ(caller, **CLAIMS)
         assert environ(caller, **CLAIMS, **{"user-id": "guest"})["REMOTE_USER"] == "guest"
@@ -104,6 +106,27 @@ def test_what_anyone_may_say_is_not_to_be_trusted(kind, header, right, shared_br
     done = ours.run("serve", "probe:app", "--chdir", ours.APPS, *options)
     assert done.returncode == 7, done.stderr.decode()
     assert f"what it verifies is {right}" in done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("kind", "header"),
+    [
+        pytest.param("rabbitmq", "user-id", marks=pytest.mark.rabbitmq),
+        pytest.param("activemq", "JMSXUserID", marks=pytest.mark.activemq),
+    ],
+)
+def test_what_is_verified_of_stomp_alone_takes_a_word_that_there_is_nothing_else(kind, header, shared_brokers, queue):
+    options = ("--broker", shared_brokers(kind).uri, "--destination", queue, "--trust-user-header", header)
+    done = ours.run("serve", "probe:app", "--chdir", ours.APPS, *options)
+    assert done.returncode == 7, done.stderr.decode()
+    assert "--all-senders-use-stomp" in done.stderr.decode()
+
+
+@pytest.mark.dev
+def test_the_development_broker_verifies_nobody(shared_brokers, queue):
+    options = ("--broker", shared_brokers("dev").uri, "--destination", queue, *TRUST)
+    done = ours.run("serve", "probe:app", "--chdir", ours.APPS, *options)
+    assert (done.returncode, b"not known that it verifies" in done.stderr) == (7, True), done.stderr.decode()
 
 
 def test_nor_is_a_user_a_constant():
@@ -169,8 +192,7 @@ def arguments_of_all() -> list[bytes]:
 def test_a_passcode_is_told_and_not_shown(way, reactor, activemq, directory, queue):
     """Neither in an argument list, where everybody may read it, nor in the log; where it can be, nor in the environment."""
     options, more = told(way, directory, activemq.port)
-    trust = ("--trust-user-header", "JMSXUserID")
-    one = ours.Server(directory, activemq.port, reactor, queue, env=more, options=trust)
+    one = ours.Server(directory, activemq.port, reactor, queue, env=more, options=TRUST)
     at = one.command.index("--broker")
     one.command[at : at + 2] = options
     one.env["RUST_LOG"] = "trace"
@@ -238,7 +260,7 @@ def test_a_uri_in_the_wrong_place(before):
 
 @pytest.mark.activemq
 def test_a_caller_has_the_same_ways(activemq, directory, queue, serve):
-    serve(activemq, "thread-pool", options=("--trust-user-header", "JMSXUserID"))
+    serve(activemq, "thread-pool", options=TRUST)
     for way in ("variables", "file", "uri"):
         options, more = told(way, directory, activemq.port)
         command = [str(ours.binary()), "call", *options, "--to", queue, "GET", "/show"]

@@ -1,4 +1,5 @@
 //! The mapping as a whole: frames in, frames out.
+mod jms;
 mod letters;
 mod properties;
 mod replies;

@@ -28,6 +28,7 @@ mod delivering;
 mod draining;
 mod failing;
 mod failover;
+mod jms;
 mod large;
 mod malformed;
 mod poison;

@@ -90,8 +90,9 @@ fn options_that_are_refused_end_it_unless_they_once_were_not() {
 
 #[test]
 fn only_a_broker_that_is_known_to_verify_users_is_believed() {
-    let told = |server: &str, dialect: Option<Dialect>, header: &str| {
-        let mapping = Mapping { trust_user_header: Some(header.to_owned()), ..Mapping::default() };
+    let told_of = |server: &str, dialect: Option<Dialect>, header: &str, all_senders_use_stomp| {
+        let trust_user_header = Some(header.to_owned());
+        let mapping = Mapping { trust_user_header, all_senders_use_stomp, ..Mapping::default() };
         let mut bench = Bench::mapping("stomp://h", mapping, |config| {
             config.connection.brokers.dialect = dialect;
         });
@@ -103,20 +104,26 @@ fn only_a_broker_that_is_known_to_verify_users_is_believed() {
         assert_eq!(bench.finished, !subscribed, "{server}");
         bench.fatal.why()
     };
+    let told = |server: &str, dialect, header: &str| told_of(server, dialect, header, true);
     let (activemq, rabbitmq) = (Some(Dialect::ActiveMq), Some(Dialect::RabbitMq));
     for (server, dialect, header) in [
         ("server:ActiveMQ/5.17.2\n", None, "JMSXUserID"),
         ("server:RabbitMQ/3.10.8\n", None, "user-id"),
         ("server:apache-apollo/1.7\n", activemq, "JMSXUserID"),
         ("", rabbitmq, "user-id"),
+        ("server:stomp-wsgi-dev/0.1.0\n", activemq, "JMSXUserID"),
     ] {
         assert_eq!(told(server, dialect, header), None, "{server}");
+        // By any other protocol a sender can forge it, on all brokers.
+        let why = told_of(server, dialect, header, false).unwrap();
+        assert!(why.contains("--all-senders-use-stomp") && why.contains(header), "{why}");
     }
     for (server, dialect, header, part) in [
         ("server:ActiveMQ/5.17.2\n", None, "user-id", "what it verifies is JMSXUserID"),
         ("server:RabbitMQ/3.10.8\n", None, "JMSXUserID", "what it verifies is user-id"),
         ("server:apache-apollo/1.7\n", None, "JMSXUserID", "say so with --dialect"),
         ("", None, "JMSXUserID", "say so with --dialect"),
+        ("server:stomp-wsgi-dev/0.1.0\n", None, "JMSXUserID", "not known that it verifies"),
         ("server:ActiveMQ-Artemis/2.31.0\n", None, "JMSXUserID", "not known that it verifies"),
         ("", Some(Dialect::Artemis), "JMSXUserID", "not known that it verifies"),
     ] {

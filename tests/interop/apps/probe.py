@@ -56,6 +56,19 @@ def plain(environ, start_response, rest, query):
     return [body]
 
 
+def octets(environ, start_response, rest, query):
+    """The body, an octet in each block."""
+    body = environ["wsgi.input"].read()
+    start_response("200 OK", [("Content-Type", "text/plain; charset=utf-8")])
+    return (body[at : at + 1] for at in range(len(body)))
+
+
+def binary(environ, start_response, rest, query):
+    """What is no text."""
+    start_response("200 OK", [("Content-Type", "application/octet-stream")])
+    return [b"\xff\xfe\0"]
+
+
 def task(environ, start_response, rest, query):
     """Takes `ms` milliseconds, and leaves a record when it begins and when it is done."""
     record("begun", rest)
@@ -140,6 +153,8 @@ VIEWS = {
     "ping": ping,
     "echo": echo,
     "plain": plain,
+    "octets": octets,
+    "binary": binary,
     "task": task,
     "gated": gated,
     "hang": hang,
