@@ -12,7 +12,7 @@ use stomp_wsgi::config::{Config, DeliveryMode};
 use stomp_wsgi::dispatcher::Dispatcher;
 use stomp_wsgi::http::{Head, Request, Status};
 use stomp_wsgi::reactors::{Action, End, Input, Job, Link, OUTBOX_HIGH_WATER, Output, Reactor, Stop};
-use stomp_wsgi::stomp::{Command, Encoder, Event, Frame, Limits, Parser, Session, SessionConfig, Version};
+use stomp_wsgi::stomp::{Command, Encoder, Event, Frame, Lengths, Limits, Parser, Session, SessionConfig, Version};
 
 use super::Octets;
 
@@ -129,6 +129,7 @@ struct Seat {
     acknowledged: usize,
     /// Between BEGIN and COMMIT.
     within: bool,
+    lengths: Lengths,
     /// Receipts that the link asked for.
     receipts: VecDeque<Vec<u8>>,
 }
@@ -160,6 +161,7 @@ impl Seat {
             delivered: 0,
             acknowledged: 0,
             within: false,
+            lengths: Lengths::Claimed,
             receipts: VecDeque::new(),
         };
         seat.poll();
@@ -290,7 +292,7 @@ impl Seat {
             self.receipts.clear();
             (self.delivered, self.acknowledged, self.within) = (0, 0, false);
             let config = SessionConfig { limits: LIMITS, ..SessionConfig::default() };
-            let config = SessionConfig { cut_long_messages: true, ..config };
+            let config = SessionConfig { cut_long_messages: true, tolerate_messages: true, ..config };
             self.session = Some(Session::connect(&config, self.now, &mut Vec::new()));
             self.give(Input::Connected);
         }
@@ -312,7 +314,17 @@ impl Seat {
             session.received(self.now, bytes);
             while let Ok(Some(event)) = session.next_event() {
                 self.delivered += usize::from(matches!(event, Event::Message(_)));
+                if let Event::Connected(connected) = &event {
+                    let is_last = connected.server.as_deref() == Some("RabbitMQ/3.10.8");
+                    self.lengths = if is_last { Lengths::Last } else { Lengths::Claimed };
+                    session.set_lengths(self.lengths, "");
+                    session.set_needed(match session.version() {
+                        Version::V1_2 => &["message-id", "subscription", "ack"],
+                        _ => &["message-id", "subscription"],
+                    });
+                }
             }
+            session.take_doubt();
         }
         self.give(Input::Received(bytes));
     }
@@ -398,7 +410,12 @@ impl Seat {
         let count = |name: &str| frame.headers.iter().filter(|(known, _)| *known == name.as_bytes()).count();
         match frame.command {
             Command::Subscribe | Command::Disconnect => {}
-            Command::Begin | Command::Commit => {
+            Command::Begin | Command::Commit | Command::Abort => {
+                // The link asks whether a body goes on, by a RECEIPT that nobody can guess.
+                let probe = frame.headers.text("receipt").filter(|receipt| receipt.starts_with("probe-"));
+                if let (Some(probe), Some(session)) = (probe, &mut self.session) {
+                    session.set_lengths(self.lengths, probe);
+                }
                 self.within = !self.within;
                 assert_eq!(self.within, frame.command == Command::Begin, "one transaction at a time");
             }

@@ -226,8 +226,9 @@ impl Parser {
         self.tolerant = tolerate;
     }
 
-    /// Headers that every MESSAGE has, so that its head does not end before they have come.
-    pub(crate) fn set_needed(&mut self, needed: &'static [&'static str]) {
+    /// Headers that every MESSAGE has, with [`tolerate_messages`](Self::tolerate_messages): an empty line before them does
+    /// not end its head, where they come behind it. None by default.
+    pub fn set_needed(&mut self, needed: &'static [&'static str]) {
         self.needed = needed;
     }
 
@@ -237,9 +238,9 @@ impl Parser {
     }
 
     /// The `receipt-id` of the RECEIPT that a caller asks the broker for where [`take_doubt`](Self::take_doubt) says
-    /// so. No sender of messages may be able to guess it.
+    /// so. No sender of messages may be able to guess it. None if it is empty.
     pub fn set_probe(&mut self, receipt: &str) {
-        self.probe = format!("receipt-id:{receipt}\n").into_bytes();
+        self.probe = if receipt.is_empty() { Vec::new() } else { format!("receipt-id:{receipt}\n").into_bytes() };
     }
 
     /// Whether a RECEIPT is wanted, to tell what the broker writes from a body: once for each MESSAGE whose

@@ -326,8 +326,8 @@ impl Session {
         self.parser.set_probe(probe);
     }
 
-    /// Headers that every MESSAGE has.
-    pub(crate) fn set_needed(&mut self, needed: &'static [&'static str]) {
+    /// Headers that every MESSAGE has; see [`Parser::set_needed`].
+    pub fn set_needed(&mut self, needed: &'static [&'static str]) {
         self.parser.set_needed(needed);
     }
 
