@@ -1,4 +1,5 @@
 //! Bytes to frames.
+use std::collections::HashSet;
 use std::fmt;
 
 use bytes::Bytes;
@@ -848,16 +849,15 @@ fn end_of_frame(octets: &[u8]) -> Option<usize> {
     memchr::memchr_iter(0, octets).find(|nul| follows(&octets[nul + 1..]) != Follows::Nothing)
 }
 
-/// The headers with some of them behind all others.
+/// The headers with some of them, in order, behind all others, and without those that repeat the name of another: a
+/// broker's own header may not be doubled by a sender.
 fn last(headers: &Headers, late: &[usize]) -> Headers {
     let of = |wanted: bool| {
-        headers
-            .iter()
-            .enumerate()
-            .filter(move |(at, _)| late.contains(at) == wanted)
-            .map(|(_, header)| header)
+        let entries = headers.iter().enumerate();
+        entries.filter(move |(at, _)| late.binary_search(at).is_ok() == wanted).map(|(_, header)| header)
     };
-    of(false).chain(of(true)).collect()
+    let own: HashSet<&[u8]> = of(false).map(|(name, _)| name).collect();
+    of(false).chain(of(true).filter(|(name, _)| !own.contains(name))).collect()
 }
 
 fn no_colon(command: Command, text: &[u8]) -> ParseError {

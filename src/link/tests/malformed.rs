@@ -18,7 +18,7 @@ fn bench(server: &'static str, change: impl FnOnce(&mut WorkerConfig)) -> Bench 
 fn request(id: &str, lines: &str, body: &str) -> String {
     format!(
         "MESSAGE\n{lines}subscription:0\nmessage-id:{id}\nack:ack\\c{id}\ndestination:/queue/a\n\
-         reply-to:/temp-queue/r\n\n{body}\0\n"
+         reply-to:/queue/r\n\n{body}\0\n"
     )
 }
 
@@ -34,7 +34,7 @@ impl Bench {
 
     /// A message by the other subscription is served, on the same connection.
     fn goes_on(&mut self, why: &str) {
-        self.bytes(b"MESSAGE\nsubscription:1\nmessage-id:g\nack:ack\\cg\ndestination:/queue/b\nreply-to:/temp-queue/r\n\n\0\n");
+        self.bytes(b"MESSAGE\nsubscription:1\nmessage-id:g\nack:ack\\cg\ndestination:/queue/b\nreply-to:/queue/r\n\n\0\n");
         self.is_settled("g", why);
         assert_eq!((self.socket, self.connects.len()), (true, 1), "{why}");
     }
