@@ -40,6 +40,7 @@ mod names;
 mod raw_headers;
 mod report;
 mod respond;
+mod shadow;
 #[cfg(unix)]
 mod signals;
 mod start_response;
