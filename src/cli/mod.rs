@@ -10,6 +10,8 @@ mod environ;
 mod logging;
 mod reactors;
 mod serve;
+#[cfg(any(feature = "python", feature = "broker"))]
+mod signals;
 #[cfg(feature = "tls")]
 mod tls;
 

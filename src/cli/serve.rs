@@ -1,7 +1,5 @@
 //! `stomp-wsgi serve`: a WSGI application, served from a queue.
 
-#[cfg(any(feature = "python", feature = "broker"))]
-use std::sync::{Arc, OnceLock};
 use std::{
     num::{NonZeroU32, NonZeroUsize},
     path::PathBuf,
@@ -161,10 +159,13 @@ mod with_python {
 
     use reactors::{Reactor, Stop};
 
-    use super::{EnvironArgs, GRACE, STOPPING, Serve, end_after, stop_on_signals};
+    use super::{EnvironArgs, GRACE, Serve, end_after, exit_of_handler};
     use crate::{
         app::wsgi::{self, Interpreter, Wsgi},
-        cli::{Exit, Failed},
+        cli::{
+            Exit, Failed,
+            signals::{self, Watch},
+        },
         config::{Config, DEFAULT_DESTINATION, Source, check_dead_letters, check_sources},
         dispatcher::Dispatcher,
         http::Mapping,
@@ -222,11 +223,20 @@ mod with_python {
             let reactor =
                 select::reactor(name, self.threads).map_err(|error| Failed::new(Exit::Usage, error))?;
             let interpreter = self.interpreter()?;
-            let mut signals = interpreter.signals()?;
-            let apps = self.load(&reactor)?;
             let stop = Stop::new();
-            let early = signals.claim(&STOPPING)?;
-            let stopped_by = stop_on_signals(&stop)?;
+            let listen = || {
+                let signals = interpreter.signals()?;
+                let watch = Watch::before_loading(&stop, |watched| Ok(signals.in_children(watched)?))?;
+                Ok::<_, anyhow::Error>((signals, watch))
+            };
+            let (mut signals, mut watch) = listen()?;
+            let apps = self.load(&reactor)?;
+            if interpreter.has_moved() {
+                // The thread that watched was not forked.
+                (signals, watch) = listen()?;
+            }
+            let early = signals.claim(&signals::CLAIMED)?;
+            watch.serve(&signals)?;
             let heard = !early.is_empty();
             for signal in early {
                 signal_hook::low_level::raise(signal)?;
@@ -234,8 +244,8 @@ mod with_python {
             let patience = self.drain_timeout + GRACE;
             stop.on_stop(move || end_after(patience));
             let serve = || self.serve(apps, brokers, reactor, &stop);
-            let result = signals.run_beside(|| stop.stop(), serve)?;
-            if let (Some(&signal), false) = (stopped_by.get(), heard) {
+            let result = signals.run_beside(|| exit_of_handler(&stop), serve)?;
+            if let (Some(signal), false) = (watch.stopped_by(), heard) {
                 signals.handle(signal);
             }
             drop(signals);
@@ -454,9 +464,12 @@ fn parse_variable(text: &str) -> Result<(String, String), String> {
 #[cfg(feature = "python")]
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Signals that end a server.
-#[cfg(any(feature = "python", feature = "broker"))]
-const STOPPING: [i32; 2] = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
+/// A signal handler of the application's raised `SystemExit`.
+#[cfg(feature = "python")]
+fn exit_of_handler(stop: &reactors::Stop) {
+    tracing::info!("a signal handler of the application raised SystemExit or KeyboardInterrupt: stopping");
+    stop.stop();
+}
 
 /// Ends the process after some time, whatever still runs: a handler that never returns must not keep it.
 #[cfg(feature = "python")]
@@ -464,30 +477,6 @@ fn end_after(patience: Duration) {
     std::thread::spawn(move || {
         std::thread::sleep(patience);
         tracing::error!("the application did not end in time; the broker keeps what it had not answered");
-        signal_hook::low_level::exit(1);
+        super::signals::end_at_once(1);
     });
-}
-
-/// Has these signals stop everything in good order. A second one ends the process at once. Answers where the
-/// first one will stand.
-#[cfg(any(feature = "python", feature = "broker"))]
-pub(super) fn stop_on_signals(stop: &reactors::Stop) -> anyhow::Result<Arc<OnceLock<i32>>> {
-    use std::thread;
-
-    use signal_hook::{iterator::Signals, low_level};
-    let mut signals = Signals::new(STOPPING)?;
-    let stop = stop.clone();
-    let first = Arc::new(OnceLock::new());
-    let stopped_by = Arc::clone(&first);
-    thread::Builder::new().name("stomp-wsgi-signals".to_owned()).spawn(move || {
-        for signal in &mut signals {
-            if stop.is_stopped() {
-                low_level::exit(128 + signal);
-            }
-            tracing::info!(signal, "stopping; once more to end at once");
-            let _ = first.set(signal);
-            stop.stop();
-        }
-    })?;
-    Ok(stopped_by)
 }

@@ -28,6 +28,7 @@
 //! is logged with its traceback, and is that request's error.
 
 mod callable;
+mod children;
 mod config;
 mod context;
 mod embedded;
@@ -54,6 +55,7 @@ use std::ffi::CString;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+pub use children::terminate_children;
 pub use config::Config;
 pub use interpreter::{FoundBy, Interpreter, Setup, StartError};
 pub use load::LoadError;
