@@ -15,7 +15,8 @@ use std::{
 };
 
 use reactors::{
-    Action, Input, JOB_STACK, Job, Link, OUTBOX_HIGH_WATER, OUTPUT_QUEUE, Output, READ_BUFFER, Reactor, Stop,
+    Action, CloseOnFork, Input, JOB_STACK, Job, Link, OUTBOX_HIGH_WATER, OUTPUT_QUEUE, Output, READ_BUFFER,
+    Reactor, Stop,
 };
 use smol::{
     Async, LocalExecutor, Timer,
@@ -83,7 +84,11 @@ type Attempt = Pin<Box<dyn Future<Output = io::Result<Async<TcpStream>>>>>;
 enum Socket {
     Closed,
     Connecting(Attempt),
-    Open(Async<TcpStream>),
+    /// The mark is dropped first.
+    Open {
+        _mark: CloseOnFork,
+        tcp: Async<TcpStream>,
+    },
 }
 
 /// What a link waits for, where asking does not do.
@@ -131,14 +136,14 @@ async fn drive(mut link: Box<dyn Link>, jobs: Sender<(Job, Sender<Output>)>, sto
 
         // 2. Take what is there, in batches; bytes come before the clock.
         let (now, mut busy) = (Instant::now(), false);
-        let open = matches!(socket, Socket::Open(_));
+        let open = matches!(socket, Socket::Open { .. });
         for _ in 0..OUTPUT_QUEUE {
             let wanted = !open || link.outbox().len() <= OUTBOX_HIGH_WATER;
             let Some(Ok(output)) = wanted.then(|| outputs.try_recv()) else { break };
             link.handle(now, Input::Output(output));
             busy = true;
         }
-        if let Socket::Open(tcp) = &socket {
+        if let Socket::Open { tcp, .. } = &socket {
             match transfer(tcp.get_ref(), link.as_mut(), &mut buffer, read) {
                 ControlFlow::Continue(moved) => busy |= moved,
                 ControlFlow::Break(result) => {
@@ -174,7 +179,7 @@ async fn drive(mut link: Box<dyn Link>, jobs: Sender<(Job, Sender<Output>)>, sto
             match &mut socket {
                 Socket::Closed => pending().await,
                 Socket::Connecting(attempt) => Event::Connected(attempt.await),
-                Socket::Open(tcp) => {
+                Socket::Open { tcp, .. } => {
                     // An error shows in the call that comes next.
                     let readable = async { if read { drop(tcp.readable().await) } else { pending().await } };
                     let writable =
@@ -200,7 +205,7 @@ async fn drive(mut link: Box<dyn Link>, jobs: Sender<(Job, Sender<Output>)>, sto
             }
             Event::Output(output) => link.handle(Instant::now(), Input::Output(output)),
             Event::Connected(Ok(tcp)) => {
-                socket = Socket::Open(tcp);
+                socket = Socket::Open { _mark: CloseOnFork::new(&tcp), tcp };
                 link.handle(Instant::now(), Input::Connected);
             }
             Event::Connected(Err(error)) => {

@@ -242,6 +242,24 @@ except ModuleNotFoundError as error:
 }
 
 #[test]
+fn the_applications_modules_do_not_take_the_place_of_pythons() {
+    let scratch = Scratch::new("shadow");
+    for name in
+        ["signal", "threading", "traceback", "inspect", "difflib", "typing", "tokenize", "contextvars"]
+    {
+        fs::write(scratch.0.join(format!("{name}.py")), "raise RuntimeError(__file__)\n").unwrap();
+    }
+    let child = Child::new("import _signal; print('<<started>>')").env("CHILD_DIRECTORY", &scratch.0);
+    assert_eq!(child.says(), "started");
+    // Here they do, since Python itself finds them first; but it is said which file it is.
+    let error = Child::new("").env("PYTHONPATH", &scratch.0).says();
+    let file = scratch.0.join("threading.py");
+    let hint = format!("\n{} has the name of a module of Python's standard library", file.display());
+    assert!(error.starts_with("error: ") && error.contains(&hint), "{error}");
+    assert!(!error.contains("difflib.py"), "{error}");
+}
+
+#[test]
 fn signals_are_left_alone() {
     let code = "import signal, threading
 assert threading.current_thread() is threading.main_thread()

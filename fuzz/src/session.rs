@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use stomp_wsgi::stomp::{Event, HeartBeatOffer, Lengths, Limits, Session, SessionConfig, SessionError, Version};
+use stomp_wsgi::stomp::{
+    Event, HeartBeatOffer, Lengths, Limits, Session, SessionConfig, SessionError, Version,
+};
 
 use super::Octets;
 
@@ -69,7 +71,8 @@ pub fn check(data: &[u8]) {
                     connected += 1;
                     assert!(versions.contains(&agreed.version), "a version that was offered");
                     assert_eq!(session.version(), agreed.version);
-                    session.set_lengths(if options & 128 == 0 { Lengths::Claimed } else { Lengths::Last }, "p");
+                    session
+                        .set_lengths(if options & 128 == 0 { Lengths::Claimed } else { Lengths::Last }, "p");
                 }
                 Ok(Some(_)) => assert_eq!(connected, 1, "CONNECTED comes first, and once"),
                 Err(error) => {

@@ -55,6 +55,7 @@ macro_rules! conformance {
             parts_arrive_while_the_job_runs,
             outputs_do_not_wait_for_the_next_job,
             outputs_outlive_their_connection,
+            marks_its_sockets,
             quick_jobs_teach_nothing_wrong,
             jobs_that_wait_have_all_workers,
             a_finished_link_frees_its_workers,

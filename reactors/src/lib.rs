@@ -48,6 +48,8 @@
 //!    which cannot be interrupted may end by itself later, unheard.
 //! 9. Inputs that belong to an earlier socket never reach the link: once `Closed` was delivered (or
 //!    `Close` obeyed), nothing of that socket arrives any more. Outputs still do: jobs outlive sockets.
+//! 10. From [`Input::Connected`] on, at the latest, and until it is closed a socket is marked by [`CloseOnFork`], so
+//!     that the processes which jobs fork do not keep the connection open. And it is close-on-exec.
 
 use std::{
     fmt, io,
@@ -57,6 +59,7 @@ use std::{
 
 #[cfg(feature = "async-std")]
 pub mod async_std;
+mod close_on_fork;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 #[cfg(any(feature = "thread-pool", feature = "tokio", feature = "async-std"))]
@@ -87,6 +90,7 @@ pub use self::mio::Mio;
 pub use self::thread_pool::ThreadPool;
 #[cfg(feature = "tokio")]
 pub use self::tokio::Tokio;
+pub use close_on_fork::{CLOSE_ON_FORK_LIMIT, CloseOnFork, close_on_fork};
 pub use job::{End, Job, Output};
 pub use stop::Stop;
 pub use threads::thread_error;

@@ -9,6 +9,7 @@ use std::{
     future::poll_fn,
     io,
     net::TcpStream,
+    os::fd::AsRawFd,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
@@ -32,7 +33,7 @@ pub(crate) use runtime::{cores, expect_threads, look_up, start_runtime};
 
 /// What a runtime brings: connections, and a clock for each link.
 pub(crate) trait Runtime: Send + 'static {
-    type Stream: Send + 'static;
+    type Stream: AsRawFd + Send + 'static;
 
     /// Resolves and connects, in no more time than that.
     fn connect(

@@ -12,7 +12,7 @@ use mio::{
     Events, Interest, Poll, Token,
     net::{TcpListener, TcpStream},
 };
-use reactors::{READ_BUFFER, Stop};
+use reactors::{CloseOnFork, READ_BUFFER, Stop};
 
 use super::{Broker, BrokerConfig, ConnId, Depth, Now, Status};
 
@@ -36,6 +36,8 @@ pub(super) struct Ask {
 /// A client's socket.
 #[derive(Debug)]
 struct Socket {
+    /// Dropped before the stream is closed.
+    _mark: CloseOnFork,
     stream: TcpStream,
     /// Until a read or write would block; then until the next event.
     readable: bool,
@@ -52,6 +54,8 @@ struct Socket {
 #[derive(Debug)]
 pub(super) struct Sockets {
     poll: Poll,
+    /// Dropped before the listener is closed.
+    _mark: CloseOnFork,
     listener: TcpListener,
     broker: Broker,
     /// Beyond so many connections new ones are dropped without a word.
@@ -70,6 +74,7 @@ impl Sockets {
     pub(super) fn new(poll: Poll, listener: TcpListener, config: BrokerConfig) -> Self {
         Self {
             poll,
+            _mark: CloseOnFork::new(&listener),
             listener,
             most: config.connections.saturating_add(ACCEPTS),
             broker: Broker::new(config, Now::system()),
@@ -186,8 +191,15 @@ impl Sockets {
                 self.broker.closed(id, now);
                 continue;
             }
-            let socket =
-                Socket { stream, readable: false, writable: true, listed: false, shut: false, ended: false };
+            let socket = Socket {
+                _mark: CloseOnFork::new(&stream),
+                stream,
+                readable: false,
+                writable: true,
+                listed: false,
+                shut: false,
+                ended: false,
+            };
             self.sockets.insert(id, socket);
         }
     }

@@ -46,14 +46,14 @@ mod with_broker {
     use crate::{
         Dialect,
         broker::{BrokerConfig, BrokerServer},
-        cli::{Exit, Failed, serve::stop_on_signals},
+        cli::{Exit, Failed, signals::Watch},
     };
 
     impl Broker {
         pub(in crate::cli) fn run(&self) -> anyhow::Result<()> {
             let server = self.listen.bind(self.dialect)?;
             let stop = Stop::new();
-            stop_on_signals(&stop)?;
+            Watch::stopping(&stop)?;
             server.run(&stop).context("the development broker failed")
         }
     }

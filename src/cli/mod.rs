@@ -11,6 +11,8 @@ mod log_writer;
 mod logging;
 mod reactors;
 mod serve;
+#[cfg(any(feature = "python", feature = "broker"))]
+mod signals;
 #[cfg(feature = "tls")]
 mod tls;
 mod variables;
@@ -248,6 +250,13 @@ impl BrokerArgs {
         self.credentials.apply(&mut local)?;
         Ok(local)
     }
+}
+
+/// Starts a thread, or says what to do where the system has none left.
+#[cfg(any(feature = "python", feature = "broker"))]
+fn start_thread(name: &str, main: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(main);
+    thread.map(drop).map_err(|error| ::reactors::thread_error(name, &error))
 }
 
 /// A number that cannot be 0.

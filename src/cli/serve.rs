@@ -1,7 +1,5 @@
 //! `stomp-wsgi serve`: a WSGI application, served from a queue.
 
-#[cfg(any(feature = "python", feature = "broker"))]
-use std::sync::{Arc, OnceLock};
 use std::{
     num::{NonZeroU32, NonZeroUsize},
     path::PathBuf,
@@ -183,10 +181,13 @@ mod with_python {
 
     use reactors::{Reactor, Stop};
 
-    use super::{Deadline, EnvironArgs, GRACE, STOPPING, Serve, stop_on_signals};
+    use super::{Deadline, EnvironArgs, GRACE, Serve, exit_of_handler};
     use crate::{
         app::wsgi::{self, Interpreter, Wsgi},
-        cli::{Exit, Failed, logging},
+        cli::{
+            Exit, Failed, logging,
+            signals::{self, Watch},
+        },
         config::{
             Config, DEFAULT_DESTINATION, DEFAULT_STUCK_AFTER, Source, check_dead_letters, check_sources,
         },
@@ -259,11 +260,20 @@ mod with_python {
             let reactor =
                 select::reactor(name, self.threads).map_err(|error| Failed::new(Exit::Usage, error))?;
             let interpreter = self.interpreter()?;
-            let mut signals = interpreter.signals()?;
-            let apps = self.load(&reactor)?;
             let stop = Stop::new();
-            let early = signals.claim(&STOPPING)?;
-            let stopped_by = stop_on_signals(&stop)?;
+            let listen = || {
+                let signals = interpreter.signals()?;
+                let watch = Watch::before_loading(&stop, |watched| Ok(signals.in_children(watched)?))?;
+                Ok::<_, anyhow::Error>((signals, watch))
+            };
+            let (mut signals, mut watch) = listen()?;
+            let apps = self.load(&reactor)?;
+            if interpreter.has_moved() {
+                // The thread that watched was not forked.
+                (signals, watch) = listen()?;
+            }
+            let early = signals.claim(&signals::CLAIMED)?;
+            watch.serve(&signals)?;
             let heard = !early.is_empty();
             for signal in early {
                 signal_hook::low_level::raise(signal)?;
@@ -271,8 +281,8 @@ mod with_python {
             let deadline = Deadline::start(self.drain_timeout + GRACE)?;
             stop.on_stop(move || deadline.begin());
             let serve = || self.serve(apps, brokers, reactor, &stop);
-            let result = signals.run_beside(|| stop.stop(), serve)?;
-            if let (Some(&signal), false) = (stopped_by.get(), heard) {
+            let result = signals.run_beside(|| exit_of_handler(&stop), serve)?;
+            if let (Some(signal), false) = (watch.stopped_by(), heard) {
                 signals.handle(signal);
             }
             drop(signals);
@@ -506,9 +516,12 @@ fn parse_variable(text: &str) -> Result<(String, String), String> {
 #[cfg(feature = "python")]
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Signals that end a server.
-#[cfg(any(feature = "python", feature = "broker"))]
-const STOPPING: [i32; 2] = [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
+/// A signal handler of the application's raised `SystemExit`.
+#[cfg(feature = "python")]
+fn exit_of_handler(stop: &reactors::Stop) {
+    tracing::info!("a signal handler of the application raised SystemExit or KeyboardInterrupt: stopping");
+    stop.stop();
+}
 
 /// Ends the process some time after a stop was asked for, whatever still runs: a handler that never returns must not
 /// keep it. Its thread is there from the start: later there may be none to be had.
@@ -519,14 +532,14 @@ struct Deadline(std::sync::mpsc::Sender<()>);
 impl Deadline {
     fn start(patience: Duration) -> std::io::Result<Self> {
         let (sender, begun) = std::sync::mpsc::channel();
-        start_thread("stomp-wsgi-deadline", move || {
+        super::start_thread("stomp-wsgi-deadline", move || {
             // Where the sender is gone, there was no stop, and the process ends by itself.
             if begun.recv().is_ok() {
                 std::thread::sleep(patience);
                 tracing::error!(
                     "the application did not end in time; the broker keeps what it had not answered"
                 );
-                signal_hook::low_level::exit(1);
+                super::signals::end_at_once(1);
             }
         })?;
         Ok(Self(sender))
@@ -536,33 +549,4 @@ impl Deadline {
         // Its thread waits for this.
         let _ = self.0.send(());
     }
-}
-
-/// Starts a thread, or says what to do where the system has none left.
-#[cfg(any(feature = "python", feature = "broker"))]
-fn start_thread(name: &str, main: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
-    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(main);
-    thread.map(drop).map_err(|error| reactors::thread_error(name, &error))
-}
-
-/// Has these signals stop everything in good order. A second one ends the process at once. Answers where the
-/// first one will stand.
-#[cfg(any(feature = "python", feature = "broker"))]
-pub(super) fn stop_on_signals(stop: &reactors::Stop) -> anyhow::Result<Arc<OnceLock<i32>>> {
-    use signal_hook::{iterator::Signals, low_level};
-    let mut signals = Signals::new(STOPPING)?;
-    let stop = stop.clone();
-    let first = Arc::new(OnceLock::new());
-    let stopped_by = Arc::clone(&first);
-    start_thread("stomp-wsgi-signals", move || {
-        for signal in &mut signals {
-            if stop.is_stopped() {
-                low_level::exit(128 + signal);
-            }
-            tracing::info!(signal, "stopping; once more to end at once");
-            let _ = first.set(signal);
-            stop.stop();
-        }
-    })?;
-    Ok(stopped_by)
 }

@@ -241,7 +241,8 @@ impl Parser {
     /// The `receipt-id` of the RECEIPT that a caller asks the broker for where [`take_doubt`](Self::take_doubt) says
     /// so. No sender of messages may be able to guess it. None if it is empty.
     pub fn set_probe(&mut self, receipt: &str) {
-        self.probe = if receipt.is_empty() { Vec::new() } else { format!("receipt-id:{receipt}\n").into_bytes() };
+        self.probe =
+            if receipt.is_empty() { Vec::new() } else { format!("receipt-id:{receipt}\n").into_bytes() };
     }
 
     /// Whether a RECEIPT is wanted, to tell what the broker writes from a body: once for each MESSAGE whose

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import sys
 import threading
 import time
 
@@ -467,6 +468,57 @@ def test_environ_of_what_is_no_request(arguments, stdin, word):
     done = run("environ", *arguments, stdin=stdin.encode())
     assert (done.returncode, done.stdout) == (1, b"")
     says(done, word)
+
+
+SHADOWED = """
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/fails":
+        raise LookupError
+    start_response("200 OK", [])
+    return [b"served"]
+"""
+
+
+def test_files_named_like_modules_of_the_standard_library(reactor, shared_brokers, directory, queue):
+    """They are the application's: we neither import them nor fail for them."""
+    loaded = set(run_python("import sys; print(*sys.modules)").split())
+    for name in set(sys.stdlib_module_names) - loaded:
+        (directory / f"{name}.py").write_text("raise RuntimeError(__file__)")
+    (directory / "shadowed.py").write_text(SHADOWED)
+    one = Server(directory, shared_brokers("dev").port, reactor, queue, app="shadowed:app", chdir=directory)
+    one.start().wait_ready("/")
+    with one.requester() as caller:
+        assert caller.request("GET", "/fails").headers["http_statusCode"] == "500"
+        assert caller.request("GET", "/").body == b"served"
+    assert one.stop() == 0
+    assert "RuntimeError" not in one.log.read_text() and "LookupError" in one.log.read_text()
+
+
+def run_python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize(
+    ("file", "source", "app"),
+    [
+        ("signal.py", "raise RuntimeError", "import subprocess"),
+        ("inspect.py", "prices = {}", "from inspect import prices\n\napp = prices.get"),
+        ("queue.py", "orders = []", "import multiprocessing.queues"),
+        ("statistics.py", "import nowhere", "import statistics"),
+        ("calendar/__init__.py", "", "import http.cookiejar"),
+    ],
+)
+def test_the_error_names_a_file_that_may_be_the_cause(directory, file, source, app):
+    """Whether it was imported in the place of Python's module, or Python's in its place."""
+    (directory / file).parent.mkdir(exist_ok=True)
+    (directory / file).write_text(source)
+    # Of the same kind, but not in the traceback.
+    (directory / "wave.py").write_text("")
+    (directory / "shop.py").write_text(app)
+    done = run("serve", "shop:app", "--chdir", directory, "--broker", nowhere())
+    assert done.returncode == 3
+    named = (directory / file).parent if file.endswith("__init__.py") else directory / file
+    assert "wave.py" not in says(done, f"{named} has the name of a module of Python's standard library")
 
 
 def test_validate(reactor, shared_brokers, serve):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections import Counter
 
 from stomp_client import Request
@@ -30,6 +33,24 @@ def test_killed(broker, reactor, serve):
     assert len(begun) == MANY
     assert server.stop() == 0
     broker.wait_empty(server.destination)
+
+
+def test_killed_while_a_forked_child_lives(broker, reactor, serve):
+    """The end of the server is the end of its connection, whoever it has left behind: nothing else tells the broker."""
+    server = serve(broker, reactor, app="unruly:app", options=("--heart-beat", "0,0"))
+    with server.requester() as caller:
+        caller.send(caller.frame(Request("GET", "/fork-and-hang"), "1"))
+        deadline = time.monotonic() + 10
+        while not server.records("forked"):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        child = int(server.records("forked")[0])
+        server.kill()
+        server.start()
+        reply = caller.receive(15)
+        assert (reply.headers["correlation-id"], reply.body) == ("1", b"at last")
+        os.kill(child, signal.SIGKILL)
+    assert server.stop() == 0
 
 
 def test_terminated(broker, reactor, serve):

@@ -1,8 +1,9 @@
 //! Making, losing, giving up and keeping apart connections.
 
 use std::{
+    fs,
     io::{ErrorKind, Write},
-    net::TcpStream,
+    net::{IpAddr, SocketAddr, TcpStream},
     sync::mpsc::channel,
     time::{Duration, Instant},
 };
@@ -13,7 +14,7 @@ use super::{
     Make,
     toy::{Peer, WITHIN, bound, expect, expect_end, gate, link, link_to, next, say, start, start_with, tell},
 };
-use crate::{Input, Stop};
+use crate::{Input, Stop, close_on_fork};
 
 /// A port that does not answer: its backlog is full.
 struct Silent {
@@ -268,4 +269,43 @@ pub fn outputs_outlive_their_connection(make: Make) {
     }
     assert_eq!(rest, ["more", "end"]);
     running.finish();
+}
+
+/// The socket is closed in processes that jobs fork. Only Linux tells which file descriptor a connection has.
+pub fn marks_its_sockets(make: Make) {
+    let peer = Peer::new();
+    let (seen, news) = channel();
+    let running = start(
+        make,
+        1,
+        vec![link(peer.port(), move |toy, input| match input {
+            Input::Connected => tell(&seen, ()),
+            Input::Stop => toy.finish(),
+            _ => {}
+        })],
+    );
+    let socket = peer.accept();
+    next(&news, "connection");
+    if cfg!(target_os = "linux") {
+        let inode = inode_of(socket.peer_addr().expect("connected"), socket.local_addr().expect("connected"));
+        let is_it = |fd: i32| {
+            let file = fs::read_link(format!("/proc/self/fd/{fd}"));
+            file.is_ok_and(|file| file.as_os_str() == format!("socket:[{inode}]").as_str())
+        };
+        assert!(close_on_fork().any(is_it), "the socket is not marked by CloseOnFork");
+    }
+    running.stop();
+}
+
+/// Of the socket at this end of a connection of ours.
+fn inode_of(local: SocketAddr, remote: SocketAddr) -> String {
+    let hex = |address: SocketAddr| match address.ip() {
+        IpAddr::V4(ip) => format!("{:08X}:{:04X}", u32::from_ne_bytes(ip.octets()), address.port()),
+        IpAddr::V6(_) => panic!("peers are at 127.0.0.1"),
+    };
+    let ends = [hex(local), hex(remote)];
+    let table = fs::read_to_string("/proc/self/net/tcp").expect("Linux has it");
+    let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let line = lines.find(|fields| fields.get(1..3).is_some_and(|found| found == ends));
+    line.expect("the connection is in the table")[9].to_owned()
 }

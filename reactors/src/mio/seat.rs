@@ -11,7 +11,7 @@ use std::{
 
 use ::mio::{Interest, Poll, Token, Waker, net::TcpStream};
 
-use crate::{Input, Link, OUTBOX_HIGH_WATER, threads};
+use crate::{CloseOnFork, Input, Link, OUTBOX_HIGH_WATER, threads};
 
 /// What a name stands for, or why that is unknown.
 pub(super) type Addresses = io::Result<std::vec::IntoIter<SocketAddr>>;
@@ -39,8 +39,14 @@ pub(super) struct Seat {
 enum Socket {
     /// None, or not before its name is known.
     Closed,
-    Connecting(TcpStream, std::vec::IntoIter<SocketAddr>),
-    Open(TcpStream),
+    Connecting(Marked, std::vec::IntoIter<SocketAddr>),
+    Open(Marked),
+}
+
+/// A socket and its mark, which is dropped first.
+struct Marked {
+    _mark: CloseOnFork,
+    socket: TcpStream,
 }
 
 impl Seat {
@@ -94,7 +100,7 @@ impl Seat {
                     let attempt = TcpStream::connect(address).and_then(|mut socket| {
                         let interest = Interest::READABLE | Interest::WRITABLE;
                         poll.registry().register(&mut socket, Token(place), interest)?;
-                        Ok(socket)
+                        Ok(Marked { _mark: CloseOnFork::new(&socket), socket })
                     });
                     match attempt {
                         Ok(socket) => return self.socket = Socket::Connecting(socket, addresses),
@@ -110,7 +116,7 @@ impl Seat {
     pub(super) fn turn(&mut self, buffer: &mut [u8], poll: &Poll, place: usize) {
         match std::mem::replace(&mut self.socket, Socket::Closed) {
             Socket::Closed => {}
-            Socket::Connecting(socket, addresses) => match is_connected(&socket, self.writable) {
+            Socket::Connecting(socket, addresses) => match is_connected(&socket.socket, self.writable) {
                 Ok(false) => self.socket = Socket::Connecting(socket, addresses),
                 Ok(true) => {
                     self.socket = Socket::Open(socket);
@@ -133,7 +139,7 @@ impl Seat {
     }
 
     pub(super) fn write(&mut self) -> ControlFlow<io::Result<()>> {
-        let Socket::Open(socket) = &mut self.socket else { return ControlFlow::Continue(()) };
+        let Socket::Open(Marked { socket, .. }) = &mut self.socket else { return ControlFlow::Continue(()) };
         if self.writable && !self.link.outbox().is_empty() {
             match socket.write(self.link.outbox()) {
                 Ok(n) => {
@@ -147,7 +153,7 @@ impl Seat {
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> ControlFlow<io::Result<()>> {
-        let Socket::Open(socket) = &mut self.socket else { return ControlFlow::Continue(()) };
+        let Socket::Open(Marked { socket, .. }) = &mut self.socket else { return ControlFlow::Continue(()) };
         if self.readable && self.read {
             match socket.read(buffer) {
                 Ok(0) => return ControlFlow::Break(Ok(())),

@@ -18,13 +18,15 @@ use std::{
 
 use super::{Runtime, Seat, lock};
 use crate::{
-    Input, LOOK, Link,
+    CloseOnFork, Input, LOOK, Link,
     pool::{Drive, Lead, wait_for},
 };
 
 /// The socket of a link, at whatever stage.
 pub(super) struct Socket<R: Runtime> {
     seat: Weak<Seat<R>>,
+    /// Of the stream, whether lent or not; dropped before it is closed.
+    mark: Option<CloseOnFork>,
     stage: Stage<R>,
     /// When something came last, and whether it came soon after something else.
     arrived: Instant,
@@ -56,7 +58,7 @@ pub(super) struct Loan<R: Runtime> {
 impl<R: Runtime> Socket<R> {
     /// None yet; `seat` is where the link sits.
     pub(super) fn new(seat: Weak<Seat<R>>) -> Self {
-        Self { seat, stage: Stage::Closed, arrived: Instant::now(), brisk: false }
+        Self { seat, mark: None, stage: Stage::Closed, arrived: Instant::now(), brisk: false }
     }
 
     pub(super) fn connect(&mut self, attempt: impl Future<Output = io::Result<R::Stream>> + Send + 'static) {
@@ -68,6 +70,7 @@ impl<R: Runtime> Socket<R> {
             // At once, and not when the worker no longer waits at it. Fails where the peer was faster.
             let _ = socket.shutdown(Shutdown::Both);
         }
+        self.mark = None;
         self.stage = Stage::Closed;
     }
 
@@ -153,6 +156,7 @@ impl<R: Runtime> Socket<R> {
             return match attempt.as_mut().poll(cx) {
                 Poll::Pending => ControlFlow::Continue(false),
                 Poll::Ready(Ok(stream)) => {
+                    self.mark = Some(CloseOnFork::new(&stream));
                     self.stage = Stage::Open(stream);
                     link.handle(Instant::now(), Input::Connected);
                     ControlFlow::Continue(true)

@@ -20,7 +20,7 @@ use rustix::{
 
 use super::{Seat, Sitter, lock};
 use crate::{
-    Input, LOOK, Link, READ_BUFFER,
+    CloseOnFork, Input, LOOK, Link, READ_BUFFER,
     pool::{Lead, wait_for},
     threads::spawn,
 };
@@ -49,6 +49,8 @@ pub(super) struct Connection {
 pub(super) struct Line {
     seat: Arc<Seat>,
     number: u64,
+    /// Dropped before the socket is closed.
+    _mark: CloseOnFork,
     socket: TcpStream,
     reader: Thread,
     /// A worker waits at it, or will, and the reader must not.
@@ -180,6 +182,7 @@ impl Line {
         Arc::new(Self {
             seat,
             number,
+            _mark: CloseOnFork::new(&socket),
             socket,
             reader: thread::current(),
             lent: AtomicBool::new(false),

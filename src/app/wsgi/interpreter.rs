@@ -15,7 +15,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use super::{embedded, fork, output, thread};
+use super::{embedded, fork, output, report, shadow, thread};
 
 /// The minor version of CPython that this program is linked with, `3.11`.
 const VERSION: &str = env!("STOMP_WSGI_PYTHON_VERSION");
@@ -107,8 +107,13 @@ impl Setup {
     /// If no interpreter runs.
     pub fn prepare(&self) -> Result<(), StartError> {
         let directory = self.absolute_directory()?;
-        Python::attach(|py| prepare(py, &directory, &self.python_path))
-            .map_err(|error| StartError::Python(error.to_string()))
+        Python::attach(|py| {
+            prepare(py, &directory, &self.python_path).map_err(|error| {
+                // `PYTHONPATH` may have put such a directory there before us.
+                let hint = shadow::hint(py, &report::traceback(py, &error));
+                StartError::Python(format!("{error}{}", hint.unwrap_or_default()))
+            })
+        })
     }
 
     fn absolute_directory(&self) -> Result<PathBuf, StartError> {
@@ -272,10 +277,17 @@ pub(super) fn flush(py: Python<'_>) {
     }
 }
 
+/// What we need of the standard library, now or later. The application's directory may have modules of the same names,
+/// which must not take their place. The thread that imports `threading` first is taken for the main thread.
+const STANDARD: [&str; 7] =
+    ["threading", "traceback", "inspect", "io", "wsgiref.util", "difflib", "sysconfig"];
+
 fn prepare(py: Python<'_>, directory: &Path, python_path: &[PathBuf]) -> PyResult<()> {
+    for module in STANDARD {
+        py.import(module)?;
+    }
     fork::watch(py)?;
-    // The thread that imports threading first is taken for the main thread.
-    py.import("threading")?;
+    embedded::register(py)?;
     let path = py.import("sys")?.getattr("path")?.cast_into::<PyList>()?;
     for (index, entry) in
         std::iter::once(directory).chain(python_path.iter().map(PathBuf::as_path)).enumerate()
@@ -283,7 +295,6 @@ fn prepare(py: Python<'_>, directory: &Path, python_path: &[PathBuf]) -> PyResul
         let entry = std::path::absolute(entry).unwrap_or_else(|_| entry.to_owned());
         path.insert(index, entry.into_os_string())?;
     }
-    embedded::register(py)?;
     let environ = py.import("os")?.getattr("environ")?;
     let before: Option<String> = environ.call_method1("get", (FALCON_METHODS,))?.extract()?;
     environ.set_item(FALCON_METHODS, with_notify(before.as_deref().unwrap_or_default()))

@@ -7,7 +7,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
-use super::report;
+use super::{report, shadow};
 
 /// What a module alone may mean, in this order.
 const USUAL: [&str; 2] = ["application", "app"];
@@ -56,7 +56,7 @@ pub enum LoadError {
     /// Python code failed while it was being imported, or while a factory made the application.
     #[error("the application could not be loaded\n{traceback}")]
     Import {
-        /// What Python would print.
+        /// What Python would print, and which files may be the cause because of their names.
         traceback: String,
     },
 }
@@ -66,7 +66,11 @@ impl LoadError {
         if error.is_instance_of::<PyKeyboardInterrupt>(py) {
             return Self::Interrupted;
         }
-        Self::Import { traceback: report::traceback(py, error) }
+        let mut traceback = report::traceback(py, error);
+        if let Some(hint) = shadow::hint(py, &traceback) {
+            traceback += &hint;
+        }
+        Self::Import { traceback }
     }
 }
 

@@ -28,6 +28,7 @@
 //! is logged with its traceback, and is that request's error.
 
 mod callable;
+mod children;
 mod config;
 mod context;
 mod embedded;
@@ -41,6 +42,7 @@ mod output;
 mod raw_headers;
 mod report;
 mod respond;
+mod shadow;
 #[cfg(unix)]
 mod signals;
 mod stacks;
@@ -55,6 +57,7 @@ use std::ffi::CString;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+pub use children::terminate_children;
 pub use config::Config;
 pub use interpreter::{FoundBy, Interpreter, Setup, StartError};
 pub use load::LoadError;

@@ -4,20 +4,36 @@
 //! of a server serves nothing: it waits for signals that the application has handlers for
 //! ([`Signals::run_beside`]). Those that stop a server are the server's ([`Signals::claim`]): `import signal`
 //! alone would have SIGINT raise `KeyboardInterrupt` wherever the main thread happens to be.
+//!
+//! Python's own C handler wakes the main thread by a byte to the wake-up fd (`signal.set_wakeup_fd`), of which there is
+//! one in a process. The application may take it: `asyncio` does for `add_signal_handler`, and leaves none behind. So the
+//! main thread sets it again after the application was loaded, and looks every second ([`CHECK`]).
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
+use std::sync::{Arc, atomic::AtomicBool};
 use std::thread;
+use std::time::Duration;
 
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::prelude::*;
+use pyo3::types::PyCFunction;
 
-use super::{Interpreter, fork, report};
+use reactors::CloseOnFork;
+
+use super::{Interpreter, children, fork, report};
+
+/// How often the main thread looks for signals of which it was not told.
+const CHECK: Duration = Duration::from_secs(1);
 
 /// Python's signals, from when the application is loaded to its end. To be used on Python's main thread.
 #[derive(Debug)]
 pub struct Signals {
+    /// Of the two sockets, which are shared with forked children otherwise; dropped first.
+    _marks: [CloseOnFork; 2],
+    /// Python's own, whatever the application makes of `signal.set_wakeup_fd`.
+    set_wakeup_fd: Py<PyAny>,
     /// Where Python's own signal handler, which may run on any thread, writes a signal's number.
     waker: UnixStream,
     woken: UnixStream,
@@ -26,15 +42,36 @@ pub struct Signals {
 }
 
 impl Interpreter {
-    /// Takes note of signals from now on; to be called before the application is loaded.
+    /// Takes note of signals from now on; to be called before the application is loaded. Like Python's own program it
+    /// ignores SIGXFSZ: to write to a file that may not grow is an error of that write.
     ///
     /// # Errors
     /// Where the system has no socket pair.
     pub fn signals(&self) -> io::Result<Signals> {
         let (woken, waker) = UnixStream::pair()?;
         waker.set_nonblocking(true)?;
-        wake_by(waker.as_raw_fd())?;
-        Ok(Signals { waker, woken, claimed: Vec::new() })
+        woken.set_read_timeout(Some(CHECK))?;
+        let set_wakeup_fd = Python::attach(|py| {
+            // Not `signal`, of which the application may have one of its own.
+            let module = py.import("_signal")?;
+            let (large, default) = (module.getattr("SIGXFSZ")?, module.getattr("SIG_DFL")?);
+            if module.call_method1("getsignal", (&large,))?.eq(default)? {
+                module.call_method1("signal", (large, module.getattr("SIG_IGN")?))?;
+            }
+            Ok::<_, PyErr>(module.getattr("set_wakeup_fd")?.unbind())
+        })?;
+        let marks = [CloseOnFork::new(&woken), CloseOnFork::new(&waker)];
+        let signals = Signals { _marks: marks, set_wakeup_fd, waker, woken, claimed: Vec::new() };
+        Python::attach(|py| signals.set_wakeup_fd(py, signals.waker.as_raw_fd()))?;
+        Ok(signals)
+    }
+}
+
+impl Interpreter {
+    /// For when the application is loaded: says whether it has forked meanwhile, and this is the child, as where it makes a
+    /// daemon of itself. Then this process is the server, and its [`Signals`] are to be made anew.
+    pub fn has_moved(&self) -> bool {
+        fork::settle()
     }
 }
 
@@ -47,7 +84,8 @@ impl Signals {
     /// Where Python has no such signal.
     pub fn claim(&mut self, signals: &[i32]) -> PyResult<Vec<i32>> {
         Python::attach(|py| {
-            let module = py.import("signal")?;
+            self.check_wakeup_fd(py);
+            let module = py.import("_signal")?;
             let usual = module.getattr("default_int_handler")?;
             for &signal in signals {
                 let handler = module.call_method1("getsignal", (signal,))?;
@@ -66,6 +104,31 @@ impl Signals {
         let mut early = self.came()?;
         early.retain(|signal| signals.contains(signal));
         Ok(early)
+    }
+
+    /// For handlers of the program's own, which forked children inherit. Answers what is true in such a child: there a
+    /// handler should do what the system does by default. These signals wait while a process forks.
+    ///
+    /// # Errors
+    /// Where Python fails, which it does for want of memory.
+    pub fn in_children(&self, signals: &[i32]) -> PyResult<Arc<AtomicBool>> {
+        Python::attach(|py| fork::hold(py, signals))
+    }
+
+    /// Has Python call `handler` for this signal, on the main thread, for where the application has undone the program's own
+    /// handler. It is told whether it runs in a forked child.
+    ///
+    /// # Errors
+    /// Where Python has no such signal.
+    pub fn handle_by(&self, signal: i32, handler: impl Fn(bool) + Send + Sync + 'static) -> PyResult<()> {
+        Python::attach(|py| {
+            let generation = fork::generation();
+            let handler = PyCFunction::new_closure(py, None, None, move |args, _| {
+                let in_child = fork::generation() != generation;
+                args.py().detach(|| handler(in_child));
+            })?;
+            py.import("_signal")?.call_method1("signal", (signal, handler)).map(drop)
+        })
     }
 
     /// Runs the handler that the application has for this signal, if it has one, as Python would have.
@@ -105,8 +168,9 @@ impl Signals {
                 .spawn_scoped(scope, main)
                 .map_err(|error| reactors::thread_error("stomp-wsgi", &error))?;
             let generation = fork::generation();
-            while self.next()? != Done::BYTE {
+            while self.next()? != Some(Done::BYTE) {
                 Python::attach(|py| {
+                    // Also where nothing came: the application may have taken the wake-up fd.
                     let outcome = py.check_signals();
                     if fork::generation() != generation {
                         fork::leave(py, outcome);
@@ -116,41 +180,68 @@ impl Signals {
                         Err(error) => log(py, &error),
                         Ok(()) => {}
                     }
+                    self.check_wakeup_fd(py);
+                    children::note(py);
                 });
             }
             worker.join().map_err(|panic| std::panic::resume_unwind(panic))
         })
     }
 
-    fn next(&self) -> io::Result<u8> {
+    /// Waits for a byte. None where it is time to look: after [`CHECK`], and after a signal on this thread, whose byte
+    /// may have gone elsewhere.
+    fn next(&self) -> io::Result<Option<u8>> {
         let mut byte = [0];
-        loop {
-            match (&self.woken).read_exact(&mut byte) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                other => return other.map(|()| byte[0]),
-            }
+        match (&self.woken).read_exact(&mut byte) {
+            Ok(()) => Ok(Some(byte[0])),
+            Err(error) => match error.kind() {
+                ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => Ok(None),
+                _ => Err(error),
+            },
         }
     }
 
     /// What came until now.
     fn came(&self) -> io::Result<Vec<i32>> {
         self.woken.set_nonblocking(true)?;
-        let mut came = Vec::new();
+        let (mut came, mut bytes) = (Vec::new(), [0_u8; 64]);
         let ended = loop {
-            match self.next() {
-                Ok(signal) => came.push(signal.into()),
-                Err(error) => break error,
+            match (&self.woken).read(&mut bytes) {
+                Ok(0) => break Ok(()),
+                Ok(n) => came.extend(bytes[..n].iter().map(|byte| i32::from(*byte))),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break Ok(()),
+                Err(error) => break Err(error),
             }
         };
         self.woken.set_nonblocking(false)?;
-        if ended.kind() == ErrorKind::WouldBlock { Ok(came) } else { Err(ended) }
+        ended.map(|()| came)
+    }
+
+    /// Takes the wake-up fd back where the application has it.
+    fn check_wakeup_fd(&self, py: Python<'_>) {
+        let fd = self.waker.as_raw_fd();
+        match self.set_wakeup_fd(py, fd) {
+            Ok(before) if before == fd => {}
+            Ok(before) => {
+                tracing::debug!(before, "the application had changed signal.set_wakeup_fd; set again")
+            }
+            Err(error) => {
+                tracing::warn!(%error, "signal.set_wakeup_fd fails: the application's signal handlers run late")
+            }
+        }
+    }
+
+    /// Answers what it was before.
+    fn set_wakeup_fd(&self, py: Python<'_>, fd: i32) -> PyResult<i32> {
+        self.set_wakeup_fd.call1(py, (fd,))?.extract(py)
     }
 }
 
 impl Drop for Signals {
     fn drop(&mut self) {
         // Before the socket goes, whose number may be another file's then.
-        if let Err(error) = wake_by(-1) {
+        if let Err(error) = Python::attach(|py| self.set_wakeup_fd(py, -1)) {
             tracing::debug!(%error, "Python goes on waking us");
         }
     }
@@ -171,10 +262,6 @@ impl Drop for Done<'_> {
             let _ = self.0.write_all(&[Self::BYTE]);
         }
     }
-}
-
-fn wake_by(fd: i32) -> PyResult<()> {
-    Python::attach(|py| py.import("signal")?.call_method1("set_wakeup_fd", (fd,)).map(drop))
 }
 
 fn exits(py: Python<'_>, error: &PyErr) -> bool {

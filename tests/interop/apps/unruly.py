@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import logging
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -37,10 +39,34 @@ def on_exit(number, frame):
     raise SystemExit
 
 
-signal.signal(signal.SIGUSR1, {"fork": on_fork, "exit": on_exit}.get(os.environ.get("UNRULY_USR1"), on_signal))
+def on_wakeup_taken(number, frame):
+    signal.set_wakeup_fd(-1)
+    on_signal(number, frame)
+
+
+async def takes_signals():
+    """Takes the wake-up fd, and leaves none; takes a signal, and leaves it to the system's default."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, print)
+
+
+_usr1 = {"fork": on_fork, "exit": on_exit, "wakeup": on_wakeup_taken, "none": None}
+if (_handler := _usr1.get(os.environ.get("UNRULY_USR1"), on_signal)) is not None:
+    signal.signal(signal.SIGUSR1, _handler)
+for _name in filter(None, os.environ.get("UNRULY_HANDLES", "").split(",")):
+    signal.signal(signal.Signals[_name], on_signal)
+if os.environ.get("UNRULY_WAKEUP") == "asyncio":
+    asyncio.run(takes_signals())
+elif os.environ.get("UNRULY_WAKEUP") == "none":
+    signal.set_wakeup_fd(-1)
 if os.environ.get("UNRULY_TERM"):
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
+if os.environ.get("UNRULY_DAEMON"):
+    if os.fork():
+        os._exit(0)
+    record("daemon", str(os.getpid()))
 if os.environ.get("UNRULY_SLOW"):
     record("begun", "import")
     deadline = time.monotonic() + 10
@@ -177,6 +203,87 @@ def view_fork_close(environ, start_response):
 def view_fork_handler(environ, start_response):
     """A child has the handler that the application has set, as under any other server."""
     return text(start_response, str(fork(lambda: os._exit(signal.getsignal(signal.SIGTERM) is on_signal))))
+
+
+def tcp_sockets():
+    """Our file descriptors that are TCP sockets."""
+    inodes = set()
+    for table in ("/proc/self/net/tcp", "/proc/self/net/tcp6"):
+        with open(table) as lines:
+            inodes.update(f"socket:[{line.split()[9]}]" for line in list(lines)[1:])
+    found = []
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            found += [fd] * (os.readlink(f"/proc/self/fd/{fd}") in inodes)
+        except FileNotFoundError:
+            pass  # it was that of the directory
+    return found
+
+
+def view_fork_sockets(environ, start_response):
+    """How many the server has, and how many a child of its, and a child of that."""
+    grandchild = lambda: os._exit(fork(lambda: os._exit(len(tcp_sockets()))))  # noqa: E731
+    numbers = [len(tcp_sockets()), fork(lambda: os._exit(len(tcp_sockets()))), fork(grandchild)]
+    return text(start_response, " ".join(map(str, numbers)))
+
+
+def view_exec_files(environ, start_response):
+    """What a program that is started with all that it inherits has open, besides the standard three."""
+    code = "import os; print(*(os.readlink(f'/proc/self/fd/{fd}') for fd in range(3, 256) if os.path.exists(f'/proc/self/fd/{fd}')))"
+    done = subprocess.run([sys.executable, "-c", code], stdout=-1, text=True, check=True, close_fds=False)
+    return text(start_response, f"[{done.stdout.strip()}]")
+
+
+def view_fork_and_hang(environ, start_response):
+    """Leaves a child behind; the next time there is an answer."""
+    if (DIRECTORY / "forked").exists():
+        return text(start_response, "at last")
+    pid = os.fork()
+    if pid == 0:
+        time.sleep(60)
+        os._exit(0)
+    record("forked", str(pid))
+    time.sleep(60)
+
+
+def view_child_signals(environ, start_response):
+    """How children end that are sent these signals."""
+    seen = []
+    for name in environ["QUERY_STRING"].split(","):
+        pid = os.fork()
+        if pid == 0:
+            time.sleep(60)
+            os._exit(0)
+        os.kill(pid, signal.Signals[name])
+        seen.append(os.WTERMSIG(os.waitpid(pid, 0)[1]))
+    return text(start_response, ",".join(signal.Signals(number).name for number in seen))
+
+
+def view_child_catches(environ, start_response):
+    """Whether a child has a handler for this signal."""
+    bit = 1 << (signal.Signals[environ["QUERY_STRING"]] - 1)
+
+    def in_child():
+        with open("/proc/self/status") as lines:
+            caught = next(line.split()[1] for line in lines if line.startswith("SigCgt:"))
+        os._exit(int(caught, 16) & bit != 0)
+
+    return text(start_response, str(fork(in_child)))
+
+
+def view_daemons(environ, start_response):
+    """Processes that Python ends at its end, and this server when it ends by force."""
+    for method in ("fork", "spawn"):
+        child = multiprocessing.get_context(method).Process(target=time.sleep, args=(60,), daemon=True)
+        child.start()
+        record("daemons", str(child.pid))
+    if environ["QUERY_STRING"] == "gil":
+        # Longer than the server takes to note which children there are; then the GIL is held for hours.
+        time.sleep(1.5)
+        record("begun", "daemons")
+        re.match(r"(a|a)*b", "a" * 64)
+    record("begun", "daemons")
+    time.sleep(3600)
 
 
 def view_write_for_ever(environ, start_response):
