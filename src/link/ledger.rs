@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::refusals::{Refusal, Refused};
 use crate::{
     service::{Begun, Delivered, Origin, Progress, Receipt},
     stomp::{Command, Encoder, Frame, Version},
@@ -15,10 +16,13 @@ use crate::{
 ///
 /// ```text
 ///   delivered ------------------> Running -> Replied or Committing -> gone
-///       |                           ^ | ^
-///       v                           | v |
-///     Held -> Acking ---------------+ Retrying
+///       |                           ^ | ^       |  ^
+///       v                           | v |       v  |
+///     Held -> Acking ---------------+ Retrying <---+
 /// ```
+///
+/// On a broker whose connections survive an ERROR, a stream's end waits for its blocks (Ending), and the ACK within a
+/// transaction for the reply (Sent).
 ///
 /// When the connection is lost all of them are gone, and the broker delivers again what is not acknowledged.
 ///
@@ -35,8 +39,30 @@ pub(crate) struct Entry {
     pub(crate) acknowledged: bool,
     /// Messages of its reply that were sent before the last.
     pub(crate) blocks: u64,
+    /// Those of them that the broker has confirmed, or refused.
+    confirmed: u64,
+    /// Why the broker refused one of them.
+    pub(crate) lost: Option<Refusal>,
+    /// The reply that was sent, until it is confirmed, where it may have to be sent again; or that is to be sent.
+    reply: Option<Vec<u8>>,
+    /// What the broker refused of it.
+    refused: Option<Box<Refused>>,
+    /// What is done when it is tried again.
+    pub(crate) next: Next,
     /// When its job was last heard of, where that is later than its beginning; once it is answered, when that was.
     pub(crate) heard: Instant,
+}
+
+/// What is done when a message is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Next {
+    /// The application is called.
+    #[default]
+    Run,
+    /// The reply is sent that was refused.
+    Reply,
+    /// The dead letter is sent.
+    Letter,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,8 +77,12 @@ pub(crate) enum State {
     Running,
     /// A job has it, has taken too long, and whatever becomes of it, it has failed.
     Late,
-    /// It failed, and is run again then.
+    /// It failed, or what was sent for it was refused: it is tried again then.
     Retrying(Instant),
+    /// The end of its stream waits for the RECEIPTs of the blocks.
+    Ending,
+    /// Its reply was sent within a transaction; the RECEIPT of that is awaited, and then ACK and COMMIT follow.
+    Sent,
     /// What answers it was sent; the broker's RECEIPT is awaited.
     Replied,
     /// What answers it was sent with its ACK in a transaction; the RECEIPT of the COMMIT is awaited.
@@ -71,7 +101,15 @@ pub(crate) struct Ledger {
     /// Entries that wait for a RECEIPT, and those that wait to be tried again.
     waiting: usize,
     retrying: usize,
+    /// Octets of replies that are kept.
+    kept: usize,
+    /// Entries of which something was refused.
+    refused: usize,
 }
+
+/// Octets of replies that are kept in all. A reply beyond them is not sent again where it is refused: the application is
+/// called again.
+const MOST_KEPT: usize = 16 << 20;
 
 impl Ledger {
     /// Takes a message in, and numbers it.
@@ -93,7 +131,19 @@ impl Ledger {
             acknowledged: false,
         });
         let busy = state == State::Running;
-        let entry = Entry { delivered, state, busy, acknowledged: false, blocks: 0, heard: now };
+        let entry = Entry {
+            delivered,
+            state,
+            busy,
+            acknowledged: false,
+            blocks: 0,
+            confirmed: 0,
+            lost: None,
+            reply: None,
+            refused: None,
+            next: Next::Run,
+            heard: now,
+        };
         self.busy += usize::from(busy);
         self.waiting += usize::from(state.waits());
         self.entries.insert(self.last, entry);
@@ -136,6 +186,69 @@ impl Ledger {
         }
     }
 
+    /// Whether there is room to keep a reply of so many octets.
+    pub(crate) fn has_room(&self, octets: usize) -> bool {
+        octets <= MOST_KEPT.saturating_sub(self.kept)
+    }
+
+    /// Keeps a reply until it is confirmed.
+    pub(crate) fn keep(&mut self, job: u64, reply: Vec<u8>) {
+        if let Some(entry) = self.entries.get_mut(&job) {
+            self.kept += reply.len();
+            if let Some(earlier) = entry.reply.replace(reply) {
+                self.kept -= earlier.len();
+            }
+        }
+    }
+
+    /// Gives a reply that was kept, to be sent.
+    pub(crate) fn take_reply(&mut self, job: u64) -> Option<Vec<u8>> {
+        let reply = self.entries.get_mut(&job)?.reply.take()?;
+        self.kept -= reply.len();
+        Some(reply)
+    }
+
+    /// The broker has confirmed a block of a stream, or has refused it. Whether the stream's end has waited for that.
+    pub(crate) fn block(&mut self, job: u64, refusal: Option<Refusal>) -> bool {
+        let Some(entry) = self.entries.get_mut(&job) else { return false };
+        entry.confirmed += 1;
+        entry.lost = entry.lost.or(refusal);
+        entry.state == State::Ending && entry.confirmed >= entry.blocks
+    }
+
+    /// The broker has refused something of this message.
+    pub(crate) fn refuse(&mut self, now: Instant, job: u64) -> Option<&mut Refused> {
+        let entry = self.entries.get_mut(&job)?;
+        self.refused += usize::from(entry.refused.is_none());
+        Some(entry.refused.get_or_insert_with(|| Box::new(Refused::new(now))))
+    }
+
+    /// Whether a job has this one, and has not ended.
+    pub(crate) fn is_busy(&self, job: u64) -> bool {
+        self.entries.get(&job).is_some_and(|entry| entry.busy)
+    }
+
+    /// How many messages there are of which something was refused.
+    pub(crate) fn refused(&self) -> usize {
+        self.refused
+    }
+
+    /// What is done when this one is tried again.
+    pub(crate) fn set_next(&mut self, job: u64, next: Next) {
+        if let Some(entry) = self.entries.get_mut(&job) {
+            entry.next = next;
+        }
+    }
+
+    /// Dead letters that are not confirmed.
+    pub(crate) fn unconfirmed_letters(&self) -> impl Iterator<Item = &Frame> {
+        let letters = self
+            .entries
+            .values()
+            .filter(|entry| entry.state == State::Replied && entry.delivered.progress.buried().is_some());
+        letters.map(|entry| &entry.delivered.message)
+    }
+
     /// Takes an entry that is to be run, once more or after its ACK.
     pub(crate) fn run(&mut self, now: Instant, job: u64) {
         if let Some(entry) = self.entries.get_mut(&job) {
@@ -153,6 +266,7 @@ impl Ledger {
     pub(crate) fn outlive(&mut self, job: u64, mut entry: Entry) {
         if entry.busy {
             entry.state = State::Orphaned;
+            (entry.reply, entry.refused) = (None, None);
             self.busy += 1;
             self.entries.insert(job, entry);
         }
@@ -163,6 +277,8 @@ impl Ledger {
         self.busy -= usize::from(entry.busy);
         self.waiting -= usize::from(entry.state.waits());
         self.retrying -= usize::from(entry.state.retries());
+        self.kept -= entry.reply.as_ref().map_or(0, Vec::len);
+        self.refused -= usize::from(entry.refused.is_some());
         Some(entry)
     }
 
@@ -175,9 +291,10 @@ impl Ledger {
                 progress.cancel();
             }
             entry.state = State::Orphaned;
+            (entry.reply, entry.refused) = (None, None);
             entry.busy
         });
-        (self.waiting, self.retrying) = (0, 0);
+        (self.waiting, self.retrying, self.kept, self.refused) = (0, 0, 0, 0);
     }
 
     /// Jobs that have taken too long: waiting for a worker, running, or since their last block.
@@ -206,7 +323,7 @@ impl Ledger {
 
     /// Whether answers are on their way.
     pub(crate) fn is_answering(&self) -> bool {
-        self.entries.values().any(|entry| matches!(entry.state, State::Replied | State::Committing))
+        self.entries.values().any(|entry| entry.state.answers())
     }
 
     /// Jobs that have not ended.
@@ -239,11 +356,14 @@ impl Ledger {
         self.entries.values().filter_map(at).min()
     }
 
-    /// Gives back what waits to be run again: unacknowledged, the broker keeps it.
-    pub(crate) fn abandon_retries(&mut self) {
+    /// Gives back what waits to be tried again: unacknowledged, the broker keeps it. What is acknowledged is due at once.
+    pub(crate) fn abandon_retries(&mut self, now: Instant) {
         let retrying = self.entries.iter().filter(|(_, entry)| entry.state.retries());
-        for job in retrying.map(|(job, _)| *job).collect::<Vec<_>>() {
-            if let Some(entry) = self.remove(job) {
+        for (job, acknowledged) in retrying.map(|(job, entry)| (*job, entry.acknowledged)).collect::<Vec<_>>()
+        {
+            if acknowledged {
+                self.set(job, State::Retrying(now));
+            } else if let Some(entry) = self.remove(job) {
                 self.outlive(job, entry);
             }
         }
@@ -252,12 +372,17 @@ impl Ledger {
 
 impl State {
     fn waits(self) -> bool {
-        matches!(self, Self::Acking | Self::Replied | Self::Committing)
+        self == Self::Acking || self.answers()
+    }
+
+    /// Its answer is not confirmed.
+    fn answers(self) -> bool {
+        matches!(self, Self::Replied | Self::Committing | Self::Ending | Self::Sent)
     }
 
     /// It may be answered, or its answer is not confirmed.
     pub(crate) fn is_under_way(self) -> bool {
-        matches!(self, Self::Running | Self::Replied | Self::Committing)
+        self == Self::Running || self.answers()
     }
 
     fn retries(self) -> bool {
@@ -268,6 +393,16 @@ impl State {
 impl Entry {
     pub(crate) fn is_of(&self, epoch: u64) -> bool {
         self.delivered.origin.epoch == epoch && self.state != State::Orphaned
+    }
+
+    /// Whether the broker has answered for all blocks of its stream.
+    pub(crate) fn is_confirmed(&self) -> bool {
+        self.confirmed >= self.blocks
+    }
+
+    /// Whether its reply can be sent again.
+    pub(crate) fn keeps_reply(&self) -> bool {
+        self.reply.is_some()
     }
 
     /// When a job will have taken too long.

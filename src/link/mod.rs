@@ -5,6 +5,7 @@
 //! - [`Ledger`]: what a worker was given and has not yet acknowledged.
 //! - [`company`]: which ACKs wait for something to go with.
 //! - [`suspects`]: whose answer it may be that ends connections.
+//! - [`refusals`]: what an ERROR about one frame means, and where dead letters are refused.
 //! - [`Probe`]: looks for a broker of choice while workers are with another.
 //! - [`Dialect`]: where brokers differ.
 //!
@@ -16,6 +17,7 @@ mod dialect;
 mod ledger;
 mod outbox;
 mod priority;
+mod refusals;
 mod suspects;
 mod worker;
 

@@ -14,11 +14,16 @@ use reactors::{Action, End, Input, Job, Link, Output, Stop};
 use super::{
     Company, Connection, ConnectionConfig, Dialect, Event, Ledger,
     connection::Down,
-    ledger::State,
+    ledger::{Next, State},
+    refusals::{
+        LETTER_SENDS, NO_ROOM_DELAY, PATIENCE, REPLY_SENDS, Refusal, Refusing, blames, is_lasting,
+        letter_delay, reply_delay,
+    },
     suspects::{BY_END, BY_ERROR, Suspects, Verdict},
 };
 use crate::{
     config::{DeliveryMode, Source},
+    http::sent_to,
     service::{Begun, Delivered, Origin, Part, Receipt, Service},
     stomp::{Command, Encoder, Frame, Version},
 };
@@ -88,6 +93,12 @@ pub(crate) struct Worker {
     was_up: bool,
     /// The sources that a broker once let us subscribe to.
     was_subscribed: Vec<bool>,
+    /// How many of our SUBSCRIBEs this connection has confirmed; brokers answer them in order.
+    subscribed: usize,
+    /// Where the broker refuses dead letters.
+    refusing: Refusing,
+    /// When the broker last confirmed a reply.
+    last_confirmed: Option<Instant>,
     /// The earliest retry.
     retry: Option<Instant>,
     /// When to look next for requests that take too long.
@@ -138,6 +149,9 @@ impl Worker {
             span,
             was_up: false,
             was_subscribed: vec![false; config.sources.len()],
+            subscribed: 0,
+            refusing: Refusing::default(),
+            last_confirmed: None,
             retry: None,
             look: None,
             company: Company::default(),
@@ -194,6 +208,7 @@ impl Worker {
                 }
             }
         }
+        self.subscribed = 0;
         let client = self.config.connection.client_id.as_deref().unwrap_or_default();
         for (id, source) in self.config.sources.iter().enumerate() {
             let options = dialect.options(source, client)?;
@@ -224,11 +239,12 @@ impl Worker {
         }
         // Draining: unacknowledged, it goes back to the broker when we leave.
         if self.phase == Phase::Serving {
+            let message = self.sourced(message);
             // Nobody is told, and we have no body for a dead letter.
             let lost = message.cut.is_some() && !self.service.can_answer(&message);
-            if lost && self.connection.dialect().nack(self.connection.version()).is_some() {
+            if lost && self.nack().is_some() {
                 let job = self.ledger.deliver(now, message, &self.origin, State::Replied);
-                return self.bury(job, "its body is too large");
+                return self.bury(now, job, "its body is too large");
             }
             let verdict = self.suspects.verdict(&message);
             let first = match verdict {
@@ -243,14 +259,33 @@ impl Worker {
                 Verdict::Innocent => self.ready.push_back(job),
                 Verdict::Suspect | Verdict::Condemned => self.suspects.push(job),
                 Verdict::Hopeless => {
-                    tracing::error!(
-                        "dropped a message: its reply, and its dead letter, ended the connection each time"
-                    );
-                    self.settle(job);
+                    self.give_up(job, "its reply, and its dead letter, ended the connection each time");
                 }
             }
             self.keep_an_eye(now);
         }
+    }
+
+    /// The message with a `destination` that its sender cannot have made up: that of our subscription, or one that it
+    /// matches. Everything else goes by this header.
+    fn sourced(&self, mut message: Frame) -> Frame {
+        let source = match &self.config.sources[..] {
+            [only] => Some(only),
+            // The broker's own, on any broker: it sets it last, or first.
+            several => {
+                let id = message.headers.text("subscription").and_then(|id| id.parse::<usize>().ok());
+                id.and_then(|id| several.get(id)).or(several.first())
+            }
+        };
+        let Some(source) = source else { return message };
+        let client = self.config.connection.client_id.as_deref();
+        let said = message.headers.get("destination");
+        let sent_to = sent_to(&source.destination, said, || source.consumed(client).collect());
+        if said != Some(sent_to) {
+            tracing::debug!(subscription = %source, "a message names a destination that is not ours");
+            message.headers = message.headers.with("destination", sent_to);
+        }
+        message
     }
 
     /// On requests that may take too long.
@@ -294,44 +329,95 @@ impl Worker {
                 entry.blocks += 1;
                 self.connection.push(bytes);
             }
-            (State::Running, Some(End::Done)) if bytes.is_empty() => self.settle(job),
-            (State::Running, Some(End::Done)) => {
-                let buried = entry.delivered.progress.buried().is_some();
-                self.answer(job, bytes, buried);
+            (State::Running, Some(End::Done)) if entry.delivered.progress.buried().is_some() => {
+                self.send_letter(now, job, bytes);
             }
+            (State::Running, Some(End::Done)) if bytes.is_empty() => self.settle(job),
+            (State::Running, Some(End::Done)) => self.answer(job, bytes),
             (State::Running | State::Late, Some(_)) => self.failed(now, job),
             // Too late: it was answered in its place.
             _ => {}
         }
     }
 
-    /// Sends what answers a message, or the dead letter that it has become.
-    fn answer(&mut self, job: u64, bytes: Vec<u8>, buried: bool) {
-        // A dead letter may be refused, and its message must not be acknowledged then.
-        let send = if buried { None } else { bytes.strip_prefix(b"SEND\n") };
-        match (send, self.ledger.get(job)) {
-            (Some(send), Some(entry)) if self.is_transactional() => {
+    /// Sends what answers a message. Where the broker may still refuse a block of a stream, its end waits for that.
+    fn answer(&mut self, job: u64, bytes: Vec<u8>) {
+        match self.ledger.get(job) {
+            Some(entry) if entry.blocks > 0 && self.connection.survives_error() => {
+                if entry.is_confirmed() {
+                    self.end_stream(job, bytes);
+                } else {
+                    self.ledger.keep(job, bytes);
+                    self.ledger.set(job, State::Ending);
+                }
+            }
+            _ => self.send_reply(job, bytes),
+        }
+    }
+
+    /// Sends the end of a stream, which says so where a block was lost.
+    fn end_stream(&mut self, job: u64, bytes: Vec<u8>) {
+        let Some(entry) = self.ledger.get(job) else { return };
+        match entry.lost {
+            None => self.send_reply(job, bytes),
+            Some(Refusal::Gone) => self.settle(job),
+            Some(_) => {
+                let broken = self.service.broken_off(&entry.delivered, entry.blocks);
+                self.send_reply(job, broken.unwrap_or(bytes));
+            }
+        }
+    }
+
+    /// Sends a reply, for the first time or again. Where the connection survives it if the broker refuses the reply, it
+    /// is kept until it is confirmed.
+    fn send_reply(&mut self, job: u64, bytes: Vec<u8>) {
+        let Some(entry) = self.ledger.get(job) else { return };
+        let survives = self.connection.survives_error();
+        let within = self.is_transactional() && !entry.acknowledged;
+        let state = match bytes.strip_prefix(b"SEND\n").filter(|_| within) {
+            Some(send) => {
                 let version = self.connection.version();
                 let transaction = Receipt(job).to_string();
-                let within = Some(("transaction", &*transaction));
                 let out = self.connection.out();
                 Encoder::new(out, version, Command::Begin).header("transaction", &transaction).finish();
                 out.extend_from_slice(b"SEND\ntransaction:");
                 out.extend_from_slice(transaction.as_bytes());
                 out.push(b'\n');
                 out.extend_from_slice(send);
-                entry.ack(version, within, out);
-                Encoder::new(out, version, Command::Commit)
-                    .header("transaction", &transaction)
-                    .header("receipt", format!("{transaction}/commit"))
-                    .finish();
-                self.ledger.acknowledged(job, State::Committing);
+                if !survives {
+                    return self.commit(job);
+                }
+                // A refused SEND does not keep the broker from carrying out the rest of the transaction.
+                State::Sent
             }
-            _ => {
+            None if survives && self.ledger.has_room(bytes.len()) => {
+                self.connection.append(&bytes);
+                self.ledger.keep(job, bytes);
+                return self.ledger.set(job, State::Replied);
+            }
+            None => {
                 self.connection.push(bytes);
-                self.ledger.set(job, State::Replied);
+                return self.ledger.set(job, State::Replied);
             }
+        };
+        if self.ledger.has_room(bytes.len()) {
+            self.ledger.keep(job, bytes);
         }
+        self.ledger.set(job, state);
+    }
+
+    /// Sends the rest of the transaction in which a reply was sent.
+    fn commit(&mut self, job: u64) {
+        let Some(entry) = self.ledger.get(job) else { return };
+        let version = self.connection.version();
+        let transaction = Receipt(job).to_string();
+        let out = self.connection.out();
+        entry.ack(version, Some(("transaction", &*transaction)), out);
+        Encoder::new(out, version, Command::Commit)
+            .header("transaction", &transaction)
+            .header("receipt", format!("{transaction}/commit"))
+            .finish();
+        self.ledger.acknowledged(job, State::Committing);
     }
 
     fn is_transactional(&self) -> bool {
@@ -356,10 +442,11 @@ impl Worker {
                     if begun || progress.cancel_unbegun() {
                         progress.cancel();
                         self.ledger.heard(now, job, false);
-                        self.answer(job, reply, false);
+                        // Where it is the end of a stream, that says that it is broken off.
+                        self.send_reply(job, reply);
                     }
                 }
-                None if begun => self.late(job, timeout),
+                None if begun => self.late(now, job, timeout),
                 None => drop(self.ledger.heard(now, job, false)),
             }
         }
@@ -367,12 +454,12 @@ impl Worker {
     }
 
     /// A message that nobody waits for takes too long. It has failed; but it is not run again while it runs.
-    fn late(&mut self, job: u64, timeout: Duration) {
+    fn late(&mut self, now: Instant, job: u64, timeout: Duration) {
         let Some(entry) = self.ledger.get(job) else { return };
         let attempt = entry.delivered.attempt;
         entry.delivered.progress.cancel();
         if entry.acknowledged || !self.service.may_retry(attempt) {
-            self.bury(job, &format!("not done within {timeout:?}, attempt {attempt}"));
+            self.bury(now, job, &format!("not done within {timeout:?}, attempt {attempt}"));
         } else {
             tracing::warn!(
                 job,
@@ -397,40 +484,81 @@ impl Worker {
             let delay =
                 self.config.retry_delay.saturating_mul(1 << (attempt - 1).min(16)).min(MAX_RETRY_DELAY);
             tracing::warn!(attempt, ?delay, "a message failed and will be tried again");
-            self.retry_at(job, now + delay);
+            self.retry_at(job, now + delay, Next::Run);
         } else {
-            self.bury(job, &format!("failed {attempt} times"));
+            self.bury(now, job, &format!("failed {attempt} times"));
         }
     }
 
     /// Sends a message to the dead letters.
-    fn bury(&mut self, job: u64, reason: &str) {
+    fn bury(&mut self, now: Instant, job: u64, reason: &str) {
         let Some(entry) = self.ledger.get(job) else { return };
-        let version = self.connection.version();
-        let dialect = self.connection.dialect();
-        let nack = dialect.nack(version).filter(|_| !entry.acknowledged);
         let Delivered { message, progress, .. } = &*entry.delivered;
-        if let (Some(octets), Some(headers)) = (message.cut, nack) {
-            // Only the broker has it whole.
-            let destination = message.headers.text("destination");
-            tracing::error!(
-                destination,
-                octets,
-                reason,
-                "refused a message (NACK): the broker's dead letters have it, if it keeps any"
-            );
-            entry.nack(version, headers, self.connection.out());
-            let entry = self.ledger.remove(job);
-            return entry.into_iter().for_each(|entry| self.ledger.outlive(job, entry));
+        // Only the broker has it whole.
+        if message.cut.is_some() && !entry.acknowledged && self.nack().is_some() {
+            return self.give_up(job, reason);
         }
         progress.bury(reason);
+        let (version, dialect) = (self.connection.version(), self.connection.dialect());
         let frame = self.service.dead_letter(version, dialect, message, reason, Receipt(job));
+        self.send_letter(now, job, frame);
+    }
+
+    /// Sends a dead letter, unless none may be sent to its destination now: it is empty then, or the broker refuses it.
+    fn send_letter(&mut self, now: Instant, job: u64, frame: Vec<u8>) {
+        let Some(entry) = self.ledger.get(job) else { return };
+        let can_refuse = entry.acknowledged || self.nack().is_some();
+        let message = &entry.delivered.message;
+        let closed = || self.refusing.is_closed(&self.service.dead_letter_of(message), now);
+        if frame.is_empty() || can_refuse && !self.refusing.is_empty() && closed() {
+            return self.give_up(job, "its dead letter cannot be sent");
+        }
         self.connection.push(frame);
         self.ledger.set(job, State::Replied);
     }
 
-    fn retry_at(&mut self, job: u64, at: Instant) {
+    /// Leaves a message to the broker's own dead letters, where it can be told to keep it. Else it is dropped.
+    fn give_up(&mut self, job: u64, why: &str) {
+        let Some(entry) = self.ledger.get(job) else { return };
+        let Delivered { message, progress, .. } = &*entry.delivered;
+        let destination = message.headers.text("destination");
+        let octets = message.cut.unwrap_or(message.body.len());
+        let reason = progress.buried();
+        match self.nack().filter(|_| !entry.acknowledged) {
+            Some(headers) => {
+                tracing::error!(
+                    destination,
+                    octets,
+                    reason,
+                    why,
+                    "refused a message (NACK): the broker's dead letters have it, if it keeps any"
+                );
+                self.suspects.acquit(message);
+                entry.nack(self.connection.version(), headers, self.connection.out());
+                let entry = self.ledger.remove(job);
+                entry.into_iter().for_each(|entry| self.ledger.outlive(job, entry));
+            }
+            None => {
+                tracing::error!(
+                    destination,
+                    octets,
+                    reason,
+                    why,
+                    "dropped a message: its dead letter is refused, and the broker cannot be told to keep it"
+                );
+                self.settle(job);
+            }
+        }
+    }
+
+    /// The headers of a NACK that has the broker keep a message among its dead letters. `None`: it cannot be told.
+    fn nack(&self) -> Option<&'static [(&'static str, &'static str)]> {
+        self.connection.dialect().nack(self.connection.version())
+    }
+
+    fn retry_at(&mut self, job: u64, at: Instant, next: Next) {
         self.ledger.set(job, State::Retrying(at));
+        self.ledger.set_next(job, next);
         self.retry = Some(self.retry.map_or(at, |earliest| earliest.min(at)));
     }
 
@@ -459,6 +587,10 @@ impl Worker {
     }
 
     fn receipt(&mut self, now: Instant, id: &[u8]) {
+        if !self.connection.is_up() {
+            // RabbitMQ confirms frames that it has refused, behind the ERROR.
+            return;
+        }
         if id == GOODBYE.as_bytes() && self.returns() {
             self.connection.leave();
         } else if id == GOODBYE.as_bytes() {
@@ -468,11 +600,22 @@ impl Worker {
             let Some(entry) = self.ledger.get(job) else { return };
             match (entry.state, part) {
                 (State::Replied, Part::Last | Part::DeadLetter) | (State::Committing, Part::Commit) => {
-                    if part != Part::DeadLetter {
+                    if part == Part::DeadLetter {
+                        if !self.refusing.is_empty() {
+                            self.refusing.open(&self.service.dead_letter_of(&entry.delivered.message));
+                        }
+                    } else {
                         self.company.confirmed(entry.heard);
+                        self.last_confirmed = Some(now);
                     }
                     self.connection.served();
                     self.settle(job);
+                }
+                (State::Sent, Part::Last) => self.commit(job),
+                (_, Part::Block) => {
+                    if self.ledger.block(job, None) {
+                        self.blocks_confirmed(job);
+                    }
                 }
                 (State::Acking, Part::Ack) => {
                     self.run(now, job);
@@ -481,6 +624,7 @@ impl Worker {
             }
         } else if let Some(id) = self.subscription(id) {
             self.was_subscribed[id] = true;
+            self.subscribed += 1;
             let destination = &self.config.sources[id].destination;
             tracing::info!(%destination, prefetch = self.config.prefetch, "subscribed");
         }
@@ -499,12 +643,19 @@ impl Worker {
         (id < self.config.sources.len()).then_some(id)
     }
 
-    /// The source that this ERROR refuses, where it will do so each time: its options are to blame.
-    fn refused(&self, frame: &Frame) -> Option<&Source> {
-        let id = self.subscription(frame.headers.get("receipt-id")?)?;
-        let source = &self.config.sources[id];
+    /// The source that this ERROR refuses, where it will do so each time: its options are to blame, or what there is
+    /// at the broker.
+    fn refused_source(&self, frame: &Frame, said: &str) -> Option<&Source> {
+        let lasting = is_lasting(frame, said);
+        let id = match frame.headers.get("receipt-id") {
+            Some(receipt) => self.subscription(receipt)?,
+            // RabbitMQ does not say; but it obeys in order, and it may be about an answer that is on its way.
+            None if lasting && self.ledger.unconfirmed().next().is_none() => self.subscribed,
+            None => return None,
+        };
+        let source = self.config.sources.get(id)?;
         let optional = source.selector.is_some() || source.durable.is_some();
-        (optional && !self.was_subscribed[id]).then_some(source)
+        ((optional || lasting) && !self.was_subscribed[id]).then_some(source)
     }
 
     fn error(&mut self, now: Instant, frame: &Frame) {
@@ -513,42 +664,189 @@ impl Worker {
             return;
         }
         let said = frame.complaint();
-        if let Some(source) = self.refused(frame) {
+        if let Some(source) = self.refused_source(frame, &said) {
             let by = [("selector", &source.selector), ("durable", &source.durable)];
             let options: String = by
                 .iter()
                 .filter_map(|(name, value)| Some(format!(", {name} {:?}", value.as_ref()?)))
                 .collect();
-            self.fatal.set(format!("the broker refuses the subscription to {source}{options}: {said}"));
+            let hint = match source.destination.strip_prefix("/queue/") {
+                Some(queue) if frame.headers.get("message") == Some(b"precondition_failed") => format!(
+                    "; the queue was declared with other arguments: serve /amq/queue/{queue}, which takes it as it is"
+                ),
+                _ => String::new(),
+            };
+            self.fatal.set(format!("the broker refuses the subscription to {source}{options}: {said}{hint}"));
             return self.leave_at_once();
         }
         let of = frame.headers.get("receipt-id").and_then(Receipt::parse);
         // Of an ACK or a COMMIT that failed nobody knows what became.
         let of = of.filter(|(_, part)| !matches!(part, Part::Ack | Part::Commit));
-        // The failure of one reply, and not of the connection: a requester that is gone.
-        if let (Some((Receipt(job), part)), true) = (of, self.connection.dialect().survives_error()) {
-            let Some(entry) = self.ledger.get(job) else { return };
-            entry.delivered.progress.cancel();
-            if part == Part::DeadLetter {
-                tracing::error!(error = %said, "the broker refused a dead letter; it will be sent again");
-                self.retry_at(job, now + MAX_RETRY_DELAY);
-            } else {
-                tracing::warn!(job, error = %said, "a reply could not be delivered: the requester has gone");
-                if entry.state == State::Replied {
-                    self.settle(job);
+        // The failure of one frame, and not of the connection.
+        if let (Some((Receipt(job), part)), true) = (of, self.connection.survives_error()) {
+            return self.refused(now, job, part, Refusal::of(frame), &said);
+        }
+        if !self.blame_letters(now, frame, &said) {
+            self.suspects.accuse(BY_ERROR, self.ledger.unconfirmed());
+        }
+        self.connection.fail(format!("the broker reported an error: {said}"));
+    }
+
+    /// Finds out whether this ERROR, which ends the connection, is about our dead letters. Whatever else was on its way
+    /// is not to blame then.
+    fn blame_letters(&mut self, now: Instant, frame: &Frame, said: &str) -> bool {
+        if self.nack().is_none() {
+            // There is nothing to be done but to find out which message it is.
+            return false;
+        }
+        let letters: Vec<String> =
+            self.ledger.unconfirmed_letters().map(|message| self.service.dead_letter_of(message)).collect();
+        let alone = letters.len() == self.ledger.unconfirmed().count()
+            && letters.windows(2).all(|two| two[0] == two[1]);
+        let mut blamed = false;
+        for destination in &letters {
+            if blames(frame, said, destination, alone) {
+                blamed = true;
+                self.refuses_letters(now, destination, said);
+            }
+        }
+        blamed
+    }
+
+    /// The broker takes no dead letters there.
+    fn refuses_letters(&mut self, now: Instant, destination: &str, said: &str) {
+        if !self.refusing.is_closed(destination, now) {
+            let pause = self.refusing.close(destination, now);
+            tracing::error!(
+                destination,
+                error = said,
+                ?pause,
+                "the broker refuses dead letters: none is sent there for a while, and the messages are refused (NACK)"
+            );
+        }
+    }
+
+    /// The broker has refused one frame.
+    fn refused(&mut self, now: Instant, job: u64, part: Part, refusal: Refusal, said: &str) {
+        let Some(entry) = self.ledger.get(job) else { return };
+        match (entry.state, part) {
+            (_, Part::Block) => {
+                tracing::warn!(
+                    job,
+                    error = said,
+                    "a block of a streamed reply was refused: the stream is broken off"
+                );
+                entry.delivered.progress.cancel();
+                if self.ledger.block(job, Some(refusal)) {
+                    self.blocks_confirmed(job);
                 }
             }
+            (State::Replied, Part::DeadLetter) => self.letter_refused(now, job, refusal, said),
+            (State::Replied | State::Sent, Part::Last) => self.reply_refused(now, job, refusal, said),
+            _ => {}
+        }
+    }
+
+    /// The last block of a stream that has ended was confirmed, or refused.
+    fn blocks_confirmed(&mut self, job: u64) {
+        if let Some(end) = self.ledger.take_reply(job) {
+            self.end_stream(job, end);
+        }
+    }
+
+    /// The broker has refused a reply: there is nobody any more to read it, or it is sent again, or its request becomes
+    /// a dead letter.
+    fn reply_refused(&mut self, now: Instant, job: u64, refusal: Refusal, said: &str) {
+        let Some(entry) = self.ledger.get(job) else { return };
+        let (acknowledged, kept) = (entry.acknowledged, entry.keeps_reply());
+        if entry.state == State::Sent {
+            let version = self.connection.version();
+            let transaction = Receipt(job).to_string();
+            Encoder::new(self.connection.out(), version, Command::Abort)
+                .header("transaction", transaction)
+                .finish();
+        }
+        if refusal == Refusal::Gone {
+            tracing::warn!(job, error = said, "a reply could not be delivered: the requester has gone");
+            return self.settle(job);
+        }
+        if self.leaves_to_the_broker(job) {
             return;
         }
-        self.suspects.accuse(BY_ERROR, self.ledger.unconfirmed());
-        self.connection.fail(format!("the broker reported an error: {said}"));
+        let crowded = self.is_crowded(now, job);
+        let Some(refused) = self.ledger.refuse(now, job) else { return };
+        refused.replies += 1;
+        let sent = refused.replies;
+        if !kept && !acknowledged && !self.ledger.is_busy(job) {
+            tracing::warn!(job, error = said, "a reply was refused, and is too large to be kept");
+            self.failed(now, job);
+        } else if kept && sent < REPLY_SENDS && !crowded && self.phase == Phase::Serving {
+            let delay = reply_delay(sent);
+            tracing::warn!(job, error = said, ?delay, "a reply was refused, and will be sent again");
+            self.retry_at(job, now + delay, Next::Reply);
+        } else {
+            self.bury(now, job, &format!("its reply was refused: {said}"));
+        }
+    }
+
+    /// The broker has refused a dead letter: it is sent again, or the message is left to the broker's own dead letters.
+    /// A broker that has no room for either keeps the message for a while.
+    fn letter_refused(&mut self, now: Instant, job: u64, refusal: Refusal, said: &str) {
+        let Some(entry) = self.ledger.get(job) else { return };
+        let destination = self.service.dead_letter_of(&entry.delivered.message);
+        let next = if entry.keeps_reply() { Next::Reply } else { Next::Letter };
+        if self.leaves_to_the_broker(job) {
+            return;
+        }
+        let crowded = self.is_crowded(now, job);
+        let Some(refused) = self.ledger.refuse(now, job) else { return };
+        refused.letters += 1;
+        let (since, sent) = (refused.since, refused.letters);
+        let serving = self.phase == Phase::Serving;
+        // Where nothing can be answered, nothing waits for the place of this one.
+        let patient = match next {
+            Next::Reply => !crowded || self.last_confirmed.is_none_or(|confirmed| confirmed <= since),
+            _ => !crowded,
+        };
+        let waited = now.saturating_duration_since(since);
+        if serving && refusal == Refusal::NoRoom && patient && waited < PATIENCE {
+            tracing::warn!(job, error = said, "the broker has no room for a dead letter; trying again");
+            self.retry_at(job, now + NO_ROOM_DELAY, next);
+        } else if serving && refusal != Refusal::NoRoom && sent < LETTER_SENDS && !crowded {
+            let delay = letter_delay(sent);
+            tracing::warn!(job, error = said, ?delay, "a dead letter was refused, and will be sent again");
+            self.retry_at(job, now + delay, Next::Letter);
+        } else {
+            if refusal != Refusal::NoRoom {
+                self.refuses_letters(now, &destination, said);
+            }
+            self.give_up(job, said);
+        }
+    }
+
+    /// While we leave, a message that is not acknowledged is the broker's again.
+    fn leaves_to_the_broker(&mut self, job: u64) -> bool {
+        let leaves =
+            self.phase != Phase::Serving && self.ledger.get(job).is_some_and(|entry| !entry.acknowledged);
+        if leaves {
+            let entry = self.ledger.remove(job);
+            entry.into_iter().for_each(|entry| self.ledger.outlive(job, entry));
+        }
+        leaves
+    }
+
+    /// Whether what was refused, with this one, takes more than half of the places that one destination has: then others
+    /// wait for them.
+    fn is_crowded(&mut self, now: Instant, job: u64) -> bool {
+        self.ledger.refuse(now, job);
+        self.ledger.refused() > (self.config.prefetch as usize / 2).max(1)
     }
 
     fn down(&mut self, now: Instant, down: &Down) {
         if self.phase == Phase::Serving {
             self.suspects.accuse(BY_END, self.ledger.unconfirmed());
         }
-        self.give_back();
+        self.give_back(now);
         let running = self.ledger.running();
         self.ledger.lost();
         (self.retry, self.look) = (None, None);
@@ -584,7 +882,7 @@ impl Worker {
         if self.phase == Phase::Serving {
             tracing::info!(running = self.ledger.running(), "a broker of choice is there: going back to it");
             self.phase = Phase::Returning(now + self.config.drain_timeout);
-            self.give_back();
+            self.give_back(now);
         }
     }
 
@@ -599,13 +897,13 @@ impl Worker {
             _ => return,
         };
         self.stopping.store(true, Ordering::Relaxed);
-        self.give_back();
+        self.give_back(now);
         tracing::info!(running = self.ledger.running(), "draining");
     }
 
     /// What has not begun goes back to the broker, which keeps it until it is acknowledged. What is acknowledged
     /// already is still served.
-    fn give_back(&mut self) {
+    fn give_back(&mut self, now: Instant) {
         let Self { ready, held, suspects, ledger, .. } = self;
         let keep = |job: &u64, ledger: &mut Ledger| {
             let acknowledged = ledger.get(*job).is_some_and(|entry| entry.acknowledged);
@@ -618,8 +916,8 @@ impl Worker {
         ready.retain(|job| keep(job, ledger));
         held.retain(|job| keep(job, ledger));
         suspects.retain(|job| keep(job, ledger));
-        ledger.abandon_retries();
-        self.retry = None;
+        ledger.abandon_retries(now);
+        self.retry = self.ledger.next_retry();
     }
 
     /// Moves a drain on.
@@ -671,10 +969,18 @@ impl Worker {
     fn retry_due(&mut self, now: Instant) {
         if self.retry.is_some_and(|at| at <= now) {
             for job in self.ledger.due(now) {
-                let delivered = self.ledger.get(job).map(|entry| Arc::clone(&entry.delivered));
-                match delivered.as_ref().and_then(|delivered| delivered.progress.buried()) {
-                    Some(reason) => self.bury(job, reason),
-                    None => self.run(now, job),
+                let Some(entry) = self.ledger.get(job) else { continue };
+                match entry.next {
+                    Next::Run => self.run(now, job),
+                    Next::Reply => {
+                        if let Some(reply) = self.ledger.take_reply(job) {
+                            self.send_reply(job, reply);
+                        }
+                    }
+                    Next::Letter => {
+                        let delivered = Arc::clone(&entry.delivered);
+                        self.bury(now, job, delivered.progress.buried().unwrap_or_default());
+                    }
                 }
             }
             self.retry = self.ledger.next_retry();
@@ -703,7 +1009,7 @@ impl Worker {
     fn isolate(&mut self, now: Instant) {
         let Some(job) = self.suspects.next(now, &self.ledger) else { return };
         match self.ledger.get(job).map(|entry| entry.state) {
-            Some(State::Condemned) => self.bury(job, "its reply ended the connection each time"),
+            Some(State::Condemned) => self.bury(now, job, "its reply ended the connection each time"),
             _ => self.ready.push_front(job),
         }
     }

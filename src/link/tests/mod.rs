@@ -27,6 +27,7 @@ mod draining;
 mod failing;
 mod failover;
 mod large;
+mod refusals;
 mod settling;
 mod subscribing;
 mod timing;
