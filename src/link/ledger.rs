@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
+
 use super::refusals::{Refusal, Refused};
 use crate::{
     service::{Begun, Delivered, Origin, Progress, Receipt},
@@ -228,6 +230,20 @@ impl Ledger {
         self.entries.get(&job).is_some_and(|entry| entry.busy)
     }
 
+    /// The broker has confirmed the reply to this job's message. Those that are refused, and go elsewhere, are not the only
+    /// ones that wait.
+    pub(crate) fn served(&mut self, job: u64) {
+        if self.refused == 0 {
+            return;
+        }
+        let Some(reply_to) = self.entries.get(&job).map(Entry::reply_to) else { return };
+        for entry in self.entries.values_mut() {
+            if entry.refused.is_some() && entry.reply_to() != reply_to {
+                entry.refused.iter_mut().for_each(|refused| refused.others_served = true);
+            }
+        }
+    }
+
     /// How many messages there are of which something was refused.
     pub(crate) fn refused(&self) -> usize {
         self.refused
@@ -398,6 +414,10 @@ impl Entry {
     /// Whether the broker has answered for all blocks of its stream.
     pub(crate) fn is_confirmed(&self) -> bool {
         self.confirmed >= self.blocks
+    }
+
+    fn reply_to(&self) -> Option<Bytes> {
+        self.delivered.message.headers.bytes("reply-to")
     }
 
     /// Whether its reply can be sent again.

@@ -51,25 +51,28 @@ pub(crate) struct Refused {
     pub(super) replies: u32,
     /// How often its dead letter was.
     pub(super) letters: u32,
+    /// Since then the broker has taken a reply to somebody else.
+    pub(super) others_served: bool,
 }
 
 impl Refused {
     pub(super) fn new(since: Instant) -> Self {
-        Self { since, replies: 0, letters: 0 }
+        Self { since, replies: 0, letters: 0, others_served: false }
     }
 }
 
-/// How often a reply, and a dead letter, is sent in all where the broker refuses it.
+/// How often a reply is sent in all where the broker refuses it, and where it has no room for it; and a dead letter.
 pub(super) const REPLY_SENDS: u32 = 5;
+pub(super) const NO_ROOM_SENDS: u32 = 7;
 pub(super) const LETTER_SENDS: u32 = 3;
 /// How long a message is kept that a broker without room can neither have answered nor dead-lettered.
 pub(super) const PATIENCE: Duration = Duration::from_secs(600);
 /// The pause between two of its tries then.
 pub(super) const NO_ROOM_DELAY: Duration = Duration::from_secs(10);
 
-/// The delay after a reply was refused so many times: 0.1, 0.4, 1.6, 6.4 s.
+/// The delay after a reply was refused so many times: 0.1, 0.4, 1.6, 6.4, 10 s.
 pub(super) fn reply_delay(refused: u32) -> Duration {
-    Duration::from_millis(100) * 4_u32.pow(refused.clamp(1, REPLY_SENDS) - 1)
+    (Duration::from_millis(100) * 4_u32.pow(refused.clamp(1, REPLY_SENDS) - 1)).min(NO_ROOM_DELAY)
 }
 
 /// The delay after a dead letter was: 1, 4 s.

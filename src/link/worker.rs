@@ -16,8 +16,8 @@ use super::{
     connection::Down,
     ledger::{Next, State},
     refusals::{
-        LETTER_SENDS, NO_ROOM_DELAY, PATIENCE, REPLY_SENDS, Refusal, Refusing, blames, is_lasting,
-        letter_delay, reply_delay,
+        LETTER_SENDS, NO_ROOM_DELAY, NO_ROOM_SENDS, PATIENCE, REPLY_SENDS, Refusal, Refusing, blames,
+        is_lasting, letter_delay, reply_delay,
     },
     suspects::{BY_END, BY_ERROR, Suspects, Verdict},
 };
@@ -97,8 +97,6 @@ pub(crate) struct Worker {
     subscribed: usize,
     /// Where the broker refuses dead letters.
     refusing: Refusing,
-    /// When the broker last confirmed a reply.
-    last_confirmed: Option<Instant>,
     /// The earliest retry.
     retry: Option<Instant>,
     /// When to look next for requests that take too long.
@@ -151,7 +149,6 @@ impl Worker {
             was_subscribed: vec![false; config.sources.len()],
             subscribed: 0,
             refusing: Refusing::default(),
-            last_confirmed: None,
             retry: None,
             look: None,
             company: Company::default(),
@@ -606,7 +603,7 @@ impl Worker {
                         }
                     } else {
                         self.company.confirmed(entry.heard);
-                        self.last_confirmed = Some(now);
+                        self.ledger.served(job);
                     }
                     self.connection.served();
                     self.settle(job);
@@ -777,10 +774,15 @@ impl Worker {
         let Some(refused) = self.ledger.refuse(now, job) else { return };
         refused.replies += 1;
         let sent = refused.replies;
+        // Where the broker has room for nobody, nobody waits for the place of this one.
+        let (most, crowded) = match refusal {
+            Refusal::NoRoom => (NO_ROOM_SENDS, crowded && refused.others_served),
+            _ => (REPLY_SENDS, crowded),
+        };
         if !kept && !acknowledged && !self.ledger.is_busy(job) {
             tracing::warn!(job, error = said, "a reply was refused, and is too large to be kept");
             self.failed(now, job);
-        } else if kept && sent < REPLY_SENDS && !crowded && self.phase == Phase::Serving {
+        } else if kept && sent < most && !crowded && self.phase == Phase::Serving {
             let delay = reply_delay(sent);
             tracing::warn!(job, error = said, ?delay, "a reply was refused, and will be sent again");
             self.retry_at(job, now + delay, Next::Reply);
@@ -803,11 +805,7 @@ impl Worker {
         refused.letters += 1;
         let (since, sent) = (refused.since, refused.letters);
         let serving = self.phase == Phase::Serving;
-        // Where nothing can be answered, nothing waits for the place of this one.
-        let patient = match next {
-            Next::Reply => !crowded || self.last_confirmed.is_none_or(|confirmed| confirmed <= since),
-            _ => !crowded,
-        };
+        let patient = !crowded || next == Next::Reply && !refused.others_served;
         let waited = now.saturating_duration_since(since);
         if serving && refusal == Refusal::NoRoom && patient && waited < PATIENCE {
             tracing::warn!(job, error = said, "the broker has no room for a dead letter; trying again");

@@ -29,19 +29,24 @@ fn one(bench: &mut Bench) -> (String, String) {
 /// nobody waits.
 #[test]
 fn a_refused_reply_is_sent_again_and_its_request_not_served_again() {
-    for why in [NO_ROOM, FORBIDDEN, "anything"] {
+    for (why, delays) in [
+        (NO_ROOM, &[100, 400, 1600, 6400, 10_000, 10_000][..]),
+        (FORBIDDEN, &[100, 400, 1600, 6400]),
+        ("anything", &[100, 400, 1600, 6400]),
+    ] {
         let mut bench = Bench::up("stomp://h");
         bench.message("m1");
         let job = bench.reply();
         let receipt = format!("job-{job}");
         let first = bench.sent();
-        for delay in [100, 400, 1600, 6400] {
+        for &delay in delays {
             refuse(&mut bench, &receipt, why);
             bench.receipt(&receipt);
             assert!(bench.sent().is_empty(), "what was refused is not acknowledged");
             bench.pass(Duration::from_millis(delay - 1));
             bench.bytes(b"\n");
-            assert!(bench.sent().is_empty(), "not before {delay} ms");
+            let early = bench.commands();
+            assert!(early.is_empty(), "not before {delay} ms: {early:?}");
             bench.pass(Duration::from_millis(1));
             assert_eq!(bench.sent(), first, "the same reply");
             assert!(bench.jobs.is_empty(), "the application is not called again");
@@ -92,6 +97,36 @@ fn replies_that_are_refused_leave_places_for_others() {
     // Two are tried again.
     bench.pass(Duration::from_millis(100));
     assert_eq!(bench.commands(), [Command::Send; 2]);
+}
+
+/// A requester who does not read his replies makes nobody else wait; but where there is nobody else, he has time.
+#[test]
+fn replies_for_which_there_is_no_room_have_time_unless_others_are_served() {
+    for others in [false, true] {
+        let mut bench = Bench::up("stomp://h");
+        let mut receipts = Vec::new();
+        for n in 0..3 {
+            bench.message_with(&format!("m{n}"), &[("reply-to", "/queue/full")]);
+            receipts.push(format!("job-{}", bench.reply()));
+        }
+        bench.sent();
+        for receipt in &receipts {
+            refuse(&mut bench, receipt, NO_ROOM);
+        }
+        assert!(bench.sent().is_empty(), "they wait");
+        let reply_to = if others { "/queue/else" } else { "/queue/full" };
+        bench.message_with("good", &[("reply-to", reply_to)]);
+        let good = bench.reply();
+        bench.sent();
+        bench.receipt(&format!("job-{good}"));
+        bench.sent();
+        bench.pass(Duration::from_millis(100));
+        assert_eq!(bench.commands(), [Command::Send; 3]);
+        for receipt in &receipts {
+            refuse(&mut bench, receipt, NO_ROOM);
+        }
+        assert_eq!(bench.commands().len(), if others { 3 } else { 0 }, "dead letters");
+    }
 }
 
 /// With no room for the reply, nor for the dead letter, the broker keeps the message, and so do we.
