@@ -12,7 +12,7 @@ use std::{
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::{
-    http::{Destinations, Mapping, canonical},
+    http::{Destinations, Mapping, canonical, check_dead_letter},
     link::{is_topic, kept_in},
     service::Policy,
     stomp::{HeartBeatOffer, Limits},
@@ -289,14 +289,28 @@ pub(crate) fn check_dead_letters(
     for source in sources {
         // A broker takes its options off, and so does the message's destination.
         let from = source.destination.split('?').next().unwrap_or_default();
-        let letters = policy.dead_letter_of(from);
-        check_destination(&letters)?;
-        if let Some(again) = consumed.overlapping(letters.as_bytes()) {
-            let why = format!(
-                "what fails would go to {letters}, and come back by {again}; have it go elsewhere (--dead-letter), or \
-                 serve less than all of that"
-            );
-            return Err(DestinationError { destination: source.destination.clone(), why: why.into() });
+        // ActiveMQ takes a list for its parts, RabbitMQ for one name.
+        let parts = from.split(',').map(str::trim).chain(from.contains(',').then_some(from));
+        for from in parts {
+            let wrong = |why: String| {
+                Err(DestinationError { destination: source.destination.clone(), why: why.into() })
+            };
+            let (letters, exactly) =
+                (policy.dead_letters_of(from, str::to_owned), policy.dead_letter_of(from));
+            check_destination(&exactly)?;
+            let overlapping = |letters: &str| consumed.overlapping(letters.as_bytes()).map(str::to_owned);
+            if let Some(again) = overlapping(&letters).or_else(|| overlapping(&exactly)) {
+                return wrong(format!(
+                    "what fails would go to {letters}, and come back by {again}; have it go elsewhere \
+                     (--dead-letter), or serve less than all of that"
+                ));
+            }
+            if check_dead_letter(&exactly, &consumed).is_err() {
+                return wrong(format!(
+                    "what fails would go to {exactly}, which is a list, a pattern or malformed; name one \
+                     destination (--dead-letter)"
+                ));
+            }
         }
     }
     Ok(())
@@ -410,6 +424,15 @@ mod tests {
             assert!(error.contains(&said) && error.contains("--dead-letter"), "{sources:?}: {error}");
         }
         assert!(check(&["/queue/a"], "").unwrap_err().contains("it is empty"));
+        // What ActiveMQ takes for two queues, RabbitMQ takes for one.
+        assert_eq!(check(&["/queue/a,/queue/b"], default), Ok(()));
+        assert!(check(&["/queue/a,/queue/b", "/queue/DLQ.b"], default).unwrap_err().contains("/queue/DLQ.b"));
+        for dead_letter in
+            ["/queue/x,/queue/y", "/queue/y.>", "/queue/x.*", "/queue/x?y=z", "/queue/topic://x"]
+        {
+            let error = check(&["/queue/a"], dead_letter).unwrap_err();
+            assert!(error.contains("a list, a pattern or malformed"), "{dead_letter}: {error}");
+        }
     }
 
     #[test]

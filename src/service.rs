@@ -10,7 +10,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -48,13 +48,18 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// Where a message goes that came `from` there and cannot be handled.
+    /// Where a message goes that came `from` there and cannot be handled: one destination, whatever `from` is.
     pub(crate) fn dead_letter_of(&self, from: &str) -> String {
+        self.dead_letters_of(from, http::harmless)
+    }
+
+    /// The same for all messages that come by a subscription to `from`, which may be a pattern.
+    pub(crate) fn dead_letters_of(&self, from: &str, spelt: impl FnOnce(&str) -> String) -> String {
         let kinds = ["/queue/", "/topic/", "/amq/queue/"];
         let queue = kinds.iter().find_map(|kind| from.strip_prefix(kind)).unwrap_or(from);
         // RabbitMQ takes no slash within a name.
         let queue = queue.trim_start_matches('/').replace('/', ".");
-        self.dead_letter.replace("{queue}", &queue)
+        self.dead_letter.replace("{queue}", &spelt(&queue))
     }
 }
 
@@ -294,7 +299,7 @@ impl Service {
                 });
             }
         };
-        if request.delivery.expires.is_some() && request.delivery.is_expired(SystemTime::now()) {
+        if request.delivery.has_expired() {
             let expired = self.expired.fetch_add(1, Ordering::Relaxed) + 1;
             tracing::info!(method = %request.method, path = %Shown(&request.path), expired, "expired before it was served");
             return Some(Vec::new());
@@ -328,6 +333,7 @@ impl Service {
                 (true, 200..400, _) => "taken",
                 (true, ..) => "not taken",
                 (false, _, true) => "broken off",
+                (false, _, false) if request.delivery.has_expired() => "answered after it had expired",
                 (false, _, false) => "answered",
             },
         );
@@ -405,13 +411,26 @@ impl Service {
         Some(http::answer(version, &self.mapping, &request.delivery, &status, &text, &receipt))
     }
 
+    /// The end of a stream of which a block was lost, in place of the one that the application gave. `None` where
+    /// nobody waits for it.
+    pub(crate) fn broken_off(&self, delivered: &Delivered, blocks: u64) -> Option<Vec<u8>> {
+        let request = self.request(delivered, Instant::now()).ok()?;
+        let (version, receipt) = (delivered.origin.version, delivered.receipt.to_string());
+        Some(http::break_off(version, &self.mapping, &request.delivery, blocks, &receipt))
+    }
+
     fn bury(&self, delivered: &Delivered, reason: &str) -> Vec<u8> {
         delivered.progress.bury(reason);
         let Delivered { origin, message, receipt, .. } = delivered;
         self.dead_letter(origin.version, origin.dialect, message, reason, *receipt)
     }
 
-    /// The frame that moves a message to the dead letters.
+    /// Where this message goes if it becomes a dead letter.
+    pub(crate) fn dead_letter_of(&self, message: &Frame) -> String {
+        self.policy.dead_letter_of(message.headers.text("destination").unwrap_or_default())
+    }
+
+    /// The frame that moves a message to the dead letters. It is empty where there is none that we may send to.
     pub(crate) fn dead_letter(
         &self,
         version: Version,
@@ -426,9 +445,13 @@ impl Service {
                 "a dead letter without its body, which was too large or cannot be told: the broker cannot be told to keep it"
             );
         }
-        let from = message.headers.text("destination").unwrap_or_default();
-        let destination = self.policy.dead_letter_of(from);
-        tracing::warn!(destination = %Shown(destination.as_bytes()), %reason, "dead letter");
+        let destination = self.dead_letter_of(message);
+        let shown = Shown(destination.as_bytes());
+        if let Err(error) = http::check_dead_letter(&destination, &self.mapping.consumed) {
+            tracing::error!(destination = %shown, %error, "a dead letter cannot be sent");
+            return Vec::new();
+        }
+        tracing::warn!(destination = %shown, %reason, "dead letter");
         let receipt = format!("{receipt}/dead");
         http::dead_letter(version, dialect, &self.mapping, message, &destination, reason, &receipt)
     }

@@ -63,7 +63,10 @@ fn read<'a>(
         loop {
             match parser.next_frame() {
                 Ok(Some(frame)) => frames.push(frame),
-                Ok(None) => break drop(parser.take_doubt()),
+                Ok(None) => {
+                    parser.take_doubt();
+                    break;
+                }
                 Err(error) => {
                     assert_eq!(
                         parser.next_frame(),

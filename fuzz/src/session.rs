@@ -66,7 +66,10 @@ pub fn check(data: &[u8]) {
         }
         loop {
             match session.next_event() {
-                Ok(None) => break drop(session.take_doubt()),
+                Ok(None) => {
+                    session.take_doubt();
+                    break;
+                }
                 Ok(Some(Event::Connected(agreed))) => {
                     connected += 1;
                     assert!(versions.contains(&agreed.version), "a version that was offered");

@@ -1,6 +1,6 @@
 //! What a broker may be told.
 
-use std::{fmt, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 use crate::{Dialect, stomp::Limits};
 
@@ -38,6 +38,52 @@ pub struct BrokerConfig {
     /// Which broker this one plays, for tests of how a client gets on with it: ActiveMQ. See
     /// [`with_dialect`](Self::with_dialect).
     pub dialect: Dialect,
+    /// Which messages are refused, for tests of what a client makes of that: none.
+    pub refuses: Vec<Refuse>,
+}
+
+/// Messages that a broker refuses with an ERROR, as one does that has an ACL or is full.
+///
+/// Written as `forbidden:/queue/replies`, or `full:/queue/replies=3` for the first three.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refuse {
+    /// What the ERROR says.
+    pub why: RefuseWhy,
+    /// What their destination begins with.
+    pub destination: String,
+    /// How many are refused; the next ones are taken.
+    pub times: u32,
+}
+
+/// Why a broker refuses a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefuseWhy {
+    /// The sender is not allowed to write there.
+    Forbidden,
+    /// There is no room for it.
+    Full,
+}
+
+impl FromStr for Refuse {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const FORM: &str = "forbidden:DESTINATION or full:DESTINATION, and =TIMES behind it";
+        let (why, rest) = text.split_once(':').ok_or(FORM)?;
+        let why = match why {
+            "forbidden" => RefuseWhy::Forbidden,
+            "full" => RefuseWhy::Full,
+            _ => return Err(FORM),
+        };
+        let (destination, times) = match rest.rsplit_once('=') {
+            Some((destination, times)) => (destination, times.parse().map_err(|_| FORM)?),
+            None => (rest, u32::MAX),
+        };
+        if destination.is_empty() {
+            return Err(FORM);
+        }
+        Ok(Self { why, destination: destination.to_owned(), times })
+    }
 }
 
 impl Default for BrokerConfig {
@@ -56,6 +102,7 @@ impl Default for BrokerConfig {
             heart_beat_floor: Duration::from_millis(10),
             connect_timeout: Duration::from_secs(30),
             dialect: Dialect::default(),
+            refuses: Vec::new(),
         }
     }
 }
@@ -85,6 +132,13 @@ impl BrokerConfig {
         self.frame.header_line = self.frame.header_line.min(row.limits.header_line);
         self.frame.headers = self.frame.headers.min(row.limits.headers);
         self.frame.body = self.frame.body.min(row.limits.body);
+        self
+    }
+
+    /// See [`refuses`](Self::refuses).
+    #[must_use]
+    pub fn with_refuses(mut self, refuses: Vec<Refuse>) -> Self {
+        self.refuses = refuses;
         self
     }
 

@@ -60,7 +60,7 @@ mod tests;
 use crate::Dialect;
 
 pub use self::{
-    config::{BrokerConfig, Credentials},
+    config::{BrokerConfig, Credentials, Refuse, RefuseWhy},
     core::{Broker, ConnId, Now, Status},
     net::{BrokerHandle, BrokerServer},
     queue::Depth,

@@ -2,7 +2,8 @@
 
 use std::{borrow::Cow, fmt};
 
-use crate::stomp::ParseError;
+use super::RefuseWhy;
+use crate::{Dialect, stomp::ParseError};
 
 /// What becomes an ERROR frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,8 +12,8 @@ pub(super) struct Refusal {
     pub(super) message: Cow<'static, str>,
     /// The body: what to do about it.
     pub(super) advice: Cow<'static, str>,
-    /// Whether the connection lives on. STOMP says that it does not; ActiveMQ keeps it where the
-    /// requester's temporary queue is gone, so that one dead requester does not cost all the others.
+    /// Whether the connection lives on. STOMP says that it does not; ActiveMQ keeps it where a message is refused (the
+    /// requester's temporary queue is gone, an ACL, no room), so that one dead requester does not cost all the others.
     pub(super) survivable: bool,
     /// Whether the message quotes what came, which belongs into no log.
     pub(super) quotes: bool,
@@ -65,6 +66,28 @@ impl Refusal {
                  (--memory)."
             ),
         )
+    }
+
+    /// A destination that the broker was told to refuse, as ActiveMQ words it, or RabbitMQ.
+    pub(super) fn told(why: RefuseWhy, name: &[u8], dialect: Dialect) -> Self {
+        let name = String::from_utf8_lossy(name);
+        let bare = name.rsplit('/').next().unwrap_or_default();
+        let (message, advice) = match (why, dialect) {
+            (RefuseWhy::Forbidden, Dialect::RabbitMq) => (
+                "access_refused".to_owned(),
+                format!("ACCESS_REFUSED - access to queue '{bare}' in vhost '/' refused for user 'guest'"),
+            ),
+            (RefuseWhy::Forbidden, _) => {
+                let text = format!("User guest is not authorized to write to: queue://{bare}");
+                (text.clone(), text)
+            }
+            (RefuseWhy::Full, _) => {
+                let text = format!("Usage Manager Memory Limit reached on queue://{bare}.");
+                let body = format!("javax.jms.ResourceAllocationException: {text}");
+                (text, body)
+            }
+        };
+        Self { survivable: true, ..Self::new(message, advice) }
     }
 
     /// A temporary queue whose owner has gone.

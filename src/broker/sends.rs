@@ -30,6 +30,7 @@ impl Broker {
         check_transient(row, &frame.headers)?;
         let target = self.target(id, Address::parse(&name, row.replies)?)?;
         let reply_to = self.reply_to(id, &frame.headers)?;
+        self.check_refused(&name)?;
         let message = Message::new(frame, self.next_message, reply_to, row, now)?;
         self.next_message += 1;
         self.admit(id, message.size())?;
@@ -41,6 +42,22 @@ impl Broker {
             }
         }
         Ok(())
+    }
+
+    /// Refuses what this broker was told to refuse.
+    fn check_refused(&mut self, name: &[u8]) -> Result<(), Refusal> {
+        let refuse = self.config.refuses.iter_mut();
+        let refuse = refuse
+            .filter(|refuse| refuse.times > 0)
+            .find(|refuse| name.starts_with(refuse.destination.as_bytes()));
+        match refuse {
+            None => Ok(()),
+            Some(refuse) => {
+                // For ever, where no number was given.
+                refuse.times -= u32::from(refuse.times != u32::MAX);
+                Err(Refusal::told(refuse.why, name, self.config.dialect))
+            }
+        }
     }
 
     pub(super) fn route(&mut self, target: Target, message: Arc<Message>, now: Now) {

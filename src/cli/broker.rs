@@ -12,6 +12,10 @@ pub(super) struct Broker {
     /// The broker to play, for tests: activemq, rabbitmq or artemis [default: activemq, without its limits]
     #[arg(long, value_name = "NAME")]
     dialect: Option<Dialect>,
+    /// Refuse messages, for tests: forbidden:DESTINATION or full:DESTINATION, what their destination begins with, and
+    /// =TIMES for the first ones alone; may be repeated
+    #[arg(long, value_name = "WHAT")]
+    refuse: Vec<String>,
 }
 
 /// Where the development broker listens.
@@ -45,13 +49,17 @@ mod with_broker {
     use super::{Broker, Listen};
     use crate::{
         Dialect,
-        broker::{BrokerConfig, BrokerServer},
+        broker::{BrokerConfig, BrokerServer, Refuse},
         cli::{Exit, Failed, signals::Watch},
     };
 
     impl Broker {
         pub(in crate::cli) fn run(&self) -> anyhow::Result<()> {
-            let server = self.listen.bind(self.dialect)?;
+            let parsed = self.refuse.iter().map(|text| {
+                let usage = |form| Failed::new(Exit::Usage, format!("--refuse {text} is not {form}"));
+                text.parse::<Refuse>().map_err(usage)
+            });
+            let server = self.listen.bind(self.dialect, parsed.collect::<Result<_, _>>()?)?;
             let stop = Stop::new();
             Watch::stopping(&stop)?;
             server.run(&stop).context("the development broker failed")
@@ -59,9 +67,13 @@ mod with_broker {
     }
 
     impl Listen {
-        pub(in crate::cli) fn bind(&self, dialect: Option<Dialect>) -> anyhow::Result<BrokerServer> {
+        pub(in crate::cli) fn bind(
+            &self,
+            dialect: Option<Dialect>,
+            refuses: Vec<Refuse>,
+        ) -> anyhow::Result<BrokerServer> {
             let address = self.address()?;
-            let config = BrokerConfig::default().with_allow_remote(self.allow_remote);
+            let config = BrokerConfig::default().with_allow_remote(self.allow_remote).with_refuses(refuses);
             let config = match self.memory {
                 Some(memory) => config.with_memory(memory),
                 None => config,

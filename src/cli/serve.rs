@@ -427,7 +427,7 @@ mod with_python {
         /// The development broker, and how to reach it.
         #[cfg(feature = "broker")]
         fn start_broker(&self) -> anyhow::Result<(Brokers, crate::broker::BrokerHandle)> {
-            let server = self.listen.bind(self.broker.dialect())?;
+            let server = self.listen.bind(self.broker.dialect(), Vec::new())?;
             let mut address = server.local_addr();
             if address.ip().is_unspecified() {
                 address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());

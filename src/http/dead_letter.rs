@@ -8,6 +8,9 @@ use crate::stomp::{Command, Encoder, Frame, Version};
 /// content-length.
 const OURS: usize = 6;
 
+/// What a reply-to is sent as that the broker must not read.
+const REPLY_TO: &[u8] = b"original-reply-to";
+
 /// The most bytes of a reason that go along.
 const LONGEST_REASON: usize = 500;
 
@@ -15,10 +18,11 @@ const LONGEST_REASON: usize = 500;
 /// in `message-failed`, on one line and cut where it is long. The type is kept: what came as text (without
 /// content-length) goes as text. `receipt` is asked for unless it is empty.
 ///
-/// Headers that belong to the one delivery (message-id, ack, redelivered ...), or that would make a broker
-/// act (expires, transaction, AMQ_SCHEDULED_DELAY ...), are left out; reply-to, correlation-id, content-type
-/// and the sender's own stay, the first of each name, as far as brokers take as many and as long ones
-/// ([`Mapping::max_headers`], [`Mapping::max_header_line`]).
+/// Headers that belong to the one delivery (message-id, ack, redelivered ...), that would make a broker
+/// act (expires, transaction, AMQ_SCHEDULED_DELAY ...), or for which one refuses the frame (amq-msg-type, CC ...), are
+/// left out; reply-to, correlation-id, content-type and the sender's own stay, the first of each name, as far as
+/// brokers take as many and as long ones ([`Mapping::max_headers`], [`Mapping::max_header_line`]). A reply-to that the
+/// broker would refuse, or for which it would make a queue, is sent as `original-reply-to`.
 pub fn dead_letter(
     version: Version,
     dialect: Dialect,
@@ -40,11 +44,13 @@ pub fn dead_letter(
     let mut room = mapping.max_headers.saturating_sub(OURS);
     for (at, (name, value)) in frame.headers.iter().enumerate() {
         let repeated = || frame.headers.iter().take(at).any(|(earlier, _)| earlier == name);
-        if room == 0 || !is_kept(version, name, value) || !mapping.fits(name, value) || repeated() {
+        let strange = name == b"reply-to" && !dialect.takes_reply_to(value);
+        let written = if strange { REPLY_TO } else { name };
+        if room == 0 || !is_kept(version, name, value) || !mapping.fits(written, value) || repeated() {
             continue;
         }
         room -= 1;
-        encoder = encoder.header(name, value);
+        encoder = encoder.header(written, value);
     }
     if !receipt.is_empty() {
         encoder = encoder.header("receipt", receipt);

@@ -61,6 +61,66 @@ fn check_each(reply_to: &[u8], allowed: &[String], consumed: &Destinations) -> R
     Ok(())
 }
 
+/// Where a message was sent that came by the subscription to `ours`: what its `destination` header says, where that is
+/// one destination which such a subscription delivers; else `ours`, without options. On ActiveMQ a JMS sender can
+/// set the header to any value. `also` lists other names of what is subscribed to.
+pub(crate) fn sent_to<'a>(
+    ours: &'a str,
+    said: Option<&'a [u8]>,
+    also: impl FnOnce() -> Vec<String>,
+) -> &'a [u8] {
+    let plain = without_options(ours.as_bytes());
+    match said {
+        Some(said) if said == plain => said,
+        Some(said) if is_one(said) => {
+            let delivers = |ours: &str| ours.split(',').any(|part| delivers(part.trim().as_bytes(), said));
+            if delivers(ours) || also().iter().any(|ours| delivers(ours)) { said } else { plain }
+        }
+        _ => plain,
+    }
+}
+
+/// Whether a name is one destination: no list, no pattern, no options, and nothing that hides another.
+fn is_one(name: &[u8]) -> bool {
+    let special = |byte: &u8| byte.is_ascii_control() || matches!(byte, b',' | b'?');
+    !name.is_empty() && is_plain(name) && !name.iter().any(special) && !hides_another(name)
+}
+
+/// Whether the subscription to `ours` delivers what is sent to `name`, which is one destination.
+fn delivers(ours: &[u8], name: &[u8]) -> bool {
+    // RabbitMQ: an exchange's messages have `/exchange/NAME/ROUTING-KEY`, and `/topic/ROUTING-KEY` those of one.
+    if let Some(pattern) = ours.strip_prefix(b"/exchange/") {
+        let topic = pattern.strip_prefix(b"amq.topic/").zip(name.strip_prefix(b"/topic/"));
+        let whole = !pattern.contains(&b'/');
+        return topic.is_some_and(|(ours, name)| matches(&mut elements(ours), &mut elements(name)))
+            || whole && name.strip_prefix(ours).is_some_and(|key| key.starts_with(b"/"))
+            || overlaps(ours, name);
+    }
+    overlaps(ours, name)
+}
+
+/// The part of a dead letter's destination that stands for the message's own: brokers take nothing in it for a list, a
+/// pattern, options or another destination.
+pub(crate) fn harmless(name: &str) -> String {
+    let plain = |c: char| if c.is_control() || c.is_whitespace() || matches!(c, ',' | '?') { '_' } else { c };
+    let elements = name.split('.').map(|element| match element {
+        "*" | ">" | "#" => "_".to_owned(),
+        element => element.chars().map(plain).collect(),
+    });
+    elements.collect::<Vec<_>>().join(".").replace("::", "__")
+}
+
+/// Checks a dead letter's destination: one destination, and none that we consume.
+pub(crate) fn check_dead_letter(destination: &str, consumed: &Destinations) -> Result<(), ReplyToError> {
+    let destination = destination.as_bytes();
+    let special = |byte: &u8| byte.is_ascii_control() || matches!(byte, b',' | b'?');
+    let is_pattern = elements(destination).any(|element| matches!(element, b"*" | b">" | b"#"));
+    if destination.is_empty() || destination.iter().any(special) || is_pattern || hides_another(destination) {
+        return Err(ReplyToError::Malformed);
+    }
+    consumed.overlapping(destination).map_or(Ok(()), |_| Err(ReplyToError::Consumed))
+}
+
 /// Whether one destination is on the allow-list, and `consumed` finds none of ours.
 fn permitted<'a>(
     name: &[u8],

@@ -169,6 +169,11 @@ impl Delivery {
         }
     }
 
+    /// The same for this moment, which is looked up only where there is a limit.
+    pub(crate) fn has_expired(&self) -> bool {
+        self.expires.is_some() && self.is_expired(SystemTime::now())
+    }
+
     /// Whether the reply has to outlive the broker, as the request does: its sender asked for that, and reads
     /// it from a queue that outlives the broker, too. Temporary queues do not.
     pub(super) fn is_persistent(&self) -> bool {

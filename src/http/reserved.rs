@@ -94,6 +94,10 @@ const METADATA: &[&str] = &["OnewayRequest", "contentType"];
 const PREFIXES_OUTWARDS: &[&str] =
     &["JMS", "AMQ", "_AMQ", "amqp-", "http_", "Camel", "org.apache.", "SOAPJMS_"];
 
+/// Names of headers for which a broker refuses a SEND whatever else it has, or for most of their values: how ActiveMQ is
+/// to read the body, and whom else RabbitMQ is to send the message to. They are no names of HTTP's in this case.
+const REFUSED: [&[u8]; 3] = [b"amq-msg-type", b"CC", b"BCC"];
+
 /// Where the names of a length begin in [`NAMES`], and end.
 const BY_LENGTH: [(u8, u8); LONGEST + 1] = {
     let mut places = [(0, 0); LONGEST + 1];
@@ -146,6 +150,7 @@ pub(super) fn is_reserved_outwards(written: &[u8]) -> bool {
     is_reserved(written)
         // RabbitMQ takes lower-case `x-...` of a SEND for arguments of a queue.
         || written.starts_with(b"x-")
+        || REFUSED.contains(&written)
         || PREFIXES_OUTWARDS.iter().any(|prefix| has_prefix(written, prefix.as_bytes()))
 }
 
@@ -171,6 +176,10 @@ pub(super) fn is_of_one_delivery(name: &[u8]) -> bool {
         return false;
     }
     let broker = is_reserved(name) && !name.eq_ignore_ascii_case(b"proxy");
+    // ActiveMQ refuses a frame with a type that it does not know, and RabbitMQ one that names further recipients.
+    if REFUSED.contains(&name) {
+        return true;
+    }
     // Arguments with which RabbitMQ would declare the dead-letter queue.
     let arguments: [&[u8]; 8] = [
         b"x-dead-letter-",
@@ -260,6 +269,10 @@ mod tests {
             ("Camelhttpuri", true),
             ("Soapjms_isfault", true),
             ("Set-Cookie", false),
+            ("CC", true),
+            ("Cc", false),
+            ("BCC", true),
+            ("amq-msg-type", true),
             ("Proxy", true),
             ("Persistent", false),
         ] {
@@ -291,6 +304,10 @@ mod tests {
             ("x-max-priority", true),
             ("JMSExpiration", true),
             ("AMQ_SCHEDULED_DELAY", true),
+            ("amq-msg-type", true),
+            ("CC", true),
+            ("BCC", true),
+            ("Cc", false),
         ] {
             assert_eq!(is_of_one_delivery(name.as_bytes()), dropped, "{name}");
         }

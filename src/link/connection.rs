@@ -349,6 +349,12 @@ impl Connection {
         self.outbox.push(frames);
     }
 
+    /// The same for frames of which the caller keeps a copy.
+    pub(crate) fn append(&mut self, frames: &[u8]) {
+        self.release();
+        self.outbox.append(frames);
+    }
+
     /// Where frames go that are to wait for the next that does not, or for [`release`](Self::release).
     pub(crate) fn later(&mut self) -> &mut Vec<u8> {
         &mut self.later
@@ -401,6 +407,12 @@ impl Connection {
     /// What the broker does to the bodies of JMS messages.
     pub(crate) fn jms(&self) -> Jms {
         self.jms
+    }
+
+    /// Whether the connection goes on after an ERROR that names one frame's receipt. Of a broker that we do not know we
+    /// take it that it closes the connection, as STOMP says.
+    pub(crate) fn survives_error(&self) -> bool {
+        self.dialect.is_some_and(Dialect::survives_error)
     }
 
     /// The header by which the broker vouches for the senders of messages. A broker that we do not know vouches for

@@ -386,6 +386,21 @@ impl Dialect {
         self.row().expiry == Expiry::Expiration
     }
 
+    /// Whether a SEND may have this `reply-to`: the broker does not refuse the frame for it, nor make a queue of ours.
+    pub(crate) fn takes_reply_to(self, reply_to: &[u8]) -> bool {
+        if self.row().replies != Replies::Implied {
+            // One that begins so is a queue of this connection, also within a list.
+            let temporary: [&[u8]; 2] = [b"/temp-queue/", b"/temp-topic/"];
+            return !temporary.iter().any(|prefix| memchr::memmem::find(reply_to, prefix).is_some());
+        }
+        // RabbitMQ refuses a frame whose reply-to it cannot parse.
+        let names: [&[u8]; 3] = [b"/queue/", b"/amq/queue/", b"/topic/"];
+        let name = names.iter().find_map(|prefix| reply_to.strip_prefix(*prefix));
+        name.is_some_and(|name| !name.is_empty() && !name.contains(&b'/'))
+            || reply_to.strip_prefix(b"/reply-queue/").is_some_and(|name| !name.is_empty())
+            || !reply_to.is_empty() && !reply_to.contains(&b'/')
+    }
+
     /// Whether an ACK within a transaction waits for its COMMIT.
     pub(crate) fn acks_in_transactions(self) -> bool {
         self.row().transactions != Transactions::SendOnly

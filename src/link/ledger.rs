@@ -6,7 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Earlier;
+use bytes::Bytes;
+
+use super::{
+    Earlier,
+    refusals::{Refusal, Refused},
+};
 use crate::{
     service::{Begun, Delivered, Origin, Progress, Receipt},
     stomp::{Command, Encoder, Frame, Version},
@@ -16,10 +21,13 @@ use crate::{
 ///
 /// ```text
 ///   delivered ------------------> Running -> Due -> Replied or Committing -> gone
-///       |                           ^ | ^
-///       v                           | v |
-///     Held -> Acking ---------------+ Retrying
+///       |                           ^ | ^              |  ^
+///       v                           | v |              v  |
+///     Held -> Acking ---------------+ Retrying <----------+
 /// ```
+///
+/// On a broker whose connections survive an ERROR, a stream's end waits for its blocks (Ending), and the ACK within a
+/// transaction for the reply (Sent).
 ///
 /// When the connection is lost all of them are gone, and the broker delivers again what is not acknowledged.
 ///
@@ -36,11 +44,34 @@ pub(crate) struct Entry {
     pub(crate) acknowledged: bool,
     /// Its answer may be what ends connections, and is sent while no other is on its way.
     pub(crate) suspect: bool,
-    /// Messages of its reply before the last, and those of them that the broker has not confirmed.
+    /// Messages of its reply before the last.
     pub(crate) blocks: u64,
+    /// Those of them that were sent, and neither confirmed nor refused.
     unconfirmed: u64,
+    /// Those of them that the broker has confirmed, or refused.
+    confirmed: u64,
+    /// Why the broker refused one of them.
+    pub(crate) lost: Option<Refusal>,
+    /// The reply that was sent, until it is confirmed, where it may have to be sent again; or that is to be sent.
+    reply: Option<Vec<u8>>,
+    /// What the broker refused of it.
+    refused: Option<Box<Refused>>,
+    /// What is done when it is tried again.
+    pub(crate) next: Next,
     /// When its job was last heard of, where that is later than its beginning; once it is answered, when that was.
     pub(crate) heard: Instant,
+}
+
+/// What is done when a message is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Next {
+    /// The application is called.
+    #[default]
+    Run,
+    /// The reply is sent that was refused.
+    Reply,
+    /// The dead letter is sent.
+    Letter,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,10 +84,14 @@ pub(crate) enum State {
     Running,
     /// A job has it, has taken too long, and whatever becomes of it, it has failed.
     Late,
-    /// It failed, and is run again then.
+    /// It failed, or what was sent for it was refused: it is tried again then.
     Retrying(Instant),
     /// What answers it is there, and waits to be sent.
     Due,
+    /// The end of its stream waits for the RECEIPTs of the blocks.
+    Ending,
+    /// Its reply was sent within a transaction; the RECEIPT of that is awaited, and then ACK and COMMIT follow.
+    Sent,
     /// What answers it was sent; the broker's RECEIPT is awaited.
     Replied,
     /// What answers it was sent with its ACK in a transaction; the RECEIPT of the COMMIT is awaited.
@@ -75,7 +110,15 @@ pub(crate) struct Ledger {
     /// Entries that wait for a RECEIPT, or to be answered, and those that wait to be tried again.
     waiting: usize,
     retrying: usize,
+    /// Octets of replies that are kept.
+    kept: usize,
+    /// Entries of which something was refused.
+    refused: usize,
 }
+
+/// Octets of replies that are kept in all. A reply beyond them is not sent again where it is refused: the application is
+/// called again.
+const MOST_KEPT: usize = 16 << 20;
 
 impl Ledger {
     /// Takes a message in, and numbers it.
@@ -107,6 +150,11 @@ impl Ledger {
             suspect: false,
             blocks: 0,
             unconfirmed: 0,
+            confirmed: 0,
+            lost: None,
+            reply: None,
+            refused: None,
+            next: Next::Run,
             heard: now,
         };
         self.busy += usize::from(busy);
@@ -156,6 +204,84 @@ impl Ledger {
         }
     }
 
+    /// Whether there is room to keep a reply of so many octets.
+    pub(crate) fn has_room(&self, octets: usize) -> bool {
+        octets <= MOST_KEPT.saturating_sub(self.kept)
+    }
+
+    /// Keeps a reply until it is confirmed.
+    pub(crate) fn keep(&mut self, job: u64, reply: Vec<u8>) {
+        if let Some(entry) = self.entries.get_mut(&job) {
+            self.kept += reply.len();
+            if let Some(earlier) = entry.reply.replace(reply) {
+                self.kept -= earlier.len();
+            }
+        }
+    }
+
+    /// Gives a reply that was kept, to be sent.
+    pub(crate) fn take_reply(&mut self, job: u64) -> Option<Vec<u8>> {
+        let reply = self.entries.get_mut(&job)?.reply.take()?;
+        self.kept -= reply.len();
+        Some(reply)
+    }
+
+    /// The broker has confirmed a block of a stream, or has refused it. Whether the stream's end has waited for that.
+    pub(crate) fn block(&mut self, job: u64, refusal: Option<Refusal>) -> bool {
+        let Some(entry) = self.entries.get_mut(&job) else { return false };
+        entry.confirmed += 1;
+        entry.unconfirmed = entry.unconfirmed.saturating_sub(1);
+        entry.lost = entry.lost.or(refusal);
+        entry.state == State::Ending && entry.confirmed >= entry.blocks
+    }
+
+    /// The broker has refused something of this message.
+    pub(crate) fn refuse(&mut self, now: Instant, job: u64) -> Option<&mut Refused> {
+        let entry = self.entries.get_mut(&job)?;
+        self.refused += usize::from(entry.refused.is_none());
+        Some(entry.refused.get_or_insert_with(|| Box::new(Refused::new(now))))
+    }
+
+    /// Whether a job has this one, and has not ended.
+    pub(crate) fn is_busy(&self, job: u64) -> bool {
+        self.entries.get(&job).is_some_and(|entry| entry.busy)
+    }
+
+    /// The broker has confirmed the reply to this job's message. Those that are refused, and go elsewhere, are not the only
+    /// ones that wait.
+    pub(crate) fn served(&mut self, job: u64) {
+        if self.refused == 0 {
+            return;
+        }
+        let Some(reply_to) = self.entries.get(&job).map(Entry::reply_to) else { return };
+        for entry in self.entries.values_mut() {
+            if entry.refused.is_some() && entry.reply_to() != reply_to {
+                entry.refused.iter_mut().for_each(|refused| refused.others_served = true);
+            }
+        }
+    }
+
+    /// How many messages there are of which something was refused.
+    pub(crate) fn refused(&self) -> usize {
+        self.refused
+    }
+
+    /// What is done when this one is tried again.
+    pub(crate) fn set_next(&mut self, job: u64, next: Next) {
+        if let Some(entry) = self.entries.get_mut(&job) {
+            entry.next = next;
+        }
+    }
+
+    /// Dead letters that are not confirmed.
+    pub(crate) fn unconfirmed_letters(&self) -> impl Iterator<Item = &Frame> {
+        let letters = self
+            .entries
+            .values()
+            .filter(|entry| entry.state == State::Replied && entry.delivered.progress.buried().is_some());
+        letters.map(|entry| &entry.delivered.message)
+    }
+
     /// Takes an entry that is to be run, once more or after its ACK.
     pub(crate) fn run(&mut self, now: Instant, job: u64) {
         if let Some(entry) = self.entries.get_mut(&job) {
@@ -176,11 +302,10 @@ impl Ledger {
         }
     }
 
-    /// A block of a stream was sent, or confirmed.
-    pub(crate) fn block(&mut self, job: u64, confirmed: bool) {
+    /// A block of a stream was sent.
+    pub(crate) fn sent(&mut self, job: u64) {
         if let Some(entry) = self.entries.get_mut(&job) {
-            let count = entry.unconfirmed;
-            entry.unconfirmed = if confirmed { count.saturating_sub(1) } else { count + 1 };
+            entry.unconfirmed += 1;
         }
     }
 
@@ -199,6 +324,7 @@ impl Ledger {
     pub(crate) fn outlive(&mut self, job: u64, mut entry: Entry) {
         if entry.busy {
             entry.state = State::Orphaned;
+            (entry.reply, entry.refused) = (None, None);
             self.busy += 1;
             self.entries.insert(job, entry);
         }
@@ -209,6 +335,8 @@ impl Ledger {
         self.busy -= usize::from(entry.busy);
         self.waiting -= usize::from(entry.state.needs_connection());
         self.retrying -= usize::from(entry.state.retries());
+        self.kept -= entry.reply.as_ref().map_or(0, Vec::len);
+        self.refused -= usize::from(entry.refused.is_some());
         Some(entry)
     }
 
@@ -221,9 +349,10 @@ impl Ledger {
                 progress.cancel();
             }
             entry.state = State::Orphaned;
+            (entry.reply, entry.refused) = (None, None);
             entry.busy
         });
-        (self.waiting, self.retrying) = (0, 0);
+        (self.waiting, self.retrying, self.kept, self.refused) = (0, 0, 0, 0);
     }
 
     /// Has jobs not begin that have not: unacknowledged, their messages go back to the broker. Says how many these are.
@@ -304,11 +433,14 @@ impl Ledger {
         self.entries.values().filter_map(at).min()
     }
 
-    /// Gives back what waits to be run again: unacknowledged, the broker keeps it.
-    pub(crate) fn abandon_retries(&mut self) {
+    /// Gives back what waits to be tried again: unacknowledged, the broker keeps it. What is acknowledged is due at once.
+    pub(crate) fn abandon_retries(&mut self, now: Instant) {
         let retrying = self.entries.iter().filter(|(_, entry)| entry.state.retries());
-        for job in retrying.map(|(job, _)| *job).collect::<Vec<_>>() {
-            if let Some(entry) = self.remove(job) {
+        for (job, acknowledged) in retrying.map(|(job, entry)| (*job, entry.acknowledged)).collect::<Vec<_>>()
+        {
+            if acknowledged {
+                self.set(job, State::Retrying(now));
+            } else if let Some(entry) = self.remove(job) {
                 self.outlive(job, entry);
             }
         }
@@ -320,9 +452,9 @@ impl State {
         self == Self::Acking || self.is_answered()
     }
 
-    /// There is an answer, sent or not.
+    /// There is an answer, sent or not, that is not confirmed.
     fn is_answered(self) -> bool {
-        matches!(self, Self::Due | Self::Replied | Self::Committing)
+        matches!(self, Self::Due | Self::Ending | Self::Sent | Self::Replied | Self::Committing)
     }
 
     /// It may be answered, or its answer is not confirmed.
@@ -343,10 +475,24 @@ impl Entry {
     /// Something that answers it is on its way.
     pub(crate) fn is_unconfirmed(&self) -> bool {
         match self.state {
-            State::Replied | State::Committing => true,
+            State::Sent | State::Replied | State::Committing => true,
             State::Orphaned => false,
             _ => self.unconfirmed > 0,
         }
+    }
+
+    /// Whether the broker has answered for all blocks of its stream.
+    pub(crate) fn is_confirmed(&self) -> bool {
+        self.confirmed >= self.blocks
+    }
+
+    fn reply_to(&self) -> Option<Bytes> {
+        self.delivered.message.headers.bytes("reply-to")
+    }
+
+    /// Whether its reply can be sent again.
+    pub(crate) fn keeps_reply(&self) -> bool {
+        self.reply.is_some()
     }
 
     /// When a job will have taken too long.

@@ -7,6 +7,7 @@
 //! - [`suspects`]: whose answer it may be that ends connections; [`quarantine`]: how it is sent.
 //! - [`redelivered`]: what was delivered before, to a server that may have died of it.
 //! - [`identity`]: what a message is known by when it is delivered again.
+//! - [`refusals`]: what an ERROR about one frame means, and where dead letters are refused.
 //! - [`Probe`]: looks for a broker of choice while workers are with another.
 //! - [`Dialect`]: where brokers differ; [`destination`]: what they refuse to send to.
 //! - [`jms`]: what ActiveMQ does to the bodies of JMS messages.
@@ -24,6 +25,7 @@ mod outbox;
 mod priority;
 mod quarantine;
 mod redelivered;
+mod refusals;
 mod suspects;
 mod unreadable;
 mod worker;

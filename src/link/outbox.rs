@@ -34,6 +34,11 @@ impl Outbox {
         }
     }
 
+    /// The same for frames of which the caller keeps a copy.
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
     pub(crate) fn take(&mut self, sent: usize) {
         self.sent += sent;
         debug_assert!(self.sent <= self.buffer.len(), "a reactor sends only what it was given");

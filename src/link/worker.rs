@@ -15,13 +15,18 @@ use reactors::{Action, End, Input, Job, Link, Output, Stop};
 use super::{
     Company, Connection, ConnectionConfig, Dialect, Earlier, Event, Ledger,
     connection::Down,
-    ledger::State,
+    ledger::{Next, State},
     quarantine::{Frames, Kind, Quarantine},
     redelivered::Redelivered,
+    refusals::{
+        LETTER_SENDS, NO_ROOM_DELAY, NO_ROOM_SENDS, PATIENCE, REPLY_SENDS, Refusal, Refusing, blames,
+        is_lasting, letter_delay, reply_delay,
+    },
     suspects::{BY_END, BY_ERROR, Suspects, Verdict},
 };
 use crate::{
     config::{DeliveryMode, Source},
+    http::sent_to,
     service::{Begun, Delivered, Origin, Part, Receipt, Service},
     stomp::{Command, Cut, Encoder, Frame, Shown, Version},
 };
@@ -95,6 +100,10 @@ pub(crate) struct Worker {
     was_up: bool,
     /// The sources that a broker once let us subscribe to.
     was_subscribed: Vec<bool>,
+    /// How many of our SUBSCRIBEs this connection has confirmed; brokers answer them in order.
+    subscribed: usize,
+    /// Where the broker refuses dead letters.
+    refusing: Refusing,
     /// The earliest retry.
     retry: Option<Instant>,
     /// When to look next for requests that take too long.
@@ -161,6 +170,8 @@ impl Worker {
             span,
             was_up: false,
             was_subscribed: vec![false; config.sources.len()],
+            subscribed: 0,
+            refusing: Refusing::default(),
             retry: None,
             look: None,
             glance: None,
@@ -242,6 +253,7 @@ impl Worker {
         if let Some(why) = self.config.sources.iter().find_map(refused) {
             return Err(why);
         }
+        self.subscribed = 0;
         let client = self.config.connection.client_id.as_deref().unwrap_or_default();
         for (id, source) in self.config.sources.iter().enumerate() {
             let options = dialect.options(source, client)?;
@@ -275,6 +287,7 @@ impl Worker {
             if self.connection.jms().is_activemq() && is_tampered_with(&message) {
                 return self.refuse_tampered(&message);
             }
+            let message = self.sourced(message);
             // Nobody is told, and we have no body for a dead letter.
             let dialect = self.connection.dialect();
             let lost = message.cut.is_some() && !self.service.can_answer(&message, dialect);
@@ -285,7 +298,7 @@ impl Worker {
                 // What was begun was acknowledged first, so that this was not.
                 (past.apart, past.earlier.lost) = (false, 0);
             }
-            if unclear || lost && dialect.nack(self.connection.version()).is_some() {
+            if unclear || lost && self.nack().is_some() {
                 let job = self.ledger.deliver(now, message, &self.origin, State::Replied, past.earlier);
                 let reason = if unclear { "its content-length may be made up" } else { "it is too large" };
                 self.bury(now, job, reason);
@@ -297,11 +310,9 @@ impl Worker {
                 }
                 return;
             }
-            if self.service.is_withheld(&message, self.connection.jms()) {
-                if let Some(headers) = self.connection.dialect().nack(self.connection.version()) {
-                    let job = self.ledger.deliver(now, message, &self.origin, State::Replied, past.earlier);
-                    return self.refuse(job, headers, "the broker has handed over no body of it");
-                }
+            if self.service.is_withheld(&message, self.connection.jms()) && self.nack().is_some() {
+                let job = self.ledger.deliver(now, message, &self.origin, State::Replied, past.earlier);
+                return self.give_up(job, "the broker has handed over no body of it");
             }
             let verdict = self.suspects.verdict(&message);
             let first = match verdict {
@@ -322,10 +333,7 @@ impl Worker {
                 Verdict::Innocent | Verdict::Suspect => self.ready.push_back(job),
                 Verdict::Condemned => self.bury(now, job, "its reply ended the connection each time"),
                 Verdict::Hopeless => {
-                    tracing::error!(
-                        "dropped a message: its reply, and its dead letter, ended the connection each time"
-                    );
-                    self.settle(job);
+                    self.give_up(job, "its reply, and its dead letter, ended the connection each time");
                 }
             }
             self.keep_an_eye(now);
@@ -338,7 +346,7 @@ impl Worker {
         if self.phase != Phase::Serving {
             return self.connection.fail("a message cannot be read".to_owned());
         }
-        self.give_back();
+        self.give_back(now);
         // Its body is not to be trusted.
         let message = Frame { body: Bytes::new(), cut: Some(Cut::Unclear), ..message };
         let job = self.ledger.deliver(now, message, &self.origin, State::Replied, Earlier::default());
@@ -371,6 +379,28 @@ impl Worker {
                 .header("receipt", TAMPERED)
                 .finish();
         }
+    }
+
+    /// The message with a `destination` that its sender cannot have made up: that of our subscription, or one that it
+    /// matches. Everything else goes by this header.
+    fn sourced(&self, mut message: Frame) -> Frame {
+        let source = match &self.config.sources[..] {
+            [only] => Some(only),
+            // The broker's own, on any broker: it sets it last, or first.
+            several => {
+                let id = message.headers.text("subscription").and_then(|id| id.parse::<usize>().ok());
+                id.and_then(|id| several.get(id)).or(several.first())
+            }
+        };
+        let Some(source) = source else { return message };
+        let client = self.config.connection.client_id.as_deref();
+        let said = message.headers.get("destination");
+        let sent_to = sent_to(&source.destination, said, || source.consumed(client).collect());
+        if said != Some(sent_to) {
+            tracing::debug!(subscription = %source, "a message names a destination that is not ours");
+            message.headers = message.headers.with("destination", sent_to);
+        }
+        message
     }
 
     /// On requests that may take too long.
@@ -414,11 +444,11 @@ impl Worker {
                 entry.blocks += 1;
                 self.send(now, job, bytes, Kind::Block);
             }
-            (State::Running, Some(End::Done)) if bytes.is_empty() => self.settle(job),
-            (State::Running, Some(End::Done)) => {
-                let buried = entry.delivered.progress.buried().is_some();
-                self.send(now, job, bytes, if buried { Kind::DeadLetter } else { Kind::Answer });
+            (State::Running, Some(End::Done)) if entry.delivered.progress.buried().is_some() => {
+                self.send_letter(now, job, bytes);
             }
+            (State::Running, Some(End::Done)) if bytes.is_empty() => self.settle(job),
+            (State::Running, Some(End::Done)) => self.answer(now, job, bytes),
             (State::Running | State::Late, Some(_)) => self.failed(now, job),
             // Too late: it was answered in its place.
             _ => {}
@@ -440,35 +470,97 @@ impl Worker {
     }
 
     fn transmit(&mut self, Frames { job, bytes, kind }: Frames) {
-        if kind == Kind::Block {
-            self.ledger.block(job, false);
-            return self.connection.push(bytes);
+        match kind {
+            Kind::Block => {
+                self.ledger.sent(job);
+                self.connection.push(bytes);
+            }
+            Kind::Answer => self.send_reply(job, bytes),
+            Kind::DeadLetter => {
+                self.connection.push(bytes);
+                self.ledger.set(job, State::Replied);
+            }
         }
-        // A dead letter may be refused, and its message must not be acknowledged then.
-        let send = if kind == Kind::DeadLetter { None } else { bytes.strip_prefix(b"SEND\n") };
-        match (send, self.ledger.get(job)) {
-            (Some(send), Some(entry)) if self.is_transactional() => {
+    }
+
+    /// Sends what answers a message. Where the broker may still refuse a block of a stream, its end waits for that.
+    fn answer(&mut self, now: Instant, job: u64, bytes: Vec<u8>) {
+        match self.ledger.get(job) {
+            Some(entry) if entry.blocks > 0 && self.connection.survives_error() => {
+                if entry.is_confirmed() {
+                    self.end_stream(now, job, bytes);
+                } else {
+                    self.ledger.keep(job, bytes);
+                    self.ledger.set(job, State::Ending);
+                }
+            }
+            _ => self.send(now, job, bytes, Kind::Answer),
+        }
+    }
+
+    /// Sends the end of a stream, which says so where a block was lost.
+    fn end_stream(&mut self, now: Instant, job: u64, bytes: Vec<u8>) {
+        let Some(entry) = self.ledger.get(job) else { return };
+        match entry.lost {
+            None => self.send(now, job, bytes, Kind::Answer),
+            Some(Refusal::Gone) => self.settle(job),
+            Some(_) => {
+                let broken = self.service.broken_off(&entry.delivered, entry.blocks);
+                self.send(now, job, broken.unwrap_or(bytes), Kind::Answer);
+            }
+        }
+    }
+
+    /// Sends a reply, for the first time or again. Where the connection survives it if the broker refuses the reply, it
+    /// is kept until it is confirmed.
+    fn send_reply(&mut self, job: u64, bytes: Vec<u8>) {
+        let Some(entry) = self.ledger.get(job) else { return };
+        let survives = self.connection.survives_error();
+        let within = self.is_transactional() && !entry.acknowledged;
+        let state = match bytes.strip_prefix(b"SEND\n").filter(|_| within) {
+            Some(send) => {
                 let version = self.connection.version();
                 let transaction = Receipt(job).to_string();
-                let within = Some(("transaction", &*transaction));
                 let out = self.connection.out();
                 Encoder::new(out, version, Command::Begin).header("transaction", &transaction).finish();
                 out.extend_from_slice(b"SEND\ntransaction:");
                 out.extend_from_slice(transaction.as_bytes());
                 out.push(b'\n');
                 out.extend_from_slice(send);
-                entry.ack(version, within, out);
-                Encoder::new(out, version, Command::Commit)
-                    .header("transaction", &transaction)
-                    .header("receipt", format!("{transaction}/commit"))
-                    .finish();
-                self.ledger.acknowledged(job, State::Committing);
+                if !survives {
+                    return self.commit(job);
+                }
+                // A refused SEND does not keep the broker from carrying out the rest of the transaction.
+                State::Sent
             }
-            _ => {
+            None if survives && self.ledger.has_room(bytes.len()) => {
+                self.connection.append(&bytes);
+                self.ledger.keep(job, bytes);
+                return self.ledger.set(job, State::Replied);
+            }
+            None => {
                 self.connection.push(bytes);
-                self.ledger.set(job, State::Replied);
+                return self.ledger.set(job, State::Replied);
             }
+        };
+        if self.ledger.has_room(bytes.len()) {
+            self.ledger.keep(job, bytes);
         }
+        self.ledger.set(job, state);
+    }
+
+    /// Sends the rest of the transaction in which a reply was sent.
+    fn commit(&mut self, job: u64) {
+        let Some(entry) = self.ledger.get(job) else { return };
+        let version = self.connection.version();
+        let transaction = Receipt(job).to_string();
+        let out = self.connection.out();
+        entry.ack(version, Some(("transaction", &*transaction)), out);
+        Encoder::new(out, version, Command::Commit)
+            .header("transaction", &transaction)
+            .header("receipt", format!("{transaction}/commit"))
+            .finish();
+        self.ledger.acknowledged(job, State::Committing);
     }
 
     fn is_transactional(&self) -> bool {
@@ -493,6 +585,7 @@ impl Worker {
                     if begun || progress.cancel_unbegun() {
                         progress.cancel();
                         self.ledger.heard(now, job, false);
+                        // Where it is the end of a stream, that says that it is broken off.
                         self.send(now, job, reply, Kind::Answer);
                     }
                 }
@@ -534,7 +627,7 @@ impl Worker {
             let delay =
                 self.config.retry_delay.saturating_mul(1 << (attempt - 1).min(16)).min(MAX_RETRY_DELAY);
             tracing::warn!(attempt, ?delay, "a message failed and will be tried again");
-            self.retry_at(job, now + delay);
+            self.retry_at(job, now + delay, Next::Run);
         } else {
             self.bury(now, job, &format!("failed {attempt} times"));
         }
@@ -543,36 +636,73 @@ impl Worker {
     /// Sends a message to the dead letters.
     fn bury(&mut self, now: Instant, job: u64, reason: &str) {
         let Some(entry) = self.ledger.get(job) else { return };
-        let version = self.connection.version();
-        let dialect = self.connection.dialect();
-        let nack = dialect.nack(version).filter(|_| !entry.acknowledged);
         let Delivered { message, progress, .. } = &*entry.delivered;
-        if let (Some(_), Some(headers)) = (message.cut, nack) {
-            return self.refuse(job, headers, reason);
+        // Only the broker has it whole.
+        if message.cut.is_some() && !entry.acknowledged && self.nack().is_some() {
+            return self.give_up(job, reason);
         }
         progress.bury(reason);
+        let (version, dialect) = (self.connection.version(), self.connection.dialect());
         let frame = self.service.dead_letter(version, dialect, message, reason, Receipt(job));
+        self.send_letter(now, job, frame);
+    }
+
+    /// Sends a dead letter, unless none may be sent to its destination now: it is empty then, or the broker refuses it.
+    fn send_letter(&mut self, now: Instant, job: u64, frame: Vec<u8>) {
+        let Some(entry) = self.ledger.get(job) else { return };
+        let can_refuse = entry.acknowledged || self.nack().is_some();
+        let message = &entry.delivered.message;
+        let closed = || self.refusing.is_closed(&self.service.dead_letter_of(message), now);
+        if frame.is_empty() || can_refuse && !self.refusing.is_empty() && closed() {
+            return self.give_up(job, "its dead letter cannot be sent");
+        }
         self.send(now, job, frame, Kind::DeadLetter);
     }
 
-    /// Leaves a message to the broker's dead letters by a NACK: only the broker has it whole.
-    fn refuse(&mut self, job: u64, headers: &[(&str, &str)], reason: &str) {
+    /// Leaves a message to the broker's own dead letters, where it can be told to keep it. Else it is dropped.
+    fn give_up(&mut self, job: u64, why: &str) {
         let Some(entry) = self.ledger.get(job) else { return };
-        let message = &entry.delivered.message;
+        let Delivered { message, progress, .. } = &*entry.delivered;
         let destination = Shown(message.headers.get("destination").unwrap_or_default());
-        tracing::error!(
-            %destination,
-            cut = ?message.cut,
-            reason,
-            "refused a message (NACK): the broker's dead letters have it, if it keeps any"
-        );
-        entry.nack(self.connection.version(), headers, self.connection.out());
-        let entry = self.ledger.remove(job);
-        entry.into_iter().for_each(|entry| self.ledger.outlive(job, entry));
+        let (cut, octets) = (message.cut, message.body.len());
+        let reason = progress.buried();
+        match self.nack().filter(|_| !entry.acknowledged) {
+            Some(headers) => {
+                tracing::error!(
+                    %destination,
+                    ?cut,
+                    octets,
+                    reason,
+                    why,
+                    "refused a message (NACK): the broker's dead letters have it, if it keeps any"
+                );
+                self.suspects.acquit(message);
+                entry.nack(self.connection.version(), headers, self.connection.out());
+                let entry = self.ledger.remove(job);
+                entry.into_iter().for_each(|entry| self.ledger.outlive(job, entry));
+            }
+            None => {
+                tracing::error!(
+                    %destination,
+                    ?cut,
+                    octets,
+                    reason,
+                    why,
+                    "dropped a message: its dead letter is refused, and the broker cannot be told to keep it"
+                );
+                self.settle(job);
+            }
+        }
     }
 
-    fn retry_at(&mut self, job: u64, at: Instant) {
+    /// The headers of a NACK that has the broker keep a message among its dead letters. `None`: it cannot be told.
+    fn nack(&self) -> Option<&'static [(&'static str, &'static str)]> {
+        self.connection.dialect().nack(self.connection.version())
+    }
+
+    fn retry_at(&mut self, job: u64, at: Instant, next: Next) {
         self.ledger.set(job, State::Retrying(at));
+        self.ledger.set_next(job, next);
         self.retry = Some(self.retry.map_or(at, |earliest| earliest.min(at)));
     }
 
@@ -601,6 +731,10 @@ impl Worker {
     }
 
     fn receipt(&mut self, now: Instant, id: &[u8]) {
+        if !self.connection.is_up() {
+            // RabbitMQ confirms frames that it has refused, behind the ERROR.
+            return;
+        }
         if id == GOODBYE.as_bytes() && self.returns() {
             self.connection.leave();
         } else if id == GOODBYE.as_bytes() && self.is_withdrawing() {
@@ -609,17 +743,25 @@ impl Worker {
             self.connection.end();
             self.phase = Phase::Over;
         } else if let Some((Receipt(job), part)) = Receipt::parse(id) {
-            if part == Part::Block {
-                return self.ledger.block(job, true);
-            }
             let Some(entry) = self.ledger.get(job) else { return };
             match (entry.state, part) {
                 (State::Replied, Part::Last | Part::DeadLetter) | (State::Committing, Part::Commit) => {
-                    if part != Part::DeadLetter {
+                    if part == Part::DeadLetter {
+                        if !self.refusing.is_empty() {
+                            self.refusing.open(&self.service.dead_letter_of(&entry.delivered.message));
+                        }
+                    } else {
                         self.company.confirmed(entry.heard);
+                        self.ledger.served(job);
                     }
                     self.connection.served();
                     self.settle(job);
+                }
+                (State::Sent, Part::Last) => self.commit(job),
+                (_, Part::Block) => {
+                    if self.ledger.block(job, None) {
+                        self.blocks_confirmed(now, job);
+                    }
                 }
                 (State::Acking, Part::Ack) => {
                     self.run(now, job);
@@ -628,6 +770,7 @@ impl Worker {
             }
         } else if let Some(id) = self.subscription(id) {
             self.was_subscribed[id] = true;
+            self.subscribed += 1;
             let destination = &self.config.sources[id].destination;
             tracing::info!(%destination, prefetch = self.config.prefetch, "subscribed");
         }
@@ -646,12 +789,19 @@ impl Worker {
         (id < self.config.sources.len()).then_some(id)
     }
 
-    /// The source that this ERROR refuses, where it will do so each time: its options are to blame.
-    fn refused(&self, frame: &Frame) -> Option<&Source> {
-        let id = self.subscription(frame.headers.get("receipt-id")?)?;
-        let source = &self.config.sources[id];
+    /// The source that this ERROR refuses, where it will do so each time: its options are to blame, or what there is
+    /// at the broker.
+    fn refused_source(&self, frame: &Frame, said: &str) -> Option<&Source> {
+        let lasting = is_lasting(frame, said);
+        let id = match frame.headers.get("receipt-id") {
+            Some(receipt) => self.subscription(receipt)?,
+            // RabbitMQ does not say; but it obeys in order, and it may be about an answer that is on its way.
+            None if lasting && self.ledger.unconfirmed().next().is_none() => self.subscribed,
+            None => return None,
+        };
+        let source = self.config.sources.get(id)?;
         let optional = source.selector.is_some() || source.durable.is_some();
-        (optional && !self.was_subscribed[id]).then_some(source)
+        ((optional || lasting) && !self.was_subscribed[id]).then_some(source)
     }
 
     fn error(&mut self, now: Instant, frame: &Frame) {
@@ -664,47 +814,195 @@ impl Worker {
             tracing::debug!(error = %said, "one of several ids of a message was not its own");
             return;
         }
-        if let Some(source) = self.refused(frame) {
+        if let Some(source) = self.refused_source(frame, &said) {
             let by = [("selector", &source.selector), ("durable", &source.durable)];
             let options: String = by
                 .iter()
                 .filter_map(|(name, value)| Some(format!(", {name} {:?}", value.as_ref()?)))
                 .collect();
-            self.fatal.set(format!("the broker refuses the subscription to {source}{options}: {said}"));
+            let hint = match source.destination.strip_prefix("/queue/") {
+                Some(queue) if frame.headers.get("message") == Some(b"precondition_failed") => format!(
+                    "; the queue was declared with other arguments: serve /amq/queue/{queue}, which takes it as it is"
+                ),
+                _ => String::new(),
+            };
+            self.fatal.set(format!("the broker refuses the subscription to {source}{options}: {said}{hint}"));
             return self.leave_at_once();
         }
         let of = frame.headers.get("receipt-id").and_then(Receipt::parse);
         // Of an ACK or a COMMIT that failed nobody knows what became.
         let of = of.filter(|(_, part)| !matches!(part, Part::Ack | Part::Commit));
-        // The failure of one reply, and not of the connection: a requester that is gone.
-        if let (Some((Receipt(job), part)), true) = (of, self.connection.dialect().survives_error()) {
-            let Some(entry) = self.ledger.get(job) else { return };
-            entry.delivered.progress.cancel();
-            if part == Part::DeadLetter {
-                tracing::error!(error = %said, "the broker refused a dead letter; it will be sent again");
-                self.retry_at(job, now + MAX_RETRY_DELAY);
-            } else {
-                tracing::warn!(job, error = %said, "a reply could not be delivered: the requester has gone");
-                if entry.state == State::Replied {
-                    self.settle(job);
+        // The failure of one frame, and not of the connection.
+        if let (Some((Receipt(job), part)), true) = (of, self.connection.survives_error()) {
+            return self.refused(now, job, part, Refusal::of(frame), &said);
+        }
+        if !self.blame_letters(now, frame, &said) {
+            self.suspects.accuse(BY_ERROR, self.ledger.unconfirmed());
+        }
+        self.connection.fail(format!("the broker reported an error: {said}"));
+    }
+
+    /// Finds out whether this ERROR, which ends the connection, is about our dead letters. Whatever else was on its way
+    /// is not to blame then.
+    fn blame_letters(&mut self, now: Instant, frame: &Frame, said: &str) -> bool {
+        if self.nack().is_none() {
+            // There is nothing to be done but to find out which message it is.
+            return false;
+        }
+        let letters: Vec<String> =
+            self.ledger.unconfirmed_letters().map(|message| self.service.dead_letter_of(message)).collect();
+        let alone = letters.len() == self.ledger.unconfirmed().count()
+            && letters.windows(2).all(|two| two[0] == two[1]);
+        let mut blamed = false;
+        for destination in &letters {
+            if blames(frame, said, destination, alone) {
+                blamed = true;
+                self.refuses_letters(now, destination, said);
+            }
+        }
+        blamed
+    }
+
+    /// The broker takes no dead letters there.
+    fn refuses_letters(&mut self, now: Instant, destination: &str, said: &str) {
+        if !self.refusing.is_closed(destination, now) {
+            let pause = self.refusing.close(destination, now);
+            tracing::error!(
+                destination,
+                error = said,
+                ?pause,
+                "the broker refuses dead letters: none is sent there for a while, and the messages are refused (NACK)"
+            );
+        }
+    }
+
+    /// The broker has refused one frame.
+    fn refused(&mut self, now: Instant, job: u64, part: Part, refusal: Refusal, said: &str) {
+        let Some(entry) = self.ledger.get(job) else { return };
+        match (entry.state, part) {
+            (_, Part::Block) => {
+                tracing::warn!(
+                    job,
+                    error = said,
+                    "a block of a streamed reply was refused: the stream is broken off"
+                );
+                entry.delivered.progress.cancel();
+                if self.ledger.block(job, Some(refusal)) {
+                    self.blocks_confirmed(now, job);
                 }
             }
+            (State::Replied, Part::DeadLetter) => self.letter_refused(now, job, refusal, said),
+            (State::Replied | State::Sent, Part::Last) => self.reply_refused(now, job, refusal, said),
+            _ => {}
+        }
+    }
+
+    /// The last block of a stream that has ended was confirmed, or refused.
+    fn blocks_confirmed(&mut self, now: Instant, job: u64) {
+        if let Some(end) = self.ledger.take_reply(job) {
+            self.end_stream(now, job, end);
+        }
+    }
+
+    /// The broker has refused a reply: there is nobody any more to read it, or it is sent again, or its request becomes
+    /// a dead letter.
+    fn reply_refused(&mut self, now: Instant, job: u64, refusal: Refusal, said: &str) {
+        let Some(entry) = self.ledger.get(job) else { return };
+        let (acknowledged, kept) = (entry.acknowledged, entry.keeps_reply());
+        if entry.state == State::Sent {
+            let version = self.connection.version();
+            let transaction = Receipt(job).to_string();
+            Encoder::new(self.connection.out(), version, Command::Abort)
+                .header("transaction", transaction)
+                .finish();
+        }
+        if refusal == Refusal::Gone {
+            tracing::warn!(job, error = said, "a reply could not be delivered: the requester has gone");
+            return self.settle(job);
+        }
+        if self.leaves_to_the_broker(job) {
             return;
         }
-        self.suspects.accuse(BY_ERROR, self.ledger.unconfirmed());
-        self.connection.fail(format!("the broker reported an error: {said}"));
+        let crowded = self.is_crowded(now, job);
+        let Some(refused) = self.ledger.refuse(now, job) else { return };
+        refused.replies += 1;
+        let sent = refused.replies;
+        // Where the broker has room for nobody, nobody waits for the place of this one.
+        let (most, crowded) = match refusal {
+            Refusal::NoRoom => (NO_ROOM_SENDS, crowded && refused.others_served),
+            _ => (REPLY_SENDS, crowded),
+        };
+        if !kept && !acknowledged && !self.ledger.is_busy(job) {
+            tracing::warn!(job, error = said, "a reply was refused, and is too large to be kept");
+            self.failed(now, job);
+        } else if kept && sent < most && !crowded && self.phase == Phase::Serving {
+            let delay = reply_delay(sent);
+            tracing::warn!(job, error = said, ?delay, "a reply was refused, and will be sent again");
+            self.retry_at(job, now + delay, Next::Reply);
+        } else {
+            self.bury(now, job, &format!("its reply was refused: {said}"));
+        }
+    }
+
+    /// The broker has refused a dead letter: it is sent again, or the message is left to the broker's own dead letters.
+    /// A broker that has no room for either keeps the message for a while.
+    fn letter_refused(&mut self, now: Instant, job: u64, refusal: Refusal, said: &str) {
+        let Some(entry) = self.ledger.get(job) else { return };
+        let destination = self.service.dead_letter_of(&entry.delivered.message);
+        let next = if entry.keeps_reply() { Next::Reply } else { Next::Letter };
+        if self.leaves_to_the_broker(job) {
+            return;
+        }
+        let crowded = self.is_crowded(now, job);
+        let Some(refused) = self.ledger.refuse(now, job) else { return };
+        refused.letters += 1;
+        let (since, sent) = (refused.since, refused.letters);
+        let serving = self.phase == Phase::Serving;
+        let patient = !crowded || next == Next::Reply && !refused.others_served;
+        let waited = now.saturating_duration_since(since);
+        if serving && refusal == Refusal::NoRoom && patient && waited < PATIENCE {
+            tracing::warn!(job, error = said, "the broker has no room for a dead letter; trying again");
+            self.retry_at(job, now + NO_ROOM_DELAY, next);
+        } else if serving && refusal != Refusal::NoRoom && sent < LETTER_SENDS && !crowded {
+            let delay = letter_delay(sent);
+            tracing::warn!(job, error = said, ?delay, "a dead letter was refused, and will be sent again");
+            self.retry_at(job, now + delay, Next::Letter);
+        } else {
+            if refusal != Refusal::NoRoom {
+                self.refuses_letters(now, &destination, said);
+            }
+            self.give_up(job, said);
+        }
+    }
+
+    /// While we leave, a message that is not acknowledged is the broker's again.
+    fn leaves_to_the_broker(&mut self, job: u64) -> bool {
+        let leaves =
+            self.phase != Phase::Serving && self.ledger.get(job).is_some_and(|entry| !entry.acknowledged);
+        if leaves {
+            let entry = self.ledger.remove(job);
+            entry.into_iter().for_each(|entry| self.ledger.outlive(job, entry));
+        }
+        leaves
+    }
+
+    /// Whether what was refused, with this one, takes more than half of the places that one destination has: then others
+    /// wait for them.
+    fn is_crowded(&mut self, now: Instant, job: u64) -> bool {
+        self.ledger.refuse(now, job);
+        self.ledger.refused() > (self.config.prefetch as usize / 2).max(1)
     }
 
     fn down(&mut self, now: Instant, down: &Down) {
         if self.is_withdrawing() {
-            return self.withdrawn(&down.why);
+            return self.withdrawn(now, &down.why);
         }
         if self.phase == Phase::Serving {
             self.suspects.accuse(BY_END, self.ledger.unconfirmed());
             self.redelivered.remember(self.ledger.of(self.connection.epoch()));
         }
         self.quarantine.clear();
-        self.give_back();
+        self.give_back(now);
         let running = self.ledger.running();
         self.ledger.lost();
         (self.retry, self.look) = (None, None);
@@ -747,7 +1045,7 @@ impl Worker {
         if self.phase == Phase::Serving {
             tracing::info!(running = self.ledger.running(), "{why}");
             self.phase = Phase::Returning(now + self.config.drain_timeout);
-            self.give_back();
+            self.give_back(now);
         }
     }
 
@@ -773,7 +1071,7 @@ impl Worker {
 
     fn withdraw(&mut self, now: Instant) {
         let waiting = self.ready.len() + self.held.len();
-        self.give_back();
+        self.give_back(now);
         let returned = waiting + self.ledger.recall();
         let running = self.ledger.running();
         tracing::warn!(
@@ -795,8 +1093,8 @@ impl Worker {
     }
 
     /// There is no connection any more.
-    fn withdrawn(&mut self, why: &str) {
-        self.give_back();
+    fn withdrawn(&mut self, now: Instant, why: &str) {
+        self.give_back(now);
         self.ledger.lost();
         self.look = None;
         self.company = Company::default();
@@ -820,13 +1118,13 @@ impl Worker {
             _ => return,
         };
         self.stopping.store(true, Ordering::Relaxed);
-        self.give_back();
+        self.give_back(now);
         tracing::info!(running = self.ledger.running(), "draining");
     }
 
     /// What has not begun goes back to the broker, which keeps it until it is acknowledged. What is acknowledged
     /// already is still served.
-    fn give_back(&mut self) {
+    fn give_back(&mut self, now: Instant) {
         let Self { ready, held, redelivered, ledger, .. } = self;
         let keep = |job: &u64, ledger: &mut Ledger| {
             let acknowledged = ledger.get(*job).is_some_and(|entry| entry.acknowledged);
@@ -839,8 +1137,8 @@ impl Worker {
         ready.retain(|job| keep(job, ledger));
         held.retain(|job| keep(job, ledger));
         redelivered.retain(|job| keep(job, ledger));
-        ledger.abandon_retries();
-        self.retry = None;
+        ledger.abandon_retries(now);
+        self.retry = self.ledger.next_retry();
     }
 
     /// Moves a drain on.
@@ -901,10 +1199,18 @@ impl Worker {
     fn retry_due(&mut self, now: Instant) {
         if self.retry.is_some_and(|at| at <= now) {
             for job in self.ledger.due(now) {
-                let delivered = self.ledger.get(job).map(|entry| Arc::clone(&entry.delivered));
-                match delivered.as_ref().and_then(|delivered| delivered.progress.buried()) {
-                    Some(reason) => self.bury(now, job, reason),
-                    None => self.run(now, job),
+                let Some(entry) = self.ledger.get(job) else { continue };
+                match entry.next {
+                    Next::Run => self.run(now, job),
+                    Next::Reply => {
+                        if let Some(reply) = self.ledger.take_reply(job) {
+                            self.send(now, job, reply, Kind::Answer);
+                        }
+                    }
+                    Next::Letter => {
+                        let delivered = Arc::clone(&entry.delivered);
+                        self.bury(now, job, delivered.progress.buried().unwrap_or_default());
+                    }
                 }
             }
             self.retry = self.ledger.next_retry();

@@ -119,6 +119,21 @@ impl Headers {
         self.len() == 0
     }
 
+    /// The same headers, of which the first of this name has another value. Where there is none of that name, it
+    /// comes before the others.
+    pub(crate) fn with(&self, name: &str, value: &[u8]) -> Self {
+        let replaced = self.iter().position(|(known, _)| known == name.as_bytes());
+        let mut builder =
+            Builder::with_capacity(self.len() + 1, self.buffer.len() + name.len() + value.len());
+        if replaced.is_none() {
+            builder.push(name.as_bytes(), &[value]);
+        }
+        for (at, (name, old)) in self.iter().enumerate() {
+            builder.push(name, &[if replaced == Some(at) { value } else { old }]);
+        }
+        builder.finish()
+    }
+
     fn find(&self, name: &str) -> Option<Entry> {
         let name = name.as_bytes();
         self.entries().find(|entry| {

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import select
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import brokers
 from relay import NoisyRelay
@@ -281,6 +283,87 @@ def out_of_disk(run: Run) -> Iterator[None]:
     return blocked(run, "set_disk_free_limit", "900000GB", "50MB")
 
 
+class TightActiveMQ(brokers.ActiveMQ):
+    """One with little room for `/queue/tight.>`, whose producers it makes wait."""
+
+    def _configuration(self) -> str:
+        tight = (
+            '<policyEntry queue="tight.>" producerFlowControl="true" memoryLimit="64kb">'
+            "<pendingQueuePolicy><vmQueueCursor/></pendingQueuePolicy></policyEntry>"
+        )
+        configuration, before = super()._configuration(), "<policyEntries>"
+        assert before in configuration
+        return configuration.replace(before, before + tight)
+
+
+class StrictActiveMQ(TightActiveMQ):
+    """One that refuses what it has no room for, and everything that is sent to `/queue/forbidden.>`."""
+
+    def _configuration(self) -> str:
+        everyone = 'read="users,anonymous" admin="users,anonymous"'
+        names = ("faults.>", "replies.>", "tight.>", "DLQ.>")
+        entries = [f'<authorizationEntry queue="{name}" write="users,anonymous" {everyone}/>' for name in names]
+        entries.append(f'<authorizationEntry queue="forbidden.>" write="admins" {everyone}/>')
+        entries.append(f'<authorizationEntry topic=">" write="users,anonymous" {everyone}/>')
+        temporary = f'<tempDestinationAuthorizationEntry write="users,anonymous" {everyone}/>'
+        acl = (
+            "<authorizationPlugin><map><authorizationMap>"
+            f"<authorizationEntries>{''.join(entries)}</authorizationEntries>"
+            f"<tempDestinationAuthorizationEntry>{temporary}</tempDestinationAuthorizationEntry>"
+            "</authorizationMap></map></authorizationPlugin>"
+        )
+        configuration = super()._configuration()
+        for before, new in (
+            ("</plugins>", f"{acl}</plugins>"),
+            ("<systemUsage><systemUsage>", '<systemUsage><systemUsage sendFailIfNoSpace="true">'),
+        ):
+            assert before in configuration
+            configuration = configuration.replace(before, new, 1)
+        return configuration
+
+
+STRICT = {"variants": {"activemq": StrictActiveMQ}}
+
+
+# A reply that is refused again and again is sent again after 10 s at the latest.
+@fault("broker has no room", bound=12, kinds=("activemq",), window=400, body=b"x" * 1024, replies="/queue/tight.", **STRICT)
+def no_room(run: Run) -> Iterator[None]:
+    """The broker refuses replies while nobody reads them; all are sent in the end, and no request is worked on twice."""
+    yield from run.answered(0.3)
+    run.load.asleep = True
+    yield from run.until(lambda: "a reply was refused" in run.server.log.read_text(), 20, "it refuses replies")
+    yield from run.pause(3)
+    run.load.asleep = False
+    run.over()
+    yield from run.answered(0.9)
+    run.expect(run.relay.connections == 1, f"{run.relay.connections} connections")
+
+
+REJECTED = "RabbitMQ ends the connection without an ERROR over what it rejects, and all in hand is delivered again"
+
+
+# What was in hand then is served one by one.
+@fault("broker has no room, queue limit", bound=15, kinds=("rabbitmq",), twice=REJECTED)
+def rejected(run: Run) -> Iterator[None]:
+    """A queue for replies is full, and nobody reads it; later there is room, and they all come."""
+    full, count = f"{run.replies}.full", 5
+    name = full.removeprefix("/queue/").replace(".", "[.]")
+    definition = json.dumps({"max-length": 1, "overflow": "reject-publish"})
+    run.broker.control("set_policy", "--apply-to", "queues", "tight", f"^{name}$", definition)
+    yield from run.answered(0.3)
+    connections = run.relay.connections
+    with Connection("127.0.0.1", run.broker.port) as sender:
+        sender.confirmed(Frame("SEND", {"destination": full}))
+        for number in range(count):
+            headers = {"destination": run.destination, "persistent": "true", "reply-to": full}
+            headers |= {"http_requestMethod": "GET", "http_requestUrl": f"/full/{number}"}
+            sender.confirmed(Frame("SEND", headers))
+    yield from run.until(lambda: run.relay.connections > connections + 1, 20, "it rejects a reply, again and again")
+    run.broker.control("clear_policy", "tight")
+    run.over()
+    yield from run.until(lambda: run.broker.depth(full) >= count + 1, 40, "all replies are there")
+
+
 # Messages that cannot be served.
 
 
@@ -369,6 +452,77 @@ def killing_uncounted(run: Run) -> Iterator[None]:
     run.expect(count == 0, f"{count} dead letters")
 
 
+@contextmanager
+def permissions(run: Run, kept: str | None = None) -> Iterator[None]:
+    """Nobody may write to what is forbidden; what RabbitMQ's queue of requests refuses goes to `kept`."""
+    if run.broker.kind == "rabbitmq":
+        run.broker.control("set_permissions", "guest", "^(?!forbidden).*", ".*", ".*")
+    if run.broker.kind == "rabbitmq" and kept:
+        drained(run.broker.port, kept)  # which makes that queue
+        name = run.destination.removeprefix("/queue/").replace(".", "[.]")
+        definition = {"dead-letter-exchange": "", "dead-letter-routing-key": kept.removeprefix("/queue/")}
+        run.broker.control("set_policy", "--apply-to", "queues", "kept", f"^{name}$", json.dumps(definition))
+    try:
+        yield
+    finally:
+        if run.broker.kind == "rabbitmq":
+            run.broker.control("set_permissions", "guest", ".*", ".*", ".*")
+        if run.broker.kind == "rabbitmq" and kept:
+            run.broker.control("clear_policy", "kept")
+
+
+# RabbitMQ's last attempt may be followed by a delay as long as those before it.
+@fault("ACL forbids the reply queue", bound=8, twice=FORBIDDEN, **STRICT)
+def forbidden_replies(run: Run) -> Iterator[None]:
+    count = 20 if run.broker.kind == "activemq" else 1
+    with permissions(run):
+        yield from run.answered(0.3)
+        with Connection("127.0.0.1", run.broker.port) as sender:
+            for number in range(count):
+                headers = {"destination": run.destination, "persistent": "true", "reply-to": "/queue/forbidden.r"}
+                headers |= {"http_requestMethod": "GET", "http_requestUrl": f"/forbidden/{number}"}
+                sender.confirmed(Frame("SEND", headers))
+        if run.broker.kind == "rabbitmq":
+            yield from run.until(lambda: run.relay.connections == 4, 30, "it was tried three times")
+        run.over()
+        yield from run.answered(0.9)
+        yield from run.until(lambda: run.broker.depth(letters(run)) == count, 30, "all are dead-lettered")
+    dead = drained(run.broker.port, letters(run))
+    run.expect(dead == count, f"{dead} dead letters, of {count}")
+    if run.broker.kind == "activemq":
+        run.expect(run.relay.connections == 1, f"{run.relay.connections} connections")
+
+
+ONCE = "RabbitMQ ends the connection over the first dead letter that it forbids, and all in hand is delivered again"
+
+
+@fault(
+    "ACL forbids the dead-letter queue",
+    bound=8,
+    twice=ONCE,
+    options=("--dead-letter", "/queue/forbidden.{queue}"),
+    **STRICT,
+)
+def forbidden_letters(run: Run) -> Iterator[None]:
+    """The broker keeps all of them by itself, and requests do not wait."""
+    count, kept = 200, letters(run)
+    with permissions(run, kept):
+        with Connection("127.0.0.1", run.broker.port) as sender:
+            for batch in range(4):
+                yield from run.answered(0.1 + batch * 0.2)
+                for number in range(count // 4):
+                    headers = {"destination": run.destination, "persistent": "true"}
+                    headers |= {"http_requestMethod": "G E T", "http_requestUrl": f"/{batch}/{number}"}
+                    sender.confirmed(Frame("SEND", headers))
+        run.over()
+        yield from run.answered(0.9)
+        yield from run.until(lambda: run.broker.depth(kept) == count, 30, "the broker keeps all of them")
+    dead = drained(run.broker.port, kept)
+    run.expect(dead == count, f"{dead} dead letters, of {count}")
+    most = 1 if run.broker.kind == "activemq" else 3
+    run.expect(run.relay.connections <= most, f"{run.relay.connections} connections")
+
+
 def malformed(run: Run, number: int) -> Frame:
     """No request, each in its own way; every second one with somebody who waits for an answer."""
     whole = {"content-type": "application/http; msgtype=request"}
@@ -427,19 +581,6 @@ def flood(run: Run) -> Iterator[None]:
     run.expect(most < 150, f"{most:.0f} MiB of memory")
     # On mio no heart-beats are promised: the application runs where they would be sent.
     run.expect(silence < 1.5 or run.reactor == "mio", f"{silence:.1f} s without a heart-beat, one a second was promised")
-
-
-class TightActiveMQ(brokers.ActiveMQ):
-    """One with little room for `/queue/tight.>`, whose producers it makes wait."""
-
-    def _configuration(self) -> str:
-        tight = (
-            '<policyEntry queue="tight.>" producerFlowControl="true" memoryLimit="64kb">'
-            "<pendingQueuePolicy><vmQueueCursor/></pendingQueuePolicy></policyEntry>"
-        )
-        configuration, before = super()._configuration(), "<policyEntries>"
-        assert before in configuration
-        return configuration.replace(before, before + tight)
 
 
 #: What faults are played on.

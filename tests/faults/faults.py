@@ -25,22 +25,24 @@ class Pool:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._running: dict[str, list[brokers.Broker]] = {}
+        self._running: dict[type[brokers.Broker], list[brokers.Broker]] = {}
         self._numbers = itertools.count(1)
 
-    def some(self, kind: str, count: int) -> list[brokers.Broker]:
-        running = self._running.setdefault(kind, [])
-        while len(running) < count:
-            running.append(KINDS[kind](self._directory / f"{kind}-{next(self._numbers)}").start())
-        return running[:count]
+    def some(self, fault: Fault, kind: str) -> list[brokers.Broker]:
+        cls = fault.variants.get(kind, KINDS[kind])
+        running = self._running.setdefault(cls, [])
+        while len(running) < fault.brokers:
+            running.append(cls(self._directory / f"{kind}-{next(self._numbers)}").start())
+        return running[: fault.brokers]
 
     def drop(self, kind: str) -> None:
         """After a failure: who knows in which state they are."""
-        for broker in self._running.pop(kind, []):
-            broker.close()
+        for cls in [cls for cls in self._running if cls.kind == kind]:
+            for broker in self._running.pop(cls):
+                broker.close()
 
     def close(self) -> None:
-        for kind in list(self._running):
+        for kind in {cls.kind for cls in self._running}:
             self.drop(kind)
 
 
@@ -49,7 +51,7 @@ def run(fault: Fault, kind: str, reactor: str, pool: Pool, directory: Path, requ
     own = Path(tempfile.mkdtemp(dir=directory))
     outcome = Outcome(fault, kind, reactor)
     try:
-        one = Run(fault, pool.some(kind, fault.brokers), reactor, own, requests)
+        one = Run(fault, pool.some(fault, kind), reactor, own, requests)
         outcome = one.outcome
         one.run()
     except Exception as error:

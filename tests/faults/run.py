@@ -9,7 +9,7 @@ import os
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ class Fault:
     twice: str | None = None
     kinds: tuple[str, ...] = ("activemq", "rabbitmq")
     brokers: int = 1
+    #: By kind, a class to start in place of the usual one.
+    variants: Mapping[str, type[brokers.Broker]] = field(default_factory=dict, hash=False)
     relay: Callable[[int], Proxy] = FrameRelay
     options: tuple[object, ...] = ()
     #: Milliseconds that the application works, and what it is given.

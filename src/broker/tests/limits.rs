@@ -335,3 +335,36 @@ fn answers_nobody_reads_count() {
     }
     assert_eq!(bed.broker.held(), 0);
 }
+
+/// As on ActiveMQ, where the connection goes on, and as on RabbitMQ, where it does not.
+#[test]
+fn refuses_what_it_was_told_to() {
+    for (dialect, forbidden, goes_on) in [
+        (Dialect::ActiveMq, "User guest is not authorized to write to: queue://a.b", true),
+        (Dialect::RabbitMq, "access_refused", false),
+    ] {
+        let refuses = ["forbidden:/queue/a.", "full:/queue/b=2"].map(|text| text.parse().unwrap()).to_vec();
+        let mut bed = Bed::with(BrokerConfig::default().with_dialect(dialect).with_refuses(refuses));
+        let client = bed.connect("1.2");
+        bed.send(client, "/queue/a", "taken");
+        for _ in 0..if goes_on { 3 } else { 1 } {
+            let error = bed.ask(client, "SEND\ndestination:/queue/a.b\nreceipt:r\n\nx\0").remove(0);
+            assert_eq!((error.command, header(&error, "message")), (Command::Error, forbidden));
+            assert_eq!(error.headers.text("receipt-id"), goes_on.then_some("r"));
+        }
+        if goes_on {
+            for _ in 0..2 {
+                let error = bed.ask(client, "SEND\ndestination:/queue/b\nreceipt:r\n\nx\0").remove(0);
+                assert!(error.body.starts_with(b"javax.jms.ResourceAllocationException: "), "{error:?}");
+            }
+            let receipt = bed.ask(client, "SEND\ndestination:/queue/b\nreceipt:r\n\nx\0").remove(0);
+            assert_eq!(receipt.command, Command::Receipt, "there is room again");
+        }
+        let status = if goes_on { Status::Open } else { Status::Closing };
+        assert_eq!(bed.broker.status(client), status);
+        assert_eq!(bed.waiting("/queue/a.b"), 0);
+    }
+    for bad in ["forbidden", "else:/queue/a", "full:", "full:=3", "full:/queue/a=x"] {
+        assert!(bad.parse::<super::super::Refuse>().is_err(), "{bad}");
+    }
+}

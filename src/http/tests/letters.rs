@@ -144,6 +144,45 @@ fn dead_letters_lose_priorities_that_kill() {
     }
 }
 
+/// ActiveMQ refuses a type that it does not know, RabbitMQ a CC that is no array, or a reply-to that it cannot parse; and
+/// both make a queue of ours for one kind of it.
+#[test]
+fn dead_letters_lose_what_brokers_refuse() {
+    let letter = |dialect, headers: &[(&str, &str)]| {
+        let frame = message(headers, "");
+        let bytes = dead_letter(Version::V1_2, dialect, &Mapping::default(), &frame, "d", "r", "");
+        one_frame(Version::V1_2, &bytes)
+    };
+    for dialect in Dialect::ALL {
+        let refused =
+            [("amq-msg-type", "bogus"), ("CC", "a"), ("BCC", "b"), ("user-id", "x"), ("timestamp", "x")];
+        let letter = letter(dialect, &refused);
+        assert!(refused.iter().all(|(name, _)| !has(&letter, name)), "{dialect}: {letter:?}");
+    }
+    for (dialect, reply_to, kept) in [
+        (Dialect::ActiveMq, "/queue/r", true),
+        (Dialect::ActiveMq, "/remote-temp-queue/ID:1", true),
+        (Dialect::ActiveMq, "nonsense/x", true),
+        (Dialect::ActiveMq, "/temp-queue/r", false),
+        (Dialect::ActiveMq, "/queue/a,/temp-topic/r", false),
+        (Dialect::RabbitMq, "/queue/r", true),
+        (Dialect::RabbitMq, "/reply-queue/amq.gen-x/y", true),
+        (Dialect::RabbitMq, "/amq/queue/r", true),
+        (Dialect::RabbitMq, "plain", true),
+        (Dialect::RabbitMq, "/temp-queue/r", false),
+        (Dialect::RabbitMq, "/remote-temp-queue/ID:1", false),
+        (Dialect::RabbitMq, "/queue/a/b", false),
+        (Dialect::RabbitMq, "/queue/", false),
+        (Dialect::RabbitMq, "nonsense/x", false),
+        (Dialect::RabbitMq, "", false),
+    ] {
+        let letter = letter(dialect, &[("reply-to", reply_to)]);
+        let name = if kept { "reply-to" } else { "original-reply-to" };
+        assert_eq!(letter.headers.text(name), Some(reply_to), "{dialect} {reply_to}");
+        assert_eq!(has(&letter, "reply-to"), kept, "{dialect} {reply_to}");
+    }
+}
+
 #[test]
 fn names_that_a_version_cannot_carry_stay_behind() {
     let frame = message(&[("transaction ", "t"), ("transaction\n", "t"), (" X", "1"), ("X:Y", "1")], "");

@@ -143,7 +143,11 @@ fn a_transaction_holds_the_reply_and_its_ack() {
     let mut bench = bench(DeliveryMode::Transactional);
     bench.message("m1");
     let job = bench.reply();
-    let frames = bench.sent();
+    let mut frames = bench.sent();
+    assert_eq!(frames.iter().map(|frame| frame.command).collect::<Vec<_>>(), [Command::Begin, Command::Send]);
+    // ActiveMQ carries out the rest of a transaction whose SEND it has refused.
+    bench.receipt(&format!("job-{job}"));
+    frames.extend(bench.sent());
     let commands: Vec<_> = frames.iter().map(|frame| frame.command).collect();
     assert_eq!(commands, [Command::Begin, Command::Send, Command::Ack, Command::Commit]);
     assert!(frames.iter().all(|frame| frame.headers.text("transaction") == Some("job-1")));
@@ -152,10 +156,43 @@ fn a_transaction_holds_the_reply_and_its_ack() {
     assert_eq!(frames[2].headers.text("id"), Some("ack:m1"));
     // The SEND's own receipt says nothing of the COMMIT.
     bench.receipt(&format!("job-{job}"));
+    assert!(bench.sent().is_empty());
     bench.give(Input::Stop);
     assert!(bench.sent().is_empty());
     bench.receipt(frames[3].headers.text("receipt").unwrap());
     assert_eq!(bench.commands(), [Command::Disconnect]);
+}
+
+/// RabbitMQ confirms a SEND only when it carries the transaction out, and ends the connection over one that it refuses.
+#[test]
+fn a_transaction_goes_in_one_where_its_send_is_not_confirmed_apart() {
+    let mut bench = Bench::with("stomp://h", |config| config.delivery = DeliveryMode::Transactional);
+    bench.server = "RabbitMQ/3.10.8";
+    bench.come_up();
+    bench.message("m1");
+    let job = bench.reply();
+    assert_eq!(bench.commands(), [Command::Begin, Command::Send, Command::Ack, Command::Commit]);
+    bench.receipt(&format!("job-{job}"));
+    bench.receipt(&format!("job-{job}/commit"));
+    assert!(bench.sent().is_empty());
+}
+
+#[test]
+fn a_transaction_whose_reply_is_refused_is_rolled_back_and_begun_again() {
+    let mut bench = bench(DeliveryMode::Transactional);
+    bench.message("m1");
+    let job = bench.reply();
+    bench.sent();
+    bench.bytes(format!("ERROR\nreceipt-id:job-{job}\nmessage:Usage Manager full\n\n\0").as_bytes());
+    assert_eq!(bench.texts("transaction"), [(Command::Abort, "job-1".to_owned())]);
+    bench.pass(SECOND);
+    let again = [(Command::Begin, "job-1".to_owned()), (Command::Send, "job-1".to_owned())];
+    assert_eq!(bench.texts("transaction"), again);
+    bench.receipt(&format!("job-{job}"));
+    assert_eq!(bench.commands(), [Command::Ack, Command::Commit]);
+    bench.receipt(&format!("job-{job}/commit"));
+    bench.give(Input::Stop);
+    assert_eq!(bench.commands(), [Command::Disconnect], "nothing is left of it");
 }
 
 #[test]
@@ -174,8 +211,12 @@ fn only_the_end_of_a_stream_is_in_the_transaction() {
     bench.message_with("m1", &[("reply-to", "/temp-queue/r"), ("http_acceptStream", "true")]);
     bench.block();
     assert_eq!(bench.texts("transaction"), [(Command::Send, "-".to_owned())], "at once");
-    bench.reply();
-    assert_eq!(bench.commands(), [Command::Begin, Command::Send, Command::Ack, Command::Commit]);
+    let job = bench.reply();
+    assert!(bench.sent().is_empty(), "the broker may still refuse the block");
+    bench.receipt(&format!("job-{job}/0"));
+    assert_eq!(bench.commands(), [Command::Begin, Command::Send]);
+    bench.receipt(&format!("job-{job}"));
+    assert_eq!(bench.commands(), [Command::Ack, Command::Commit]);
 }
 
 #[test]

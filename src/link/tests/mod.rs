@@ -33,6 +33,7 @@ mod large;
 mod malformed;
 mod poison;
 mod redelivered;
+mod refusals;
 mod settling;
 mod stuck;
 mod subscribing;

@@ -164,3 +164,13 @@ fn secrets_are_not_shown() {
     let error = parse(None, b"passcode:secret\n\n\0").unwrap_err();
     assert_eq!(error.to_string(), "unknown command \"passcode...\"");
 }
+
+#[test]
+fn the_first_of_a_name_can_be_replaced() {
+    let headers: Headers = [("a", "1"), ("b", "2"), ("a", "3")].into_iter().collect();
+    let expected: Headers = [("a", "new"), ("b", "2"), ("a", "3")].into_iter().collect();
+    assert_eq!(headers.with("a", b"new"), expected);
+    let expected: Headers = [("c", "new"), ("a", "1"), ("b", "2"), ("a", "3")].into_iter().collect();
+    assert_eq!(headers.with("c", b"new"), expected);
+    assert_eq!(headers.get("a"), Some(&b"1"[..]));
+}
