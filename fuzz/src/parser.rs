@@ -44,7 +44,9 @@ pub fn check(data: &[u8]) {
         survives(frame, version.unwrap_or(Version::V1_2));
     }
     for frame in &whole {
-        assert!(frame.cut.is_none_or(|cut| frame.body.is_empty() && !matches!(cut, Cut::Body(length) if length <= limits.body)));
+        assert!(frame.cut.is_none_or(
+            |cut| frame.body.is_empty() && !matches!(cut, Cut::Body(length) if length <= limits.body)
+        ));
         survives(frame, version.unwrap_or(Version::V1_2));
     }
 }
@@ -61,7 +63,10 @@ fn read<'a>(
         loop {
             match parser.next_frame() {
                 Ok(Some(frame)) => frames.push(frame),
-                Ok(None) => break drop(parser.take_doubt()),
+                Ok(None) => {
+                    parser.take_doubt();
+                    break;
+                }
                 Err(error) => {
                     assert_eq!(
                         parser.next_frame(),

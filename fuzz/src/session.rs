@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use stomp_wsgi::stomp::{Event, HeartBeatOffer, Lengths, Limits, Session, SessionConfig, SessionError, Version};
+use stomp_wsgi::stomp::{
+    Event, HeartBeatOffer, Lengths, Limits, Session, SessionConfig, SessionError, Version,
+};
 
 use super::Octets;
 
@@ -64,12 +66,16 @@ pub fn check(data: &[u8]) {
         }
         loop {
             match session.next_event() {
-                Ok(None) => break drop(session.take_doubt()),
+                Ok(None) => {
+                    session.take_doubt();
+                    break;
+                }
                 Ok(Some(Event::Connected(agreed))) => {
                     connected += 1;
                     assert!(versions.contains(&agreed.version), "a version that was offered");
                     assert_eq!(session.version(), agreed.version);
-                    session.set_lengths(if options & 128 == 0 { Lengths::Claimed } else { Lengths::Last }, "p");
+                    session
+                        .set_lengths(if options & 128 == 0 { Lengths::Claimed } else { Lengths::Last }, "p");
                 }
                 Ok(Some(_)) => assert_eq!(connected, 1, "CONNECTED comes first, and once"),
                 Err(error) => {

@@ -12,7 +12,9 @@ use stomp_wsgi::config::{Config, DeliveryMode};
 use stomp_wsgi::dispatcher::Dispatcher;
 use stomp_wsgi::http::{Head, Request, Status};
 use stomp_wsgi::reactors::{Action, End, Input, Job, Link, OUTBOX_HIGH_WATER, Output, Reactor, Stop};
-use stomp_wsgi::stomp::{Command, Encoder, Event, Frame, Lengths, Limits, Parser, Session, SessionConfig, Version};
+use stomp_wsgi::stomp::{
+    Command, Encoder, Event, Frame, Lengths, Limits, Parser, Session, SessionConfig, Version,
+};
 
 use super::Octets;
 

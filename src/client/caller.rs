@@ -101,7 +101,7 @@ impl<W: Workload> Caller<W> {
         match event {
             Event::Up => self.up(),
             Event::Unreadable(_) => self.connection.fail("a reply cannot be read".to_owned()),
-                Event::Message(message) => self.message(now, &message),
+            Event::Message(message) => self.message(now, &message),
             Event::Receipt(id) if &id[..] == GOODBYE.as_bytes() => self.end(),
             Event::Receipt(id) => {
                 if let Some(call) = self.number(&id) {

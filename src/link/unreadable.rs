@@ -76,7 +76,12 @@ mod tests {
     fn the_third_time_it_is_known() {
         let mut unreadable = Unreadable::default();
         let first = message(&[("ack", "1"), ("message-id", "T_0@@session-a@@1"), ("a", "b")]);
-        let again = message(&[("ack", "2"), ("message-id", "T_0@@session-b@@1"), ("redelivered", "true"), ("a", "b")]);
+        let again = message(&[
+            ("ack", "2"),
+            ("message-id", "T_0@@session-b@@1"),
+            ("redelivered", "true"),
+            ("a", "b"),
+        ]);
         let other = message(&[("ack", "3"), ("message-id", "T_0@@session-a@@1"), ("a", "c")]);
         for known in [false, false, true, true] {
             assert!(!unreadable.delivered(&first) || known);

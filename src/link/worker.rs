@@ -238,7 +238,10 @@ impl Worker {
                 let job = self.ledger.deliver(now, message, &self.origin, State::Replied);
                 self.bury(job, if unclear { "its content-length may be made up" } else { "it is too large" });
                 if unclear {
-                    self.reconnect(now, "the frames behind that message may be lost until they are delivered again");
+                    self.reconnect(
+                        now,
+                        "the frames behind that message may be lost until they are delivered again",
+                    );
                 }
                 return;
             }

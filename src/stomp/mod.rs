@@ -22,6 +22,7 @@ mod session_error;
 mod tolerance;
 
 pub use encoder::Encoder;
+pub(crate) use excerpt::excerpt;
 pub use frame::{Command, Cut, Frame, Version};
 pub(crate) use headers::Builder;
 pub use headers::Headers;
@@ -31,7 +32,6 @@ pub use parse_error::ParseError;
 pub use parser::Parser;
 pub use session::{Connected, Event, Session, SessionConfig};
 pub use session_error::SessionError;
-pub(crate) use excerpt::excerpt;
 pub use tolerance::{Flaws, Lengths};
 
 #[cfg(test)]

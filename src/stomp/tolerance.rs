@@ -101,7 +101,9 @@ pub(super) enum Follows {
 
 pub(super) fn follows(rest: &[u8]) -> Follows {
     const COMMANDS: [&[u8]; 3] = [b"MESSAGE", b"RECEIPT", b"ERROR"];
-    let Some(at) = rest.iter().position(|octet| !matches!(octet, b'\n' | b'\r')) else { return Follows::Unknown };
+    let Some(at) = rest.iter().position(|octet| !matches!(octet, b'\n' | b'\r')) else {
+        return Follows::Unknown;
+    };
     let rest = &rest[at..];
     for command in COMMANDS {
         if command.starts_with(rest) {

@@ -158,7 +158,10 @@ fn names_that_a_version_cannot_carry_stay_behind() {
 fn who_sent_too_large_a_body_is_told_so_in_kind() {
     let mapping = Mapping::default();
     for (kind, structured) in [("text/plain", false), ("application/http", true)] {
-        let large = Frame { cut: Some(crate::stomp::Cut::Body(300)), ..call(&[("content-type", kind), ("correlation-id", "c")], "") };
+        let large = Frame {
+            cut: Some(crate::stomp::Cut::Body(300)),
+            ..call(&[("content-type", kind), ("correlation-id", "c")], "")
+        };
         assert!(mapping.can_answer(&large));
         let rejected = map(&mapping, &large).unwrap_err();
         assert_eq!((rejected.status(), &rejected.reason), (413, &Reason::TooLarge(300)));

@@ -1,9 +1,9 @@
 //! N, and of B, A and R what concerns a client: sessions in virtual time.
 use std::time::{Duration, Instant};
 
-use crate::stomp::{ Cut,
-    Command, Event, Frame, HeartBeatOffer, Limits, ParseError, Parser, Session, SessionConfig, SessionError,
-    Version,
+use crate::stomp::{
+    Command, Cut, Event, Frame, HeartBeatOffer, Limits, ParseError, Parser, Session, SessionConfig,
+    SessionError, Version,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -387,5 +387,8 @@ fn a_long_message_that_trickles_in_is_as_good_as_beats() {
     }
     assert!(beats >= 60, "{beats}");
     let events = client.receive(b"\0").unwrap();
-    assert!(matches!(&events[..], [Event::Message(message)] if message.cut == Some(Cut::Body(60))), "{events:?}");
+    assert!(
+        matches!(&events[..], [Event::Message(message)] if message.cut == Some(Cut::Body(60))),
+        "{events:?}"
+    );
 }

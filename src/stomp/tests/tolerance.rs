@@ -76,7 +76,8 @@ fn lines_that_are_no_headers_are_skipped_and_counted() {
 #[test]
 fn a_torn_line_counts_behind_the_brokers_own_headers() {
     for version in [Version::V1_1, Version::V1_2] {
-        let head = b"MESSAGE\nX\nack:forged\nY\ncontent-length:2\nack:1\nZ\nname:v\ncontent-length:6\n\nbo\0\ndy\0";
+        let head =
+            b"MESSAGE\nX\nack:forged\nY\ncontent-length:2\nack:1\nZ\nname:v\ncontent-length:6\n\nbo\0\ndy\0";
         let (frame, flaws) = both(version, head);
         assert_eq!((&frame.body[..], flaws.lines, flaws.lengths), (&b"bo\0\ndy"[..], 3, 0));
         assert_eq!((frame.headers.text("ack"), frame.headers.text("name")), (Some("1"), Some("v")));
@@ -87,7 +88,9 @@ fn a_torn_line_counts_behind_the_brokers_own_headers() {
 #[test]
 fn a_length_that_is_none_does_not_count() {
     for version in Version::ALL {
-        for value in ["many", "", "-1", "1e1", "0x4", "4 4", "2147483648", "99999999999999999999", "\u{665}", "3.0"] {
+        for value in
+            ["many", "", "-1", "1e1", "0x4", "4 4", "2147483648", "99999999999999999999", "\u{665}", "3.0"]
+        {
             let head = format!("MESSAGE\ncontent-length:{value}\n\nbody\0");
             let (frame, flaws) = both(version, head.as_bytes());
             assert_eq!((&frame.body[..], flaws.lengths), (&b"body"[..], 1), "{value:?}");
@@ -111,7 +114,11 @@ fn a_length_that_is_too_short_does_not_count() {
     let mut parser = tolerant(Version::V1_2, Limits::default());
     parser.feed(b"MESSAGE\ncontent-length:3\n\nbod\0y\0\nMESSAGE\nmessage-id:2\n\ngood\0\n");
     let (all, flaws) = frames(&mut parser);
-    assert_eq!((bodies(&all), flaws.lengths), (vec![&b"bod\0y"[..], b"good"], 1), "a NUL is there, but no end");
+    assert_eq!(
+        (bodies(&all), flaws.lengths),
+        (vec![&b"bod\0y"[..], b"good"], 1),
+        "a NUL is there, but no end"
+    );
 }
 
 #[test]
@@ -133,7 +140,8 @@ fn where_nothing_follows_a_receipt_tells() {
         for body in ["", "body", "b\0ody", "body\n", "body\0\n"] {
             for limit in [1 << 20, 60_000] {
                 let mut parser = tolerant(Version::V1_2, Limits { body: limit, ..Limits::default() });
-                parser.feed(format!("MESSAGE\nmessage-id:1\ncontent-length:{length}\n\n{body}\0\n").as_bytes());
+                parser
+                    .feed(format!("MESSAGE\nmessage-id:1\ncontent-length:{length}\n\n{body}\0\n").as_bytes());
                 assert_eq!(parser.next_frame(), Ok(None));
                 assert!(parser.take_doubt(), "{length} {body:?}");
                 assert!(!parser.take_doubt(), "once");
@@ -143,7 +151,11 @@ fn where_nothing_follows_a_receipt_tells() {
                 let (all, flaws) = frames(&mut parser);
                 let commands: Vec<_> = all.iter().map(|frame| frame.command).collect();
                 let receipt = Command::Receipt;
-                assert_eq!(commands, [Command::Message, receipt, receipt, Command::Message], "{length} {body:?}");
+                assert_eq!(
+                    commands,
+                    [Command::Message, receipt, receipt, Command::Message],
+                    "{length} {body:?}"
+                );
                 assert_eq!((&all[0].body[..], flaws.lengths), (body.as_bytes(), 1));
             }
         }
@@ -202,8 +214,11 @@ fn bytes_stay_exact() {
 #[test]
 fn a_body_that_may_be_two_messages_is_given_to_nobody() {
     let body = b"body\0\nMESSAGE\nmessage-id:2\nack:2\nauthorization:secret\n\nother";
-    let bytes = [format!("MESSAGE\nmessage-id:1\ncontent-length:{}\n\n", body.len()).as_bytes(), body, b"\0\n"].concat();
-    for (lengths, cut, len) in [(Lengths::Claimed, Some(Cut::Unclear), 0), (Lengths::Last, None, body.len())] {
+    let bytes =
+        [format!("MESSAGE\nmessage-id:1\ncontent-length:{}\n\n", body.len()).as_bytes(), body, b"\0\n"]
+            .concat();
+    for (lengths, cut, len) in [(Lengths::Claimed, Some(Cut::Unclear), 0), (Lengths::Last, None, body.len())]
+    {
         let mut parser = tolerant(Version::V1_2, Limits::default());
         parser.set_lengths(lengths);
         parser.feed(&bytes);
@@ -256,7 +271,9 @@ fn a_senders_length_of_an_empty_body_does_not_count() {
 
 #[test]
 fn texts_may_have_nuls() {
-    for (text, whole) in [(&b"one\0two"[..], true), (b"\0", true), (b"a\0\0\0b\0", true), (b"one\0\n two", true)] {
+    for (text, whole) in
+        [(&b"one\0two"[..], true), (b"\0", true), (b"a\0\0\0b\0", true), (b"one\0\n two", true)]
+    {
         let mut parser = tolerant(Version::V1_2, Limits::default());
         parser.feed(&[b"MESSAGE\na:b\n\n", text, b"\0\nMESSAGE\n\ngood\0\n"].concat());
         let (all, flaws) = frames(&mut parser);
@@ -315,14 +332,19 @@ fn headers_beyond_the_limits_are_dropped() {
             }
             assert_eq!((all.len(), &all[1].body[..], all[1].cut), (2, &b"good"[..], None), "{lines:.200}");
             assert_eq!((all[0].cut, &all[0].body[..]), (Some(Cut::Head(dropped)), &b""[..]), "{lines:.200}");
-            assert_eq!((all[0].headers.text("ack"), all[0].headers.text("reply-to")), (Some("1"), Some("/queue/r")));
+            assert_eq!(
+                (all[0].headers.text("ack"), all[0].headers.text("reply-to")),
+                (Some("1"), Some("/queue/r"))
+            );
         }
     }
 }
 
 #[test]
 fn a_head_that_never_ends_takes_no_memory() {
-    for piece in [&b"x".repeat(1000)[..], &b"a:b\n".repeat(250), &b"\xffxx\n".repeat(250), &b"ack:b\n".repeat(200)] {
+    for piece in
+        [&b"x".repeat(1000)[..], &b"a:b\n".repeat(250), &b"\xffxx\n".repeat(250), &b"ack:b\n".repeat(200)]
+    {
         let mut parser = tolerant(Version::V1_2, Limits::default());
         parser.feed(b"MESSAGE\n");
         for _ in 0..20_000 {
@@ -356,7 +378,11 @@ fn an_empty_line_before_the_brokers_headers_does_not_end_a_head() {
                     all.push(frame);
                 }
             }
-            assert_eq!((bodies(&all), parser.take_flaws().lines), (vec![body.as_bytes()], lines), "{head:?} {piece}");
+            assert_eq!(
+                (bodies(&all), parser.take_flaws().lines),
+                (vec![body.as_bytes()], lines),
+                "{head:?} {piece}"
+            );
             assert_eq!(all[0].headers.text("ack"), Some("1"));
         }
     }
@@ -369,7 +395,12 @@ fn an_empty_line_before_the_brokers_headers_does_not_end_a_head() {
 
 #[test]
 fn other_frames_are_read_as_strictly_as_ever() {
-    for bytes in ["RECEIPT\n:x\n\n\0", "ERROR\nx\n\n\0", "ERROR\ncontent-length:many\n\n\0", "ERROR\ncontent-length:1\n\nab\0"] {
+    for bytes in [
+        "RECEIPT\n:x\n\n\0",
+        "ERROR\nx\n\n\0",
+        "ERROR\ncontent-length:many\n\n\0",
+        "ERROR\ncontent-length:1\n\nab\0",
+    ] {
         let mut parser = tolerant(Version::V1_2, Limits::default());
         parser.feed(bytes.as_bytes());
         assert!(parser.next_frame().is_err(), "{bytes:?}");
