@@ -235,8 +235,9 @@ impl Worker {
             let lost = message.cut.is_some() && !self.service.can_answer(&message);
             let unclear = message.cut == Some(Cut::Unclear);
             if unclear || lost && self.connection.dialect().nack(self.connection.version()).is_some() {
+                let why = message.cut.map_or("", |cut| cut.explain().2);
                 let job = self.ledger.deliver(now, message, &self.origin, State::Replied);
-                self.bury(job, if unclear { "its content-length may be made up" } else { "it is too large" });
+                self.bury(job, why);
                 if unclear {
                     self.reconnect(
                         now,
@@ -444,16 +445,18 @@ impl Worker {
         let dialect = self.connection.dialect();
         let nack = dialect.nack(version).filter(|_| !entry.acknowledged);
         let Delivered { message, progress, .. } = &*entry.delivered;
-        if let (Some(cut), Some(headers)) = (message.cut, nack) {
+        if let (Some(cut), Some(requeue)) = (message.cut, nack) {
             // Only the broker has it whole.
             let destination = message.headers.text("destination");
+            let (octets, headers, _) = cut.explain();
             tracing::error!(
                 destination,
-                ?cut,
+                octets,
+                headers,
                 reason,
                 "refused a message (NACK): the broker's dead letters have it, if it keeps any"
             );
-            entry.nack(version, headers, self.connection.out());
+            entry.nack(version, requeue, self.connection.out());
             let entry = self.ledger.remove(job);
             return entry.into_iter().for_each(|entry| self.ledger.outlive(job, entry));
         }
