@@ -440,9 +440,12 @@ impl Service {
         receipt: Receipt,
     ) -> Vec<u8> {
         if let Some(cut) = message.cut {
+            let (octets, headers, why) = cut.explain();
             tracing::error!(
-                ?cut,
-                "a dead letter without its body, which was too large or cannot be told: the broker cannot be told to keep it"
+                octets,
+                headers,
+                why,
+                "a dead letter without its body: the broker cannot be told to keep the message"
             );
         }
         let destination = self.dead_letter_of(message);

@@ -299,9 +299,9 @@ impl Worker {
                 (past.apart, past.earlier.lost) = (false, 0);
             }
             if unclear || lost && self.nack().is_some() {
+                let why = message.cut.map_or("", |cut| cut.explain().2);
                 let job = self.ledger.deliver(now, message, &self.origin, State::Replied, past.earlier);
-                let reason = if unclear { "its content-length may be made up" } else { "it is too large" };
-                self.bury(now, job, reason);
+                self.bury(now, job, why);
                 if unclear {
                     self.reconnect(
                         now,
@@ -664,28 +664,28 @@ impl Worker {
         let Some(entry) = self.ledger.get(job) else { return };
         let Delivered { message, progress, .. } = &*entry.delivered;
         let destination = Shown(message.headers.get("destination").unwrap_or_default());
-        let (cut, octets) = (message.cut, message.body.len());
+        let (octets, headers) = message.cut.map_or((None, None), |cut| (cut.explain().0, cut.explain().1));
         let reason = progress.buried();
         match self.nack().filter(|_| !entry.acknowledged) {
-            Some(headers) => {
+            Some(requeue) => {
                 tracing::error!(
                     %destination,
-                    ?cut,
                     octets,
+                    headers,
                     reason,
                     why,
                     "refused a message (NACK): the broker's dead letters have it, if it keeps any"
                 );
                 self.suspects.acquit(message);
-                entry.nack(self.connection.version(), headers, self.connection.out());
+                entry.nack(self.connection.version(), requeue, self.connection.out());
                 let entry = self.ledger.remove(job);
                 entry.into_iter().for_each(|entry| self.ledger.outlive(job, entry));
             }
             None => {
                 tracing::error!(
                     %destination,
-                    ?cut,
                     octets,
+                    headers,
                     reason,
                     why,
                     "dropped a message: its dead letter is refused, and the broker cannot be told to keep it"

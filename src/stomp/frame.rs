@@ -36,6 +36,17 @@ pub enum Cut {
     Unclear,
 }
 
+impl Cut {
+    /// How long the body was, and how many headers are missing, where that is why; and the same in words.
+    pub(crate) fn explain(self) -> (Option<usize>, Option<usize>, &'static str) {
+        match self {
+            Self::Body(octets) => (Some(octets), None, "its body is too large"),
+            Self::Head(headers) => (None, Some(headers), "it has too many headers, or too long ones"),
+            Self::Unclear => (None, None, "where its body ends cannot be told"),
+        }
+    }
+}
+
 impl Frame {
     /// What an ERROR complains of: its `message` header, and its body's first line where that says more. Bounded,
     /// printable and on one line. A broker may repeat what it was sent, a passcode included.
