@@ -61,7 +61,7 @@ suites: build ## The test suites of Falcon, Flask and httpbin, their requests se
 	@tests/prepare.sh suites
 	$(VENV)/bin/python tests/suites/suites.py $(SUITES)
 
-fuzz: ## Parser, session, link, mapping and URI, each fuzzed for FUZZ_TIME seconds (60), by FUZZ_TARGETS
+fuzz: ## Parser, session, link, TLS, mapping and URI, each fuzzed for FUZZ_TIME seconds (60), by FUZZ_TARGETS
 	@fuzz/run.sh
 
 faults: prepare build ## Things broken under load, on real brokers; what is lost, what comes twice, how soon it is well again

@@ -21,8 +21,12 @@ fn names(folder: &Path) -> Vec<String> {
 fn every_target_has_a_corpus_and_passes_it() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
     let targets: Vec<_> = fuzz::TARGETS.iter().map(|(name, _)| (*name).to_owned()).collect();
-    assert_eq!(names(&root.join("fuzz_targets")), targets, "each target is in TARGETS");
-    assert_eq!(names(&root.join("corpus")), targets, "each target has a corpus");
+    let here = |mut names: Vec<String>| {
+        names.retain(|name| cfg!(feature = "tls") || name != "tls");
+        names
+    };
+    assert_eq!(here(names(&root.join("fuzz_targets"))), targets, "each target is in TARGETS");
+    assert_eq!(here(names(&root.join("corpus"))), targets, "each target has a corpus");
     for (name, check) in fuzz::TARGETS {
         let corpus = root.join("corpus").join(name);
         let mut files = 0;

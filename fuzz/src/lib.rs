@@ -6,6 +6,8 @@ pub mod mapping;
 pub mod parser;
 pub mod session;
 pub mod structured;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod uri;
 pub mod worker;
 
@@ -13,11 +15,13 @@ pub mod worker;
 pub type Check = fn(&[u8]);
 
 /// The targets by name.
-pub const TARGETS: [(&str, Check); 6] = [
+pub const TARGETS: &[(&str, Check)] = &[
     ("mapping", mapping::check),
     ("parser", parser::check),
     ("session", session::check),
     ("structured", structured::check),
+    #[cfg(feature = "tls")]
+    ("tls", tls::check),
     ("uri", uri::check),
     ("worker", worker::check),
 ];

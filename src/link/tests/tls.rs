@@ -187,7 +187,7 @@ fn frames_go_through_however_the_bytes_are_cut() {
     for step in [1, 7, 100, 1 << 20] {
         let files = Files::new(&format!("through-{step}"));
         let authority = authority();
-        let ca = files.write("ca.pem", &authority.pem());
+        let ca = files.write("ca.pem", authority.pem());
         let mut server = Server::new(&Identity::of(&authority, "broker.example"), None);
         let options = TlsOptions { ca: Some(ca), ..TlsOptions::default() };
         let mut bench = bench("ssl://broker.example", &options);
@@ -220,7 +220,7 @@ fn nothing_leaves_in_plain_text() {
 fn certificates_that_are_not_the_brokers() {
     let files = Files::new("refused");
     let (ours, theirs) = (authority(), authority());
-    let ca = files.write("ca.pem", &ours.pem());
+    let ca = files.write("ca.pem", ours.pem());
     let options = TlsOptions { ca: Some(ca), ..TlsOptions::default() };
     let expired = |params: &mut CertificateParams| params.not_after = date_time_ymd(2020, 1, 1);
     let early = |params: &mut CertificateParams| params.not_before = date_time_ymd(2100, 1, 1);
@@ -248,13 +248,13 @@ fn certificates_that_are_not_the_brokers() {
 fn our_own_certificate() {
     let files = Files::new("client");
     let trusted = authority();
-    let ca = files.write("ca.pem", &trusted.pem());
+    let ca = files.write("ca.pem", trusted.pem());
     let broker = Identity::of(&trusted, "broker.example");
     let us = Identity::of(&trusted, "service.example");
     let (pem, key) = (us.0.pem(), us.1.serialize_pem());
     let certificate = files.write("us.pem", &pem);
     let key_file = files.write("us.key", &key);
-    let both = files.write("both.pem", &format!("{pem}{key}"));
+    let both = files.write("both.pem", format!("{pem}{key}"));
 
     let trusting = TlsOptions { ca: Some(ca), ..TlsOptions::default() };
     for (certificate, key) in [(certificate.clone(), Some(key_file)), (both, None)] {
@@ -271,7 +271,7 @@ fn our_own_certificate() {
     assert!(fatal(&without).contains("--tls-cert"), "{}", fatal(&without));
 
     let stranger = Identity::of(&authority(), "service.example");
-    let stranger = files.write("other.pem", &format!("{}{}", stranger.0.pem(), stranger.1.serialize_pem()));
+    let stranger = files.write("other.pem", format!("{}{}", stranger.0.pem(), stranger.1.serialize_pem()));
     let options = TlsOptions { certificate: Some(stranger), ..trusting.clone() };
     let mut refused = bench("ssl://broker.example", &options);
     Server::new(&broker, Some(&trusted)).exchange(&mut refused, 1000);
