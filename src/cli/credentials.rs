@@ -72,13 +72,19 @@ impl Credentials {
 
 /// The one line of a file.
 fn read(file: &Path) -> Result<String, String> {
-    let mut text = String::new();
-    let read = File::open(file).and_then(|file| file.take(LONGEST as u64 + 1).read_to_string(&mut text));
+    let mut octets = Vec::new();
+    let read = File::open(file).and_then(|file| file.take(LONGEST as u64 + 1).read_to_end(&mut octets));
     read.map_err(|error| error.to_string())?;
-    if text.len() > LONGEST {
+    if octets.len() > LONGEST {
         return Err(format!("it is too long for a passcode, which has at most {LONGEST} octets"));
     }
-    let line = text.strip_suffix('\n').unwrap_or(&text);
+    if octets.starts_with(b"\xff\xfe") || octets.starts_with(b"\xfe\xff") {
+        return Err("it is UTF-16; convert it: iconv -f UTF-16 -t UTF-8 FILE > NEW".to_owned());
+    }
+    let text = String::from_utf8(octets).map_err(|_| "it is not UTF-8".to_owned())?;
+    // Editors on Windows write this mark at the beginning of a file.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let line = text.strip_suffix('\n').unwrap_or(text);
     let line = line.strip_suffix('\r').unwrap_or(line);
     if line.is_empty() || line.contains(['\n', '\r', '\0']) {
         return Err("it must hold the passcode alone, on one line".to_owned());
@@ -170,6 +176,30 @@ mod tests {
             );
         }
         assert_eq!(censored("'stomp://h'", ["stomp://h".to_owned()].into_iter()), "'stomp://h'");
+    }
+
+    #[test]
+    fn a_passcode_file_has_one_line_whatever_editor_wrote_it() {
+        let file = env::temp_dir().join(format!("stomp-wsgi-passcode-{}", std::process::id()));
+        for (content, passcode) in [
+            (&b"s3cret"[..], Ok("s3cret")),
+            (b"s3cret\n", Ok("s3cret")),
+            (b"\xef\xbb\xbfs3cret\r\n", Ok("s3cret")),
+            (b" a\\b\n", Ok(" a\\b")),
+            (b"\xff\xfes\x003\x00", Err("UTF-16")),
+            (b"s\xff", Err("not UTF-8")),
+            (b"one\ntwo\n", Err("on one line")),
+            (b"\n", Err("on one line")),
+            (&[b'x'; LONGEST + 1], Err("too long")),
+        ] {
+            std::fs::write(&file, content).unwrap();
+            match (read(&file), passcode) {
+                (Ok(found), Ok(passcode)) => assert_eq!(found, passcode),
+                (Err(found), Err(why)) => assert!(found.contains(why) && !found.contains("s3"), "{found}"),
+                (found, _) => panic!("{content:?}: {found:?}"),
+            }
+        }
+        std::fs::remove_file(&file).unwrap();
     }
 
     #[test]
