@@ -12,7 +12,7 @@ use crate::{tls::TlsOptions, uri::Brokers};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "TLS, for brokers at ssl://")]
 pub(super) struct TlsArgs {
-    /// The authorities to trust, in PEM [default: the system's]
+    /// The authorities to trust, or the broker's own certificate, in PEM [default: the system's authorities]
     #[arg(long, value_name = "FILE", env = "STOMP_WSGI_TLS_CA")]
     tls_ca: Option<PathBuf>,
     /// Our certificate, in PEM
