@@ -758,11 +758,7 @@ impl Worker {
                     self.settle(job);
                 }
                 (State::Sent, Part::Last) => self.commit(job),
-                (_, Part::Block) => {
-                    if self.ledger.block(job, None) {
-                        self.blocks_confirmed(now, job);
-                    }
-                }
+                (_, Part::Block) => self.block_confirmed(now, job, None),
                 (State::Acking, Part::Ack) => {
                     self.run(now, job);
                 }
@@ -887,9 +883,7 @@ impl Worker {
                     "a block of a streamed reply was refused: the stream is broken off"
                 );
                 entry.delivered.progress.cancel();
-                if self.ledger.block(job, Some(refusal)) {
-                    self.blocks_confirmed(now, job);
-                }
+                self.block_confirmed(now, job, Some(refusal));
             }
             (State::Replied, Part::DeadLetter) => self.letter_refused(now, job, refusal, said),
             (State::Replied | State::Sent, Part::Last) => self.reply_refused(now, job, refusal, said),
@@ -897,8 +891,11 @@ impl Worker {
         }
     }
 
-    /// The last block of a stream that has ended was confirmed, or refused.
-    fn blocks_confirmed(&mut self, now: Instant, job: u64) {
+    /// A block of a stream was confirmed, or refused. If the end of the stream has waited for that, it goes.
+    fn block_confirmed(&mut self, now: Instant, job: u64, refusal: Option<Refusal>) {
+        if !self.ledger.block(job, refusal) {
+            return;
+        }
         if let Some(end) = self.ledger.take_reply(job) {
             self.end_stream(now, job, end);
         }
