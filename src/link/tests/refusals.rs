@@ -456,7 +456,6 @@ fn a_subscription_that_cannot_succeed_ends_it() {
             "message:access_refused\n\nACCESS_REFUSED - access to queue 'a' refused",
             "ACCESS_REFUSED",
         ),
-        ("/foo/a", "message:Unknown destination\n\n'/foo/bar' is not a valid destination", "/foo/bar"),
         (
             "/queue/a",
             "receipt-id:subscribe-1\nmessage:User ann is not authorized to read from: queue://a\n\n",
