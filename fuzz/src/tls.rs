@@ -163,7 +163,7 @@ impl Peer {
     }
 
     fn step(&mut self, octets: &mut Octets<'_>) {
-        match octets.byte() % 18 {
+        match octets.byte() % 19 {
             0 => self.connected(),
             1 => self.shake_hands(),
             // Octets that are no TLS, or some that nobody has encrypted.
@@ -230,11 +230,20 @@ impl Peer {
             // What the link does.
             15 => self.take(octets.number()),
             16 => self.pass(Duration::from_millis((octets.number() as u64) << (octets.byte() & 7))),
-            _ => self.lost(if octets.byte() & 1 == 0 {
+            17 => self.lost(if octets.byte() & 1 == 0 {
                 Ok(())
             } else {
                 Err(io::ErrorKind::ConnectionReset.into())
             }),
+            // The same segment, or the same batch, goes on after what the server sent.
+            _ => {
+                let len = octets.number();
+                let (fill, octets) = (octets.byte(), octets.take(len));
+                self.honest = false;
+                self.wire.extend_from_slice(octets);
+                self.wire.resize(self.wire.len() + len - octets.len(), fill);
+                self.wire.truncate(4 * READ);
+            }
         }
     }
 
@@ -290,8 +299,13 @@ impl Peer {
 
     fn received(&mut self, bytes: &[u8]) {
         for bytes in bytes.chunks(READ) {
-            if self.socket == Socket::Open {
-                self.give(Input::Received(bytes));
+            if self.socket == Socket::Open && !self.finished {
+                // A batch of two inputs, as reactors may give: the link has no say in between.
+                let (first, second) = bytes.split_at(bytes.len() / 2);
+                if !first.is_empty() {
+                    self.link.handle(self.now, Input::Received(first));
+                }
+                self.give(Input::Received(second));
             }
         }
     }
