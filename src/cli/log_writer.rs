@@ -269,16 +269,12 @@ mod tests {
             text.lines().filter(|line| line.len() != 99).partition(|line| *line == "the last");
         let whole = text.lines().filter(|line| line.len() == 99 && line.parse::<u64>().is_ok()).count();
         assert!(last.len() == 1 && text.ends_with("the last\n"), "{}", &text[text.len() - 300..]);
-        let missing = LINES - whole;
-        assert!(
-            notices.iter().any(|line| {
-                let said = line.rsplit_once("lost=").and_then(|(_, lost)| lost.parse::<usize>().ok());
-                line.contains("WARN") && said.is_some_and(|said| said >= missing)
-            }),
-            "{missing} missing: {notices:?}"
-        );
-        // One line may be torn, where the pipe was full.
-        assert!(notices.len() <= 2, "{notices:?}");
+        // There may be room for a notice, and then none again for a line; "the last" may be lost, too, and one line torn.
+        let said = |line: &&str| -> Option<usize> {
+            line.rsplit_once("WARN")?.1.rsplit_once("lost=")?.1.parse().ok()
+        };
+        let said: usize = notices.iter().filter_map(said).sum();
+        assert!(said >= LINES - whole, "{said} of {} missing: {notices:?}", LINES - whole);
     }
 
     #[test]
