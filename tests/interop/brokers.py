@@ -6,7 +6,6 @@ manager, and is ready when a CONNECTED has come back from it.
 
 from __future__ import annotations
 
-import base64
 import glob
 import os
 import shutil
@@ -219,41 +218,6 @@ class IdentifyingActiveMQ(ActiveMQ):
             assert before in configuration
             configuration = configuration.replace(before, more + before, 1)
         return configuration
-
-
-class OpenWireActiveMQ(ActiveMQ):
-    """One that JMS clients can reach, too, and what they send."""
-
-    def __init__(self, directory: Path) -> None:
-        super().__init__(directory)
-        self.openwire_port = processes.free_port()
-
-    def _configuration(self) -> str:
-        connector = f'<transportConnector name="openwire" uri="tcp://127.0.0.1:{self.openwire_port}"/>'
-        configuration, before = super()._configuration(), "<transportConnectors>"
-        assert before in configuration
-        return configuration.replace(before, before + connector)
-
-    def send(self, queue: str, messages: list[tuple[str, bytes, str, str, dict[str, str]]]) -> None:
-        """Messages of a JMS client: each its kind (text, compressed, bytes or map), body, reply-to, correlation-id
-        and properties."""
-
-        def word(text: str | bytes) -> str:
-            return "=" + base64.b64encode(text.encode() if isinstance(text, str) else text).decode()
-
-        lines = [
-            " ".join([kind, *map(word, [body, reply_to, correlation_id, *(x for pair in properties.items() for x in pair)])])
-            for kind, body, reply_to, correlation_id, properties in messages
-        ]
-        jars = sorted(glob.glob(f"{self._home}/lib/*.jar") + glob.glob(f"{self._home}/lib/optional/*.jar"))
-        source = Path(__file__).resolve().parents[1] / "jvm" / "MalformedSender.java"
-        command = ["java", "-Xmx128m", "-cp", ":".join(jars), str(source)]
-        command += [f"tcp://127.0.0.1:{self.openwire_port}", queue.removeprefix("/queue/")]
-        done = subprocess.run(
-            command, env=processes.environment(), input="".join(f"{line}\n" for line in lines), capture_output=True,
-            text=True, timeout=60,
-        )
-        assert done.returncode == 0 and done.stdout.endswith("sent\n"), done.stdout + done.stderr
 
 
 class TlsActiveMQ(ActiveMQ):

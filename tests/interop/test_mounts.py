@@ -141,7 +141,7 @@ def test_connections_share_the_work(reactor, broker, serve, queue):
     wait_for(one, "notes", [f"NOTIFY {n} " for n in range(5)])
     assert one.stop() == 0
     log = one.log.read_text()
-    assert (log.count(" connected"), log.count(" subscribed"), log.count(" draining")) == (3, 4, 3)
+    assert (log.count(" connected"), log.count(" subscribed"), log.count(" draining running=")) == (3, 4, 3)
     broker.wait_empty(queue)
 
 
