@@ -69,6 +69,7 @@ pub(crate) mod limit {
     }
 
     /// From now on only so many more; `None` is no limit.
+    #[cfg(all(feature = "thread-pool", feature = "tokio", feature = "async-std", feature = "mio"))]
     pub(crate) fn set(count: Option<usize>) {
         LEFT.set(count);
     }

@@ -339,6 +339,8 @@ mod tests {
         assert_eq!(text.recv_timeout(WITHIN).unwrap().len(), long.len(), "all of it");
     }
 
+    // Where there is somebody to read JSON.
+    #[cfg(feature = "bench")]
     #[test]
     fn what_is_lost_is_said_in_the_format_of_the_log() {
         JSON.store(true, Ordering::Relaxed);
