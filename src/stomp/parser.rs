@@ -365,6 +365,17 @@ impl Parser {
         // and are taken out when there is nothing more to read.
         let (mut kept, mut line) = (line, line);
         loop {
+            if command.is_some() && kept == line && !dropping && !self.torn {
+                (line, scanned) = self.plain_lines(line, scanned, strips_cr);
+                kept = line;
+                let arrived = self.buffer.len() - self.start;
+                if scanned == arrived
+                    && arrived - line <= self.limits.header_line
+                    && arrived <= self.limits.head
+                {
+                    return Ok(Step::More(State::Head { command, line, scanned, dropping }));
+                }
+            }
             let unread = &self.buffer[self.start..];
             let tolerant = self.tolerant && command == Some(Command::Message);
             let found = memchr::memchr(b'\n', &unread[scanned..]).map(|at| scanned + at);
@@ -466,6 +477,31 @@ impl Parser {
                 }
             }
             scanned = line;
+        }
+    }
+
+    /// Takes the headers from `line` on as long as they are as they should be, which nearly all are. Where it stopped, and up
+    /// to where there is no LF.
+    fn plain_lines(&mut self, mut line: usize, mut scanned: usize, strips_cr: bool) -> (usize, usize) {
+        let unread = &self.buffer[self.start..];
+        let Limits { header_line, headers, head, .. } = self.limits;
+        loop {
+            let Some(end) = memchr::memchr(b'\n', &unread[scanned..]).map(|at| scanned + at) else {
+                return (line, unread.len());
+            };
+            let text = match &unread[line..end] {
+                [text @ .., b'\r'] if strips_cr => text,
+                text => text,
+            };
+            let colon = memchr::memchr(b':', text).unwrap_or(0);
+            let fits = end - line <= header_line && end < head && self.entries.len() < headers;
+            if colon == 0 || !fits {
+                return (line, line);
+            }
+            let entry =
+                Entry { start: offset(line), colon: offset(line + colon), end: offset(line + text.len()) };
+            self.entries.push(entry);
+            (line, scanned) = (end + 1, end + 1);
         }
     }
 
