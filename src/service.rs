@@ -113,6 +113,8 @@ pub(crate) struct Progress {
     begun: AtomicU64,
     /// Why its message became a dead letter.
     buried: OnceLock<String>,
+    /// So many servers ended with its message in hand that it is not served again.
+    given_up: AtomicBool,
 }
 
 const WAITING: u64 = u64::MAX;
@@ -131,7 +133,12 @@ pub(crate) enum Begun {
 impl Progress {
     /// A job that was made `now`.
     pub(crate) fn new(now: Instant) -> Self {
-        Self { since: now, begun: AtomicU64::new(WAITING), buried: OnceLock::new() }
+        Self {
+            since: now,
+            begun: AtomicU64::new(WAITING),
+            buried: OnceLock::new(),
+            given_up: AtomicBool::new(false),
+        }
     }
 
     /// Whether the job may begin. It may not where nobody waits any more.
@@ -165,6 +172,15 @@ impl Progress {
     /// What is sent of it is a dead letter, for the first of the reasons given.
     pub(crate) fn bury(&self, reason: &str) {
         self.buried.get_or_init(|| reason.to_owned());
+    }
+
+    /// Its message is not served again.
+    pub(crate) fn give_up(&self) {
+        self.given_up.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Relaxed)
     }
 
     /// Why, if it is.
@@ -269,9 +285,8 @@ impl Service {
         Some(format!("--dead-letter: {destination:?}, for what comes from {from}: {why}"))
     }
 
-    /// Whether so many servers ended with a message in hand that it is not served again.
-    pub(crate) fn is_spent(&self, earlier: Earlier) -> bool {
-        earlier.lost >= self.policy.max_attempts
+    pub(crate) fn max_attempts(&self) -> u32 {
+        self.policy.max_attempts
     }
 
     pub(crate) fn may_retry(&self, attempt: u32) -> bool {
@@ -304,7 +319,7 @@ impl Service {
             tracing::info!(method = %request.method, path = %Shown(&request.path), expired, "expired before it was served");
             return Some(Vec::new());
         }
-        if self.is_spent(delivered.earlier) {
+        if progress.is_given_up() {
             return Some(self.give_up(delivered, &request, more));
         }
         let Some(app) = self.app(&delivered.message) else {

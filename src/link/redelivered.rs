@@ -5,9 +5,11 @@
 //!
 //! - What was delivered before, and not to this process, is served one at a time, beside what is delivered for the first
 //!   time. The next begins when the ACK of the one before has left.
-//! - Those that were delivered least often go first. Among those of one count the order is turned round at each
-//!   delivery (or at random where the broker does not count), so that whoever came before the killer, and whoever came
-//!   behind it, are both served within two rounds.
+//! - They go in random order. So each message that does not kill is served in the end, wherever the killers stand in the
+//!   queue, and however often each was delivered.
+//! - A count alone does not condemn: what waits beside a killer is delivered as often, and so is what waits while servers
+//!   are stopped in good order. A message is given up at `--max-attempts` if this process has seen no other that was
+//!   delivered so often, for then all others were served; else after five more deliveries for each of the others.
 //! - What this process had in hand when its connection broke is not suspicious: the process is alive.
 //! - More in a row than a server may have in hand are no server's end, but a broker's that was restarted (RabbitMQ marks
 //!   all that it has): they are served as any others.
@@ -29,6 +31,8 @@ const APART: Duration = Duration::from_secs(2);
 const GATHER: Duration = Duration::from_millis(50);
 /// Messages of lost connections that are remembered; beyond them we begin anew.
 const MOST: usize = 10_000;
+/// Further deliveries of a message that is given up, for each other that was delivered as often.
+const MORE: u32 = 5;
 /// The highest count that is believed.
 const HIGHEST: u32 = 1_000_000;
 
@@ -42,7 +46,7 @@ pub(crate) struct Earlier {
 }
 
 /// One that waits for its turn.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Waiting {
     job: u64,
     earlier: Earlier,
@@ -53,7 +57,6 @@ pub(super) struct Redelivered {
     identity: Identity,
     /// Those that this process had in hand when a connection ended.
     known: HashMap<u64, Earlier>,
-    /// In the order of their arrival.
     waiting: Vec<Waiting>,
     /// The one that is served apart from the others.
     apart: Option<u64>,
@@ -62,8 +65,10 @@ pub(super) struct Redelivered {
     /// When to ask for the next again, if nothing else happens.
     wake: Option<Instant>,
     in_a_row: usize,
-    /// The order where the broker does not count.
-    backwards: bool,
+    random: fastrand::Rng,
+    /// `--max-attempts`, and how many messages came that were delivered so often.
+    most: u32,
+    worn: u32,
 }
 
 /// How a message is to be served.
@@ -75,7 +80,7 @@ pub(super) struct Past {
 }
 
 impl Redelivered {
-    pub(super) fn new(backwards: bool) -> Self {
+    pub(super) fn new(random: fastrand::Rng, most: u32) -> Self {
         Self {
             identity: Identity::default(),
             known: HashMap::new(),
@@ -84,7 +89,9 @@ impl Redelivered {
             gather: None,
             wake: None,
             in_a_row: 0,
-            backwards,
+            random,
+            most,
+            worn: 0,
         }
     }
 
@@ -120,12 +127,14 @@ impl Redelivered {
 
     /// A job that is to wait for its turn.
     pub(super) fn push(&mut self, now: Instant, job: u64, earlier: Earlier) {
+        self.worn = self.worn.saturating_add(u32::from(earlier.lost >= self.most));
         self.waiting.push(Waiting { job, earlier });
         self.gather = Some((now + GATHER, now + GATHER + APART));
     }
 
-    /// The next whose turn it is. `sent`: nothing waits to be sent, such as the ACK of the one before.
-    pub(super) fn next(&mut self, now: Instant, ledger: &Ledger, sent: bool) -> Option<u64> {
+    /// The next whose turn it is, and whether it is given up. `sent`: nothing waits to be sent, such as the ACK of the one
+    /// before.
+    pub(super) fn next(&mut self, now: Instant, ledger: &Ledger, sent: bool) -> Option<(u64, bool)> {
         if let Some(job) = self.apart {
             let runs = ledger.get(job).filter(|entry| entry.state.is_under_way());
             let until = runs.and_then(|entry| match entry.delivered.progress.begun() {
@@ -146,20 +155,22 @@ impl Redelivered {
         if self.wake.is_some() {
             return None;
         }
-        self.apart = self.take();
+        let (job, given_up) = self.take()?;
+        self.apart = Some(job);
         if self.waiting.is_empty() {
             self.gather = None;
         }
         self.wake = Some(now + APART);
-        self.apart
+        Some((job, given_up))
     }
 
-    fn take(&mut self) -> Option<u64> {
-        let least = self.waiting.iter().map(|waiting| waiting.earlier).min()?;
-        let mut those = self.waiting.iter().enumerate().filter(|(_, waiting)| waiting.earlier == least);
-        let backwards = if least.lost > 0 { least.lost % 2 == 1 } else { self.backwards };
-        let (at, _) = if backwards { those.next_back() } else { those.next() }?;
-        Some(self.waiting.remove(at).job)
+    /// Any of them.
+    fn take(&mut self) -> Option<(u64, bool)> {
+        let at = self.random.usize(..self.waiting.len().max(1));
+        let Waiting { job, earlier } = *self.waiting.get(at)?;
+        self.waiting.swap_remove(at);
+        let others = self.worn.saturating_sub(1);
+        Some((job, earlier.lost >= self.most.saturating_add(others.saturating_mul(MORE))))
     }
 
     /// When to ask again, if nothing else happens.

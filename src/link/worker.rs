@@ -150,6 +150,8 @@ impl Worker {
         let span = tracing::info_span!("link", broker = %config.connection.brokers, number = config.number);
         let connection = Connection::new(config.connection.clone());
         let stopping = Arc::default();
+        let random = fastrand::Rng::with_seed(config.connection.seed);
+        let redelivered = Redelivered::new(random, service.max_attempts());
         Self {
             origin: origin(&connection, &stopping),
             connection,
@@ -158,7 +160,7 @@ impl Worker {
             ready: VecDeque::new(),
             suspects: Suspects::default(),
             quarantine: Quarantine::default(),
-            redelivered: Redelivered::new(fastrand::Rng::with_seed(config.connection.seed).bool()),
+            redelivered,
             held: VecDeque::new(),
             phase: Phase::Serving,
             stopping,
@@ -384,7 +386,13 @@ impl Worker {
                 self.transmit(frames);
             }
         }
-        self.ready.extend(self.redelivered.next(now, &self.ledger, self.connection.is_sent()));
+        let sent = self.connection.is_sent();
+        if let Some((job, given_up)) = self.redelivered.next(now, &self.ledger, sent) {
+            if let Some(entry) = self.ledger.get(job).filter(|_| given_up) {
+                entry.delivered.progress.give_up();
+            }
+            self.ready.push_back(job);
+        }
     }
 
     /// What to do next.

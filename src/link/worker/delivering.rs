@@ -167,9 +167,7 @@ impl Worker {
             self.ledger.suspect(job, verdict != Verdict::Innocent);
             match verdict {
                 Verdict::Innocent | Verdict::Suspect if first == State::Held => self.held.push_back(job),
-                Verdict::Innocent | Verdict::Suspect
-                    if past.apart && !self.service.is_spent(past.earlier) =>
-                {
+                Verdict::Innocent | Verdict::Suspect if past.apart => {
                     self.redelivered.push(now, job, past.earlier);
                 }
                 Verdict::Innocent | Verdict::Suspect => self.ready.push_back(job),
