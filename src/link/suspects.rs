@@ -1,9 +1,12 @@
 //! Messages whose answers may be what ends the connection.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    time::{Duration, Instant},
+};
 
-use super::identity::Identity;
-use crate::stomp::Frame;
+use super::{Ledger, identity::Identity, ledger::State};
+use crate::{service::Begun, stomp::Frame};
 
 /// What speaks against a message whose answer is not confirmed when the connection ends: an ERROR, and the
 /// end.
@@ -14,6 +17,8 @@ pub(super) const BY_END: u32 = 1;
 const SUSPECT: u32 = 3;
 const CONDEMNED: u32 = 9;
 const HOPELESS: u32 = 21;
+/// One that has run for so long does not keep the next one waiting.
+const TURN: Duration = Duration::from_secs(10);
 /// Messages that are remembered; beyond them we begin anew.
 const MOST: usize = 1000;
 
@@ -27,12 +32,18 @@ pub(super) enum Verdict {
 }
 
 /// Those under suspicion. What one of them does to the connection is held against nobody else, because its answer, or
-/// its dead letter, is sent while no other is on its way (`quarantine.rs`).
+/// its dead letter, is sent while no other is on its way (`quarantine.rs`). One at a time is served, so that the other
+/// workers are there for other messages.
 #[derive(Debug, Default)]
 pub(super) struct Suspects {
     /// How much speaks against each message, by its identity. It outlives connections.
     against: HashMap<u64, u32>,
     identity: Identity,
+    /// Jobs that wait for their turn, and the one whose turn it is.
+    waiting: VecDeque<u64>,
+    turn: Option<u64>,
+    /// When that one has had its time.
+    wake: Option<Instant>,
 }
 
 impl Suspects {
@@ -53,6 +64,42 @@ impl Suspects {
         if !self.against.is_empty() {
             self.against.remove(&self.identity.of(message));
         }
+    }
+
+    /// A job that is to wait for its turn.
+    pub(super) fn push(&mut self, job: u64) {
+        self.waiting.push_back(job);
+    }
+
+    /// The next whose turn it is.
+    pub(super) fn next(&mut self, now: Instant, ledger: &Ledger) -> Option<u64> {
+        self.wake = None;
+        if self.waiting.is_empty() {
+            return None;
+        }
+        let runs = self.turn.and_then(|job| ledger.get(job)).filter(|entry| entry.state == State::Running);
+        let until = runs.and_then(|entry| match entry.delivered.progress.begun() {
+            Begun::NotYet => Some(now + TURN),
+            Begun::At(begun) => Some(begun + TURN),
+            Begun::Never => None,
+        });
+        self.wake = until.filter(|until| now < *until);
+        if self.wake.is_some() {
+            return None;
+        }
+        self.turn = self.waiting.pop_front();
+        self.turn
+    }
+
+    /// When to ask for the next again, if nothing else happens.
+    pub(super) fn until(&self) -> Option<Instant> {
+        self.wake
+    }
+
+    /// Of those that wait, only these go on waiting.
+    pub(super) fn retain(&mut self, keep: impl FnMut(&u64) -> bool) {
+        (self.turn, self.wake) = (None, None);
+        self.waiting.retain(keep);
     }
 
     pub(super) fn verdict(&self, message: &Frame) -> Verdict {

@@ -386,6 +386,7 @@ impl Worker {
                 self.transmit(frames);
             }
         }
+        self.ready.extend(self.suspects.next(now, &self.ledger));
         let sent = self.connection.is_sent();
         if let Some((job, given_up)) = self.redelivered.next(now, &self.ledger, sent) {
             if let Some(entry) = self.ledger.get(job).filter(|_| given_up) {
@@ -421,6 +422,7 @@ impl Worker {
             self.look,
             self.quarantine.until(),
             self.redelivered.until(),
+            self.suspects.until(),
             self.company.until(),
         ];
         let until = timers.into_iter().flatten().min();

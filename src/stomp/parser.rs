@@ -657,8 +657,8 @@ fn last(headers: &Headers, late: &[usize]) -> Headers {
         let entries = headers.iter().enumerate();
         entries.filter(move |(at, _)| late.binary_search(at).is_ok() == wanted).map(|(_, header)| header)
     };
-    let own: HashSet<&[u8]> = of(false).map(|(name, _)| name).collect();
-    of(false).chain(of(true).filter(|(name, _)| !own.contains(name))).collect()
+    let mut names: HashSet<&[u8]> = of(false).map(|(name, _)| name).collect();
+    of(false).chain(of(true).filter(|(name, _)| names.insert(name))).collect()
 }
 
 fn no_colon(command: Command, text: &[u8]) -> ParseError {

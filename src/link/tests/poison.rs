@@ -283,3 +283,28 @@ fn what_rabbitmq_would_refuse_each_time_ends_the_server_at_once() {
         assert!(said.starts_with(why), "{said}");
     }
 }
+
+#[test]
+fn suspects_take_one_worker_and_leave_the_others_to_other_messages() {
+    let mut bench = Bench::up("stomp://h");
+    for id in ["a", "b", "c"] {
+        bench.message(id);
+    }
+    for _ in 0..3 {
+        bench.reply();
+    }
+    bench.sent();
+    bench.bytes(b"ERROR\nmessage:access_refused\n\n\0");
+    bench.give(Input::Closed(Ok(())));
+    bench.pass(50 * SECOND);
+    bench.come_up();
+    for id in ["a", "b", "c", "good"] {
+        bench.message(id);
+    }
+    assert_eq!(bench.jobs.len(), 2, "one of the three, and the good one");
+    bench.begin();
+    bench.pass(9 * SECOND);
+    assert_eq!(bench.jobs.len(), 2, "it still runs");
+    bench.pass(2 * SECOND);
+    assert_eq!(bench.jobs.len(), 3, "it keeps the next one waiting for 10 s at most");
+}

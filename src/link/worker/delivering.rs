@@ -1,5 +1,6 @@
 //! What comes from the broker: subscriptions, and the messages that they bring.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -170,7 +171,8 @@ impl Worker {
                 Verdict::Innocent | Verdict::Suspect if past.apart => {
                     self.redelivered.push(now, job, past.earlier);
                 }
-                Verdict::Innocent | Verdict::Suspect => self.ready.push_back(job),
+                Verdict::Innocent => self.ready.push_back(job),
+                Verdict::Suspect => self.suspects.push(job),
                 Verdict::Condemned => self.bury(now, job, "its reply ended the connection each time"),
                 Verdict::Hopeless => {
                     self.give_up(job, "its reply, and its dead letter, ended the connection each time");
@@ -212,7 +214,7 @@ impl Worker {
         );
         let version = self.connection.version();
         let acks = message.headers.iter().filter(|(name, _)| *name == b"ack").map(|(_, id)| id);
-        let unknown: Vec<&[u8]> = acks.filter(|id| !self.ledger.holds(id)).collect();
+        let unknown: BTreeSet<&[u8]> = acks.filter(|id| !self.ledger.holds(id)).collect();
         for id in unknown {
             Encoder::new(self.connection.out(), version, Command::Nack)
                 .header("id", id)

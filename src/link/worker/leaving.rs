@@ -144,7 +144,7 @@ impl Worker {
     /// What has not begun goes back to the broker, which keeps it until it is acknowledged. What is acknowledged
     /// already is still served.
     pub(super) fn give_back(&mut self, now: Instant) {
-        let Self { ready, held, redelivered, ledger, .. } = self;
+        let Self { ready, held, redelivered, suspects, ledger, .. } = self;
         let keep = |job: &u64, ledger: &mut Ledger| {
             let acknowledged = ledger.get(*job).is_some_and(|entry| entry.acknowledged);
             if !acknowledged {
@@ -156,6 +156,7 @@ impl Worker {
         ready.retain(|job| keep(job, ledger));
         held.retain(|job| keep(job, ledger));
         redelivered.retain(|job| keep(job, ledger));
+        suspects.retain(|job| keep(job, ledger));
         ledger.abandon_retries(now);
         self.retry = self.ledger.next_retry();
     }

@@ -83,6 +83,8 @@ fn a_torn_line_never_repeats_a_header_of_the_brokers() {
         assert_eq!((frame.headers.text("ack"), frame.headers.text("name")), (Some("1"), Some("v")));
         // What would be a second one of a name is dropped.
         assert_eq!(frame.headers.len(), 3);
+        let (frame, _) = both(version, b"MESSAGE\nX\nack:1\nY\nack:2\n\n\0");
+        assert_eq!((frame.headers.len(), frame.headers.text("ack")), (1, Some("1")), "of two torn ones, too");
     }
 }
 
