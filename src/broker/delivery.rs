@@ -261,6 +261,8 @@ impl Broker {
     pub(super) fn end_session(&mut self, id: ConnId) {
         self.paused.remove(&id);
         let Some(connection) = self.connections.get_mut(&id) else { return };
+        // Its octets go with their account: the socket may live on for a while.
+        connection.parser.clear();
         self.memory -= std::mem::take(&mut connection.buffered);
         let subscriptions = std::mem::take(&mut connection.subscriptions);
         let transactions = std::mem::take(&mut connection.transactions);

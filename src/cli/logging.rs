@@ -49,16 +49,22 @@ impl Logging {
         }
     }
 
-    /// What to log, and what is wrong with RUST_LOG. That one is as good as not set where it is empty, as in a compose file
-    /// that passes it on.
+    /// What to log, and what is wrong with RUST_LOG. That one is as good as not set where it has no directive, as in a
+    /// compose file that passes it on.
     fn filter(&self, usual: &str) -> (EnvFilter, Option<String>) {
+        self.filter_of(env::var("RUST_LOG").ok().as_deref(), usual)
+    }
+
+    fn filter_of(&self, wanted: Option<&str>, usual: &str) -> (EnvFilter, Option<String>) {
         let level = || EnvFilter::new(self.log_level.unwrap_or(usual));
-        match env::var("RUST_LOG") {
-            Ok(wanted) if !wanted.trim().is_empty() => match EnvFilter::try_new(wanted.trim()) {
+        let has_directive =
+            |wanted: &&str| wanted.contains(|letter: char| letter != ',' && !letter.is_whitespace());
+        match wanted.filter(has_directive) {
+            Some(wanted) => match EnvFilter::try_new(wanted.trim()) {
                 Ok(filter) => (filter, None),
                 Err(error) => (level(), Some(error.to_string())),
             },
-            _ => (level(), None),
+            None => (level(), None),
         }
     }
 }
@@ -82,7 +88,7 @@ fn parse_level(text: &str) -> Result<&'static str, &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse_level;
+    use super::{Format, Logging, parse_level};
 
     #[test]
     fn levels_in_any_case() {
@@ -96,5 +102,18 @@ mod tests {
             assert_eq!(parse_level(text), level, "{text}");
         }
         assert!(parse_level("loud").is_err() && parse_level("").is_err());
+    }
+
+    #[test]
+    fn a_rust_log_without_a_directive_is_as_good_as_none() {
+        let logging = Logging { log_level: None, log_format: Format::Text };
+        let level = |wanted| logging.filter_of(wanted, "info").0.to_string();
+        for wanted in [None, Some(""), Some(" "), Some(","), Some(",,"), Some(" , ,\t")] {
+            assert_eq!(level(wanted), "info", "{wanted:?}");
+        }
+        assert_eq!(level(Some("debug,")), "debug");
+        assert_eq!(level(Some(",warn")), "warn");
+        let (filter, why) = logging.filter_of(Some("=,=="), "info");
+        assert!(filter.to_string() == "info" && why.is_some());
     }
 }

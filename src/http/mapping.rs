@@ -172,7 +172,7 @@ impl Mapping {
 
     /// Whether a message that nobody waits for lacks its body so.
     pub(crate) fn is_withheld(&self, frame: &Frame, jms: Jms) -> bool {
-        if !jms.is_activemq() || frame.headers.get("content-length").is_some() {
+        if !jms.is_activemq() || !frame.body.is_empty() {
             return false;
         }
         let request = self.request(frame, &Arc::from(""), 1);
@@ -290,14 +290,14 @@ fn vouched(headers: &Headers, name: &str) -> Option<Bytes> {
     headers.bytes(name).filter(|user| !user.is_empty())
 }
 
-/// Whether an empty body may not be all that its sender gave: a JMS client's, of a method that has one, without a word
-/// that it is meant to be empty.
+/// Whether an empty body may not be all that its sender gave: a JMS client's, of a method that may have one, without a
+/// word that it is meant to be empty. ActiveMQ says `content-length:0` of an empty BytesMessage; any other length of an
+/// empty body is a property of that name, and proves nothing.
 fn lacks_its_body(request: &Request, jms: Jms) -> bool {
     let delivery = &request.delivery;
     jms.is_activemq()
-        && delivery.is_text()
         && !delivery.structured
-        && matches!(&*request.method, "POST" | "PUT" | "PATCH" | "NOTIFY")
+        && !matches!(&*request.method, "GET" | "HEAD" | "DELETE" | "OPTIONS" | "TRACE" | "CONNECT")
         && !jms::is_sent_by_stomp(delivery.message_id())
         && !delivery.headers().iter().any(|(name, value)| {
             let decoded = camel_decoded(name);

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     stomp::{
         self, Command, Encoder, Flaws, Frame, HeartBeatOffer, Limits, Secrets, Session, SessionConfig,
-        SessionError, Version, excerpt,
+        SessionError, Version,
     },
     tls::{self, Tls, TlsError},
     uri::{Address, Brokers},
@@ -56,6 +56,9 @@ const LONGEST_CHECK: Duration = Duration::from_secs(300);
 
 /// However a URI has it, no shorter delay between rounds.
 const SHORTEST: Duration = Duration::from_millis(10);
+
+/// Octets of a header's value that a log line shows.
+const SHOWN: usize = 256;
 
 /// What a connection tells the link that it belongs to.
 #[derive(Debug)]
@@ -426,6 +429,11 @@ impl Connection {
         error.redacted_complaint(&self.secrets)
     }
 
+    /// A header's value of a frame, fit to be shown.
+    pub(crate) fn shown(&self, frame: &Frame, name: &str) -> String {
+        self.secrets.value(frame.headers.get(name).unwrap_or_default(), SHOWN)
+    }
+
     /// `host:port` of the broker in use.
     pub(crate) fn peer(&self) -> &Arc<str> {
         &self.peer
@@ -602,7 +610,7 @@ impl Connection {
                     self.events.push_back(Event::Up);
                 }
                 Ok(Some(stomp::Event::Message(frame))) => {
-                    report(session.take_flaws(), &frame);
+                    report(session.take_flaws(), &frame, &self.secrets);
                     if self.unreadable.delivered(&frame) {
                         self.muted = true;
                         return self.events.push_back(Event::Unreadable(frame));
@@ -824,12 +832,12 @@ impl Connection {
 }
 
 /// Says once for each message what was wrong with it.
-fn report(flaws: Flaws, frame: &Frame) {
+fn report(flaws: Flaws, frame: &Frame, secrets: &Secrets) {
     if !flaws.any() {
         return;
     }
     let Flaws { lines, lengths, octets, .. } = flaws;
-    let header = |name| excerpt(frame.headers.get(name).unwrap_or_default(), 200);
+    let header = |name| secrets.value(frame.headers.get(name).unwrap_or_default(), SHOWN);
     tracing::warn!(
         destination = %header("destination"),
         message_id = %header("message-id"),

@@ -23,7 +23,7 @@ mod session_error;
 mod tolerance;
 
 pub use encoder::Encoder;
-pub(crate) use excerpt::{Shown, excerpt};
+pub(crate) use excerpt::Shown;
 pub use frame::{Command, Cut, Frame, Version};
 pub(crate) use headers::Builder;
 pub use headers::Headers;

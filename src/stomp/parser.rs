@@ -288,7 +288,7 @@ impl Parser {
     }
 
     /// Gives up what was fed: nobody will ask for it.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.buffer = Vec::new();
         self.start = 0;
         self.entries = Vec::new();

@@ -47,7 +47,12 @@ class Parrot:
         self.listener.close()
 
 
+MALFORMED = f"message-id:{SECRET}\ndestination:/queue/{SECRET}\nsubscription:0\nack:1\nno colon here\n\nbody\0"
+
 ANSWERS = {
+    "the headers of a malformed MESSAGE": CONNECTED + f"MESSAGE\n{MALFORMED}".encode(),
+    "an ERROR, percent-encoded": CONNECTED
+    + f"ERROR\nmessage:no {''.join(f'%{octet:02X}' for octet in SECRET.encode())}\n\n\0".encode(),
     "an ERROR's header": CONNECTED + f"ERROR\nmessage:no {SECRET}\n\nbody\0".encode(),
     "an ERROR's body": CONNECTED + f"ERROR\nmessage:no\n\n{'x' * 290}{SECRET}\0".encode(),
     "a first line": f"-ERR {SECRET} is wrong\r\n".encode(),

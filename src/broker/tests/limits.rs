@@ -201,6 +201,37 @@ fn uploads_count() {
     assert_eq!(bed.broker.memory(), 0);
 }
 
+/// A client that is refused keeps its socket for a while, but not what it had sent.
+#[test]
+fn refused_uploads_are_dropped() {
+    const READ: usize = 64 * KIB;
+    let mut bed = small(1000 * KIB);
+    let clients: Vec<_> = (0..20).map(|_| bed.connect("1.2")).collect();
+    let part = "x".repeat(READ);
+    let mut refused = 0;
+    for &client in &clients {
+        bed.put(client, "SEND\ndestination:/queue/q\ncontent-length:10000000\n\n");
+    }
+    for turn in 0..40 {
+        // One after the other, and all at once.
+        for &client in if turn < 20 { &clients[turn..=turn] } else { &clients[..] } {
+            for _ in 0..if turn < 20 { 12 } else { 1 } {
+                bed.put(client, &part);
+                let buffered = |client| bed.broker.connections[client].parser.buffered();
+                let sum: usize = clients.iter().map(buffered).sum();
+                assert!(sum <= 1000 * KIB + clients.len() * READ, "{sum}");
+                if bed.broker.status(client) == Status::Closing {
+                    assert_eq!((buffered(&client), bed.broker.connections[&client].buffered), (0, 0));
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(refused > 0);
+    clients.into_iter().for_each(|client| bed.closed(client));
+    assert_eq!(bed.broker.held(), 0);
+}
+
 /// A consumer that does not read its socket gets no more than its outbox holds.
 #[test]
 fn outboxes_are_bounded() {

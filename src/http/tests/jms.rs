@@ -181,6 +181,12 @@ fn a_body_that_the_broker_keeps_is_asked_for() {
             &[JAVA, post],
             &[JAVA, ("CamelHttpMethod", "PUT")],
             &[JAVA, ("Content-Length", "1")],
+            // A property: an empty BytesMessage has 0.
+            &[JAVA, post, ("content-length", "5")],
+            &[JAVA, post, ("content-length", "x")],
+            &[JAVA, ("http_requestMethod", "post")],
+            &[JAVA, ("http_requestMethod", "PROPFIND")],
+            &[JAVA, ("http_requestMethod", "QUERY")],
         ] {
             assert!(refused(&call(headers, ""), broker), "{headers:?}");
         }
@@ -195,6 +201,7 @@ fn a_body_that_the_broker_keeps_is_asked_for() {
         (&[JAVA, ("http_requestMethod", "GET")], "", Jms::Modified),
         (&[JAVA, ("http_requestUrl", "/a")], "", Jms::Modified),
         (&[JAVA, ("http_requestMethod", "DELETE")], "", Jms::Modified),
+        (&[JAVA, ("http_requestMethod", "OPTIONS")], "", Jms::Modified),
         // One-way.
         (&[JAVA, ("http_requestMethod", "NOTIFY")], "", Jms::Modified),
     ] {
@@ -205,6 +212,9 @@ fn a_body_that_the_broker_keeps_is_asked_for() {
     assert!(came(&accept, &call(&[JAVA, post], ""), Jms::Modified).is_ok());
     let event = message(&[JAVA], "");
     assert!(reject.is_withheld(&event, Jms::Modified) && !reject.is_withheld(&event, Jms::Other));
+    assert!(reject.is_withheld(&message(&[JAVA, ("content-length", "5")], ""), Jms::Modified));
+    assert!(!reject.is_withheld(&message(&[JAVA, ("content-length", "0")], ""), Jms::Modified));
+    assert!(!reject.is_withheld(&message(&[JAVA], "x"), Jms::Modified));
     assert!(!reject.is_withheld(&call(&[JAVA, post], ""), Jms::Modified), "it is answered");
     assert!(!reject.is_withheld(&message(&[STOMP], ""), Jms::Modified));
     assert!(!came(&reject, &event, Jms::Modified).unwrap_err().can_answer());

@@ -10,7 +10,7 @@ use crate::{
     config::{DeliveryMode, Source},
     http::sent_to,
     link::{Dialect, Earlier, ledger::State, refusals::is_lasting, suspects::Verdict},
-    stomp::{Command, Cut, Encoder, Frame, Shown, Version},
+    stomp::{Command, Cut, Encoder, Frame, Version},
 };
 
 impl Worker {
@@ -206,7 +206,7 @@ impl Worker {
     /// connection, each time that the message is delivered. Each id is tried but those of other messages; an ERROR about
     /// one is expected.
     pub(super) fn refuse_tampered(&mut self, message: &Frame) {
-        let destination = Shown(message.headers.get("destination").unwrap_or_default());
+        let destination = self.connection.shown(message, "destination");
         tracing::error!(
             %destination,
             "refused a message (NACK) that has two 'ack' or 'subscription' headers: a property of it has a line feed in its \

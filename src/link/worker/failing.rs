@@ -9,7 +9,6 @@ use crate::{
         quarantine::Kind,
     },
     service::{Delivered, Receipt},
-    stomp::Shown,
 };
 
 impl Worker {
@@ -62,7 +61,7 @@ impl Worker {
     pub(super) fn give_up(&mut self, job: u64, why: &str) {
         let Some(entry) = self.ledger.get(job) else { return };
         let Delivered { message, progress, .. } = &*entry.delivered;
-        let destination = Shown(message.headers.get("destination").unwrap_or_default());
+        let destination = self.connection.shown(message, "destination");
         let (octets, headers) = message.cut.map_or((None, None), |cut| (cut.explain().0, cut.explain().1));
         let reason = progress.buried();
         match self.nack().filter(|_| !entry.acknowledged) {
