@@ -323,7 +323,7 @@ mod with_python {
                 dispatcher = dispatcher.on_stuck(|| {
                     let code = Exit::Stuck as i32;
                     tracing::error!(code, "exiting, as all worker threads are stuck (--exit-when-stuck)");
-                    signal_hook::low_level::exit(code);
+                    signals::end_at_once(code);
                 });
             }
             let mount = |dispatcher: Dispatcher<_>, (source, app): (Source, &str)| {
