@@ -185,7 +185,7 @@ mod with_python {
     use crate::{
         app::wsgi::{self, Interpreter, Wsgi},
         cli::{
-            Exit, Failed, logging,
+            Exit, Failed, chain, logging,
             signals::{self, Watch},
         },
         config::{
@@ -205,7 +205,7 @@ mod with_python {
             wsgi::StartError::NoVenv { .. } => Exit::Usage,
             _ => Exit::Application,
         };
-        Failed::new(exit, error).into()
+        Failed::new(exit, chain(&error.into())).into()
     }
 
     impl EnvironArgs {
