@@ -11,7 +11,7 @@ use std::{
     backtrace::{Backtrace, BacktraceStatus},
     fmt::Write as _,
     io::{self, Stderr},
-    os::fd::{AsFd, OwnedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     panic::{self, PanicHookInfo},
     sync::{
         LazyLock, Mutex, MutexGuard, PoisonError,
@@ -24,7 +24,7 @@ use std::{
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{FileType, Mode, OFlags, fstat, open},
-    io::{Errno, write},
+    io::{Errno, fcntl_dupfd_cloexec, write},
     net::{SendFlags, send},
 };
 use tracing_subscriber::fmt::{
@@ -38,7 +38,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// Octets that a pipe takes without blocking where `poll` says that it is writable: its buffer consists of pages.
 const PIECE: usize = 4096;
 
-static STDERR: LazyLock<Mutex<Lines<Stderr>>> = LazyLock::new(|| Mutex::new(Lines::new(io::stderr())));
+static STDERR: LazyLock<Mutex<Lines<Target>>> = LazyLock::new(|| Mutex::new(Lines::new(Target::new())));
 
 /// Whether the log is JSON.
 static JSON: AtomicBool = AtomicBool::new(false);
@@ -51,6 +51,8 @@ impl LogWriter {
     /// The log's writer, which also takes the messages of panics from now on.
     pub(super) fn install(json: bool) -> impl Fn() -> Self {
         JSON.store(json, Ordering::Relaxed);
+        // The application may close standard error as it is loaded.
+        LazyLock::force(&STDERR);
         panic::set_hook(Box::new(|panic| write_line(&describe(panic))));
         || Self
     }
@@ -73,7 +75,7 @@ pub(super) fn write_line(line: &str) {
     lines().line(line.as_bytes());
 }
 
-fn lines() -> MutexGuard<'static, Lines<Stderr>> {
+fn lines() -> MutexGuard<'static, Lines<Target>> {
     STDERR.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -93,6 +95,31 @@ fn describe(panic: &PanicHookInfo<'_>) -> String {
         let _ = writeln!(text, "stack backtrace:\n{backtrace}");
     }
     text
+}
+
+/// Standard error.
+enum Target {
+    /// A descriptor of our own. The application may close number 2, and the next descriptor that the process opens, such
+    /// as the connection to the broker, then has that number.
+    Own(OwnedFd),
+    /// Number 2 itself, where no descriptor is to be had.
+    Shared(Stderr),
+}
+
+impl Target {
+    fn new() -> Self {
+        let stderr = io::stderr();
+        fcntl_dupfd_cloexec(&stderr, 3).map_or(Self::Shared(stderr), Self::Own)
+    }
+}
+
+impl AsFd for Target {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Own(fd) => fd.as_fd(),
+            Self::Shared(stderr) => stderr.as_fd(),
+        }
+    }
 }
 
 /// Writes whole lines to a file descriptor, and counts those that it cannot write.

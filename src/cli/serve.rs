@@ -185,7 +185,7 @@ mod with_python {
     use crate::{
         app::wsgi::{self, Interpreter, Wsgi},
         cli::{
-            Exit, Failed, logging,
+            Exit, Failed, chain, logging,
             signals::{self, Watch},
         },
         config::{
@@ -205,7 +205,7 @@ mod with_python {
             wsgi::StartError::NoVenv { .. } => Exit::Usage,
             _ => Exit::Application,
         };
-        Failed::new(exit, error).into()
+        Failed::new(exit, chain(&error.into())).into()
     }
 
     impl EnvironArgs {
@@ -268,6 +268,7 @@ mod with_python {
             };
             let (mut signals, mut watch) = listen()?;
             let apps = self.load(&reactor)?;
+            super::occupy_standard_streams();
             if interpreter.has_moved() {
                 // The thread that watched was not forked.
                 (signals, watch) = listen()?;
@@ -322,7 +323,7 @@ mod with_python {
                 dispatcher = dispatcher.on_stuck(|| {
                     let code = Exit::Stuck as i32;
                     tracing::error!(code, "exiting, as all worker threads are stuck (--exit-when-stuck)");
-                    signal_hook::low_level::exit(code);
+                    signals::end_at_once(code);
                 });
             }
             let mount = |dispatcher: Dispatcher<_>, (source, app): (Source, &str)| {
@@ -515,6 +516,23 @@ fn parse_variable(text: &str) -> Result<(String, String), String> {
 /// What a stop takes beyond the drain: leaving the broker, and the application's own end.
 #[cfg(feature = "python")]
 const GRACE: Duration = Duration::from_secs(10);
+
+/// Opens the null device as each of the descriptors 0 to 2 that the application has closed: otherwise what the server
+/// opens next, such as the connection to the broker, has such a number, and whoever prints writes into it.
+#[cfg(feature = "python")]
+fn occupy_standard_streams() {
+    use rustix::fs::{Mode, OFlags, open};
+    use std::os::fd::{AsRawFd, IntoRawFd};
+
+    // The application's children inherit them, as any standard stream.
+    while let Ok(null) = open("/dev/null", OFlags::RDWR, Mode::empty()) {
+        if null.as_raw_fd() > 2 {
+            break;
+        }
+        // It stays open.
+        let _ = null.into_raw_fd();
+    }
+}
 
 /// A signal handler of the application's raised `SystemExit`.
 #[cfg(feature = "python")]

@@ -68,6 +68,14 @@ def end(child: subprocess.Popen | None, how: int = signal.SIGTERM, timeout: floa
     return child.returncode
 
 
+def has_ended(pid: str) -> bool:
+    """Also where nobody has taken note of it."""
+    try:
+        return Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
 @atexit.register
 def end_all() -> None:
     for child in list(_running):

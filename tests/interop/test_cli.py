@@ -286,6 +286,17 @@ def test_a_virtual_environment_that_is_of_no_use(version, program, exit, word, d
     assert found.returncode == exit, found.stderr.decode()
 
 
+def test_a_virtual_environment_out_of_reach(directory):
+    """It is not gone, so that a new one would be of no use. (Root may look anywhere: a loop stands for what it may not.)"""
+    python = directory / "bin" / "python"
+    python.parent.mkdir()
+    python.symlink_to(python)
+    (directory / "pyvenv.cfg").write_text("home = /usr/bin\n")
+    done = run("serve", "probe:app", "--chdir", APPS, "--venv", directory)
+    assert done.returncode == 3, done.stderr.decode()
+    assert "anew" not in says(done, f"{python} is out of reach", "symbolic links")
+
+
 def test_call_refused():
     uri = nowhere()
     done = run("call", "--broker", uri, "--timeout", "2", "GET", "/")

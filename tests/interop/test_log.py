@@ -161,3 +161,15 @@ def test_a_bad_argument_needs_none_either(make):
     stderr = make(Full)
     command = [str(servers.binary()), "serve", "a:a", "--threads", "stomp://bob:secret@h"]
     assert subprocess.run(command, stderr=stderr.writer, env=servers.environment(), timeout=30).returncode == 2
+
+
+def test_an_application_may_close_the_standard_streams(reactor, shared_brokers, serve):
+    """What the server opens next does not become standard error, which would send the log to the broker."""
+    server = serve(shared_brokers("dev"), reactor, app="closed:app")
+    with server.requester() as caller:
+        for n in range(20):
+            assert caller.request("GET", "/print").body == b"printed", n
+    assert server.stop() == 0
+    log = server.log.read_text()
+    assert log.count(" connected ") == 1, "one connection"
+    assert log.splitlines()[-1].endswith(" stopped"), "the log goes where it went before"

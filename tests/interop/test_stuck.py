@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 
+import processes
 import pytest
 from server import Server
 from stomp_client import Request
@@ -105,6 +106,22 @@ def test_a_supervisor_hears_of_it(how, reactor, shared_brokers, serve):
             stuck.start()
             assert answers(caller, threads + 1)["waits"] == b"pong", "all are served by the next"
             assert stuck.stop() == 0
+
+
+@pytest.mark.parametrize("query", ["", "gil"])
+def test_children_of_multiprocessing_end_with_it(query, shared_brokers, serve):
+    """As with any end by force, even where nobody gets to ask Python which there are."""
+    options = ("--threads", 1, "--stuck-after", 3, "--exit-when-stuck")
+    stuck = serve(shared_brokers("dev"), "thread-pool", app="unruly:app", options=options)
+    with stuck.requester() as caller:
+        caller.send(caller.frame(_request(f"/daemons?{query}"), "1"))
+        assert stuck.process.wait(40) == 75
+    children = stuck.records("daemons")
+    assert len(children) == 2
+    deadline = time.monotonic() + 10
+    while not all(processes.has_ended(pid) for pid in children):
+        assert time.monotonic() < deadline, "they go on"
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("reactor", ["thread-pool", "mio"])

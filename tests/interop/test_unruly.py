@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import time
@@ -460,6 +461,20 @@ def test_children_of_multiprocessing_end_with_a_second_signal(reactor, unruly, q
         assert one.process.wait(5) == 128 + signal.SIGTERM
     for pid in one.records("daemons"):
         wait_for(lambda: status_of(pid) == "Z")
+
+
+def test_signals_that_the_parent_has_blocked(reactor, unruly):
+    """They are blocked on no thread, and so in no child either."""
+    blocked = {signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2}
+    one = unruly(reactor, prepare=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, blocked))
+    with one.requester() as caller:
+        assert caller.request("GET", "/subprocess-terminated").body == b"-15"
+    for thread in Path(f"/proc/{one.process.pid}/task").iterdir():
+        mask = int(re.search(r"^SigBlk:\s*(\w+)", (thread / "status").read_text(), re.MULTILINE)[1], 16)
+        assert not any(mask >> (number - 1) & 1 for number in blocked), (thread / "comm").read_text()
+    one.process.send_signal(signal.SIGHUP)
+    one.wait_log("no log file to reopen")
+    assert one.stop() == 0
 
 
 def test_other_signals_reach_the_application(reactor, unruly):

@@ -175,6 +175,18 @@ pub enum StartError {
         /// The program that is missing.
         python: PathBuf,
     },
+    /// A file of the virtual environment cannot be reached.
+    #[error("the virtual environment {} ({found_by}) cannot be used: {} is out of reach", directory.display(), file.display())]
+    Unreachable {
+        /// The virtual environment.
+        directory: PathBuf,
+        /// Who said so.
+        found_by: FoundBy,
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// The virtual environment is of another Python than this program.
     #[error(
         "this build embeds Python {VERSION}, the virtual environment {} ({found_by}) is for {version}: \
@@ -334,10 +346,13 @@ impl Venv {
         let program = if cfg!(windows) { r"Scripts\python.exe" } else { "bin/python" };
         let python = self.directory.join(program);
         // False for a link to a Python that was removed, too.
-        if python.exists() {
-            return Ok(std::path::absolute(&python).unwrap_or(python));
+        let Self { directory, found_by } = self;
+        match python.try_exists() {
+            Ok(true) => Ok(std::path::absolute(&python).unwrap_or(python)),
+            Ok(false) => Err(StartError::BrokenVenv { directory, found_by, python }),
+            // The user that the server runs as may not look into the directory where the link leads.
+            Err(source) => Err(StartError::Unreachable { directory, found_by, file: python, source }),
         }
-        Err(StartError::BrokenVenv { directory: self.directory, found_by: self.found_by, python })
     }
 }
 

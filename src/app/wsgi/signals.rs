@@ -12,7 +12,10 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, atomic::AtomicBool};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 use std::thread;
 use std::time::Duration;
 
@@ -26,6 +29,11 @@ use super::{Interpreter, children, fork, report};
 
 /// How often the main thread looks for signals of which it was not told.
 const CHECK: Duration = Duration::from_secs(1);
+
+/// Signals that a server reacts to. The program that starts it may have blocked them, as one does that waits for signals
+/// by `sigwait`, and a process inherits that.
+const UNBLOCKED: [&str; 9] =
+    ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU", "SIGALRM"];
 
 /// Python's signals, from when the application is loaded to its end. To be used on Python's main thread.
 #[derive(Debug)]
@@ -43,7 +51,9 @@ pub struct Signals {
 
 impl Interpreter {
     /// Takes note of signals from now on; to be called before the application is loaded. Like Python's own program it
-    /// ignores SIGXFSZ: to write to a file that may not grow is an error of that write.
+    /// ignores SIGXFSZ: to write to a file that may not grow is an error of that write. The first call unblocks the signals
+    /// that a server reacts to, on this thread and so on those that it starts later; what the application blocks as it is
+    /// loaded stays blocked.
     ///
     /// # Errors
     /// Where the system has no socket pair.
@@ -58,6 +68,7 @@ impl Interpreter {
             if module.call_method1("getsignal", (&large,))?.eq(default)? {
                 module.call_method1("signal", (large, module.getattr("SIG_IGN")?))?;
             }
+            unblock(&module)?;
             Ok::<_, PyErr>(module.getattr("set_wakeup_fd")?.unbind())
         })?;
         let marks = [CloseOnFork::new(&woken), CloseOnFork::new(&waker)];
@@ -65,6 +76,16 @@ impl Interpreter {
         Python::attach(|py| signals.set_wakeup_fd(py, signals.waker.as_raw_fd()))?;
         Ok(signals)
     }
+}
+
+/// Undoes what the program that started this one has blocked; once, for later it is the application that has.
+fn unblock(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    if DONE.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
+    let signals = UNBLOCKED.iter().map(|name| module.getattr(name)).collect::<PyResult<Vec<_>>>()?;
+    module.call_method1("pthread_sigmask", (module.getattr("SIG_UNBLOCK")?, signals)).map(drop)
 }
 
 impl Interpreter {
