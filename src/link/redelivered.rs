@@ -5,8 +5,10 @@
 //!
 //! - What was delivered before, and not to this process, is served one at a time, beside what is delivered for the first
 //!   time. The next begins when the ACK of the one before has left.
-//! - They go in random order. So each message that does not kill is served in the end, wherever the killers stand in the
-//!   queue, and however often each was delivered.
+//! - At first those go first that came last, and after the next death those that came first: with a single killer all
+//!   others are served then. After that, and where the broker does not count, they go in random order. So each message
+//!   that does not kill is served in the end, wherever several killers stand in the queue, and however often each was
+//!   delivered.
 //! - A count alone does not condemn: what waits beside a killer is delivered as often, and so is what waits while servers
 //!   are stopped in good order. A message is given up at `--max-attempts` if this process has seen no other that was
 //!   delivered so often, for then all others were served; else after five more deliveries for each of the others.
@@ -164,11 +166,15 @@ impl Redelivered {
         Some((job, given_up))
     }
 
-    /// Any of them.
     fn take(&mut self) -> Option<(u64, bool)> {
-        let at = self.random.usize(..self.waiting.len().max(1));
+        let least = self.waiting.iter().map(|waiting| waiting.earlier).min()?;
+        let at = match self.waiting.iter().map(|waiting| waiting.earlier.lost).max()? {
+            1 => self.waiting.iter().rposition(|waiting| waiting.earlier == least)?,
+            2 => self.waiting.iter().position(|waiting| waiting.earlier == least)?,
+            _ => self.random.usize(..self.waiting.len()),
+        };
         let Waiting { job, earlier } = *self.waiting.get(at)?;
-        self.waiting.swap_remove(at);
+        self.waiting.remove(at);
         let others = self.worn.saturating_sub(1);
         Some((job, earlier.lost >= self.most.saturating_add(others.saturating_mul(MORE))))
     }

@@ -81,7 +81,7 @@ PROPERTIES = [
     ("no number", "text", b"hello", {"content-length": "many"}),
     ("empty", "text", b"hello", {"content-length": ""}),
     ("too large a number", "text", b"hello", {"content-length": "9" * 30}),
-    ("of a map", "map", b"", {"content-length": "3"}),
+    ("of a map", "map", b"415", {"content-length": "3"}),
     ("of bytes", "bytes", b"h\0el\0\nlo", {"content-length": "3"}),
     ("of bytes, torn", "bytes", b"h\0el\0\nlo", {"X\ncontent-length": "3"}),
     ("torn name", "text", b"hello", {"X\nName": "v"}),
