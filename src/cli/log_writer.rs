@@ -139,6 +139,8 @@ enum Way {
     Reopened(OwnedFd),
     /// A socket.
     Send,
+    /// A file.
+    File,
     /// `poll`, and then no more than [`PIECE`] octets.
     Poll,
 }
@@ -201,7 +203,8 @@ impl Way {
         match fstat(target).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
             Ok(FileType::Fifo | FileType::CharacterDevice) => reopen(),
             Ok(FileType::Socket) => Self::Send,
-            // A file never blocks, and opened once more it would be written from its beginning.
+            // It never blocks, and opened once more it would be written from its beginning.
+            Ok(FileType::RegularFile) => Self::File,
             _ => Self::Poll,
         }
     }
@@ -210,6 +213,7 @@ impl Way {
         match self {
             Self::Reopened(again) => write(again, bytes),
             Self::Send => send(target, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL),
+            Self::File => write(target, bytes),
             Self::Poll if is_writable(target, Duration::ZERO) => {
                 write(target, &bytes[..bytes.len().min(PIECE)])
             }
