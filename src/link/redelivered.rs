@@ -104,7 +104,7 @@ impl Redelivered {
             return Past { earlier: Earlier::default(), apart: false };
         };
         let known = if self.known.is_empty() { None } else { self.known.get(&self.identity.of(message)) };
-        // The one delivery that ended with our connection is nobody's death.
+        // The one delivery that ended with our own connection does not count: this process is alive.
         let lost = match known {
             _ if !counted => 0,
             Some(before) => before.lost + count.saturating_sub(before.count + 1),
@@ -184,7 +184,7 @@ impl Redelivered {
         self.wake
     }
 
-    /// Nobody's turn any more; and of those that wait, only these go on waiting.
+    /// The turn is over; of those that wait, only these go on waiting.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&u64) -> bool) {
         (self.apart, self.wake) = (None, None);
         self.waiting.retain(|waiting| keep(&waiting.job));

@@ -113,6 +113,7 @@ impl Worker {
 
     /// There is no connection any more.
     pub(super) fn withdrawn(&mut self, now: Instant, why: &str) {
+        self.quarantine.clear();
         self.give_back(now);
         self.ledger.lost();
         self.look = None;
