@@ -56,15 +56,16 @@ pub(crate) fn replied_by(request: Result<Request, Rejected>, dialect: Dialect) -
         Ok(request) => (&request.delivery, !request.delivery.one_way),
         Err(rejected) => (&*rejected.delivery, rejected.answerable),
     };
-    let refused = delivery.reply_to().filter(|_| answerable).and_then(dialect.row().refuses);
-    match (refused, request) {
-        (None, request) => request,
-        (Some(why), Ok(Request { delivery, .. })) => {
+    let Some(why) = delivery.reply_to().filter(|_| answerable).and_then(dialect.row().refuses) else {
+        return request;
+    };
+    Err(match request {
+        Ok(Request { delivery, .. }) => {
             let reason = Reason::ReplyTo(ReplyToError::Refused(why));
-            Err(Rejected { reason, delivery: Box::new(delivery), answerable: false })
+            Rejected { reason, delivery: Box::new(delivery), answerable: false }
         }
-        (Some(_), Err(rejected)) => Err(Rejected { answerable: false, ..rejected }),
-    }
+        Err(rejected) => Rejected { answerable: false, ..rejected },
+    })
 }
 
 /// Why a message can be no request. The text is fit for the requester: it holds no value of a header.

@@ -379,8 +379,16 @@ impl Ledger {
 
     /// Messages of which something waits for a RECEIPT.
     pub(crate) fn unconfirmed(&self) -> impl Iterator<Item = &Frame> {
-        let waits = |entry: &&Entry| entry.state == State::Acking || entry.is_unconfirmed();
-        self.entries.values().filter(waits).map(|entry| &entry.delivered.message)
+        let waiting = self.entries.values().filter(|entry| entry.waits_for_receipt());
+        waiting.map(|entry| &entry.delivered.message)
+    }
+
+    /// The message of a suspect whose answer is all that waits for a RECEIPT. A dead letter is no answer.
+    pub(crate) fn lone_suspect(&self) -> Option<&Frame> {
+        let mut waiting = self.entries.values().filter(|entry| entry.waits_for_receipt());
+        let only = waiting.next().filter(|_| waiting.next().is_none())?;
+        let is_answer = only.is_unconfirmed() && only.delivered.progress.buried().is_none();
+        (only.suspect && is_answer).then_some(&only.delivered.message)
     }
 
     /// Entries of this connection that are not settled.
@@ -470,6 +478,11 @@ impl State {
 impl Entry {
     pub(crate) fn is_of(&self, epoch: u64) -> bool {
         self.delivered.origin.epoch == epoch && self.state != State::Orphaned
+    }
+
+    /// Something that was sent for it is not confirmed.
+    fn waits_for_receipt(&self) -> bool {
+        self.state == State::Acking || self.is_unconfirmed()
     }
 
     /// Something that answers it is on its way.

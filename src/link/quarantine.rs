@@ -60,6 +60,11 @@ impl Quarantine {
     /// What may be sent now.
     pub(super) fn release(&mut self, now: Instant, ledger: &mut Ledger) -> Vec<Frames> {
         let mut released = Vec::new();
+        if self.turn.is_none() && self.kept.is_empty() {
+            // So it is unless a reply has ended a connection.
+            self.due.clear();
+            return released;
+        }
         if let Some((job, until)) = self.turn {
             let unconfirmed = ledger.get(job).is_some_and(|entry| entry.is_unconfirmed());
             if unconfirmed && now < until {

@@ -5,18 +5,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Ledger, identity::Identity, ledger::State};
+use super::{Ledger, identity::Identity, ledger::State, refusals::Refusing};
 use crate::{service::Begun, stomp::Frame};
 
 /// What speaks against a message whose answer is not confirmed when the connection ends: an ERROR, and the
 /// end.
 pub(super) const BY_ERROR: u32 = 3;
 pub(super) const BY_END: u32 = 1;
-/// With so much against it, a message's answer is sent alone; with so much it is dead-lettered (three ERRORs, or nine
-/// ends without a word); and when that goes on over its dead letter, it is given up.
+/// With so much against it, a message's answer is sent alone, and an end is held against it like an ERROR. With so much
+/// it is dead-lettered: after three ERRORs, or five ends without one. When that goes on over its dead letter, it is given
+/// up.
 const SUSPECT: u32 = 3;
 const CONDEMNED: u32 = 9;
-const HOPELESS: u32 = 21;
+const HOPELESS: u32 = 18;
 /// One that has run for so long does not keep the next one waiting.
 const TURN: Duration = Duration::from_secs(10);
 /// Messages that are remembered; beyond them we begin anew.
@@ -29,6 +30,8 @@ pub(super) enum Verdict {
     Suspect,
     Condemned,
     Hopeless,
+    /// The same reply-to as one that is condemned.
+    Unanswerable,
 }
 
 /// Those under suspicion. What one of them does to the connection is held against nobody else, because its answer, or
@@ -44,10 +47,15 @@ pub(super) struct Suspects {
     turn: Option<u64>,
     /// When that one has had its time.
     wake: Option<Instant>,
+    /// Where the answer to a condemned message was to go, and none has gone since.
+    unreached: HashSet<String>,
+    /// Those of which that holds for two messages. Others with the same reply-to are not tried one after the other: each of
+    /// them would cost as many connections. (One message says nothing of its reply-to: its reply may be too large.)
+    closed: Refusing,
 }
 
 impl Suspects {
-    /// The connection ends, and nobody says over what: it may be any answer that is not confirmed.
+    /// The connection ends, and the broker does not say over what: it may be any answer that is not confirmed.
     pub(super) fn accuse<'a>(&mut self, weight: u32, unconfirmed: impl Iterator<Item = &'a Frame>) {
         if self.against.len() > MOST {
             self.against.clear();
@@ -59,10 +67,37 @@ impl Suspects {
         }
     }
 
+    /// The connection ends while this suspect's answer is all that is on its way. For how long others with its reply-to are
+    /// not served, if that is to be.
+    pub(super) fn convict(&mut self, now: Instant, message: &Frame) -> Option<Duration> {
+        self.accuse(BY_ERROR, std::iter::once(message));
+        let against = self.against.get(&self.identity.of(message))?;
+        let reply_to = message.headers.text("reply-to").filter(|_| *against >= CONDEMNED)?;
+        if self.unreached.contains(reply_to) {
+            return Some(self.closed.close(reply_to, now));
+        }
+        if self.unreached.len() >= MOST {
+            self.unreached.clear();
+        }
+        self.unreached.insert(reply_to.to_owned());
+        None
+    }
+
     /// An answer was confirmed: it was not this one.
     pub(super) fn acquit(&mut self, message: &Frame) {
         if !self.against.is_empty() {
             self.against.remove(&self.identity.of(message));
+        }
+    }
+
+    /// The broker has taken a reply to this message, so that it takes others to the same destination.
+    pub(super) fn answered(&mut self, message: &Frame) {
+        if self.unreached.is_empty() {
+            return;
+        }
+        if let Some(reply_to) = message.headers.text("reply-to") {
+            self.unreached.remove(reply_to);
+            self.closed.open(reply_to);
         }
     }
 
@@ -102,11 +137,13 @@ impl Suspects {
         self.waiting.retain(keep);
     }
 
-    pub(super) fn verdict(&self, message: &Frame) -> Verdict {
-        if self.against.is_empty() {
+    pub(super) fn verdict(&self, now: Instant, message: &Frame) -> Verdict {
+        if self.against.is_empty() && self.closed.is_empty() {
             return Verdict::Innocent;
         }
+        let is_closed = || message.headers.text("reply-to").is_some_and(|to| self.closed.is_closed(to, now));
         match self.against.get(&self.identity.of(message)).copied().unwrap_or(0) {
+            ..CONDEMNED if is_closed() => Verdict::Unanswerable,
             ..SUSPECT => Verdict::Innocent,
             SUSPECT..CONDEMNED => Verdict::Suspect,
             CONDEMNED..HOPELESS => Verdict::Condemned,

@@ -100,6 +100,8 @@ pub(crate) struct Worker {
     subscribed: usize,
     /// Where the broker refuses dead letters.
     refusing: Refusing,
+    /// An ERROR ends this connection, and what it may be over was found out then.
+    blamed: bool,
     /// The earliest retry.
     retry: Option<Instant>,
     /// When to look next for requests that take too long.
@@ -170,6 +172,7 @@ impl Worker {
             was_subscribed: vec![false; config.sources.len()],
             subscribed: 0,
             refusing: Refusing::default(),
+            blamed: false,
             retry: None,
             look: None,
             glance: None,
@@ -333,6 +336,7 @@ impl Worker {
                             self.refusing.open(&self.service.dead_letter_of(&entry.delivered.message));
                         }
                     } else {
+                        self.suspects.answered(&entry.delivered.message);
                         self.company.confirmed(entry.heard);
                         self.ledger.served(job);
                     }

@@ -26,6 +26,11 @@ impl Entry {
         self.colon as usize + 1..self.end as usize
     }
 
+    /// Whether it is a header of that name. The length first: it settles nearly all of them without touching the buffer.
+    pub(super) fn is_named(self, name: &str, buffer: &[u8]) -> bool {
+        (self.colon - self.start) as usize == name.len() && buffer[self.name()] == *name.as_bytes()
+    }
+
     fn store(self, buffer: &mut Vec<u8>) {
         let mut stored = [0; Self::LEN];
         stored[..4].copy_from_slice(&self.start.to_le_bytes());
@@ -72,7 +77,7 @@ impl Headers {
         Self { buffer: buffer.into(), entries: at }
     }
 
-    fn entries(&self) -> impl ExactSizeIterator<Item = Entry> {
+    fn entries(&self) -> impl ExactSizeIterator<Item = Entry> + DoubleEndedIterator {
         self.buffer[self.entries as usize..].chunks_exact(Entry::LEN).map(Entry::load)
     }
 
@@ -92,6 +97,12 @@ impl Headers {
         self.find(name).map(|entry| self.buffer.slice(entry.value()))
     }
 
+    /// The values of all headers of that name.
+    pub(crate) fn all(&self, name: &str) -> impl DoubleEndedIterator<Item = &[u8]> {
+        let named = self.entries().filter(move |entry| entry.is_named(name, &self.buffer));
+        named.map(|entry| &self.buffer[entry.value()])
+    }
+
     /// The value of the header in that place.
     pub(crate) fn value(&self, at: usize) -> &[u8] {
         let at = self.entries as usize + at * Entry::LEN;
@@ -99,7 +110,7 @@ impl Headers {
     }
 
     /// Names and values, in the order of the frame.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> + DoubleEndedIterator {
         self.entries().map(|entry| (&self.buffer[entry.name()], &self.buffer[entry.value()]))
     }
 
@@ -135,11 +146,7 @@ impl Headers {
     }
 
     fn find(&self, name: &str) -> Option<Entry> {
-        let name = name.as_bytes();
-        self.entries().find(|entry| {
-            // The length first: it settles nearly all of them without touching the buffer.
-            (entry.colon - entry.start) as usize == name.len() && self.buffer[entry.name()] == *name
-        })
+        self.entries().find(|entry| entry.is_named(name, &self.buffer))
     }
 }
 

@@ -418,12 +418,13 @@ impl Parser {
                     self.dropped += 1;
                     line = end + 1;
                 }
-                Some(command) if text.is_empty() => match self.goes_on(end + 1) {
-                    Some(true) if tolerant => {
+                Some(command) if text.is_empty() => match self.goes_on(tolerant, end + 1) {
+                    Some(false) => return self.end_of_head(command, kept, end + 1),
+                    Some(true) => {
                         self.flaws.lines += 1;
                         line = end + 1;
                     }
-                    None if tolerant => {
+                    None => {
                         self.buffer.drain(self.start + kept..self.start + line);
                         return Ok(Step::More(State::Head {
                             command: Some(command),
@@ -432,7 +433,6 @@ impl Parser {
                             dropping,
                         }));
                     }
-                    _ => return self.end_of_head(command, kept, end + 1),
                 },
                 Some(command) => {
                     let colon = match memchr::memchr(b':', text) {
@@ -493,11 +493,12 @@ impl Parser {
                 [text @ .., b'\r'] if strips_cr => text,
                 text => text,
             };
-            let colon = memchr::memchr(b':', text).unwrap_or(0);
             let fits = end - line <= header_line && end < head && self.entries.len() < headers;
-            if colon == 0 || !fits {
-                return (line, line);
-            }
+            let colon = if text.is_empty() || !fits { None } else { memchr::memchr(b':', text) };
+            let Some(colon @ 1..) = colon else {
+                // What is there is not looked at twice.
+                return (line, end);
+            };
             let entry =
                 Entry { start: offset(line), colon: offset(line + colon), end: offset(line + text.len()) };
             self.entries.push(entry);
@@ -508,10 +509,13 @@ impl Parser {
     /// Whether a head goes on behind an empty line: a line feed in the name of a property, which ActiveMQ does not escape,
     /// may end a line anywhere. So it is where a line without a colon came before it, or headers that every head has come
     /// behind it, and another empty line. `None`: not enough is there to tell.
-    fn goes_on(&self, next: usize) -> Option<bool> {
+    fn goes_on(&self, tolerant: bool, next: usize) -> Option<bool> {
+        if !tolerant {
+            return Some(false);
+        }
         let unread = &self.buffer[self.start..];
-        let has = |name: &[u8]| self.entries.iter().any(|entry| unread[entry.name()] == *name);
-        let mut missing = self.needed.iter().filter(|name| !has(name.as_bytes())).peekable();
+        let has = |name: &str| self.entries.iter().any(|entry| entry.is_named(name, unread));
+        let mut missing = self.needed.iter().filter(|name| !has(name)).peekable();
         if missing.peek().is_none() && !self.torn || self.needed.is_empty() {
             return Some(false);
         }
@@ -595,7 +599,7 @@ impl Parser {
     }
 
     fn coding(&self, command: Command, head: &[u8]) -> Coding {
-        let names_version = |name: &[u8]| self.entries.iter().any(|entry| head[entry.name()] == *name);
+        let names_version = |name| self.entries.iter().any(|entry| entry.is_named(name, head));
         match self.version {
             Some(Version::V1_0) => Coding::Trimmed,
             Some(_) if !command.escapes_headers() => Coding::Plain,
@@ -605,7 +609,7 @@ impl Parser {
             },
             // Peers of 1.0 write "login: guest", and this is how they are told from later ones.
             None if !command.escapes_headers() => {
-                let name: &[u8] = if command == Command::Connected { b"version" } else { b"accept-version" };
+                let name = if command == Command::Connected { "version" } else { "accept-version" };
                 if names_version(name) { Coding::Plain } else { Coding::Trimmed }
             }
             // The ERROR of a server that refuses a connection: to be read as well as possible.

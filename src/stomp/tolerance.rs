@@ -56,14 +56,18 @@ pub(super) enum Trust {
 }
 
 pub(super) fn content_length(headers: &Headers, lengths: Lengths) -> Claim {
-    const NAME: &[u8] = b"content-length";
-    let mut all = headers.iter().filter(|(name, _)| *name == NAME).map(|(_, value)| value);
-    let Some(first) = all.next() else { return Claim { length: None, trust: Trust::Full, usable: true } };
+    const NAME: &str = "content-length";
+    let Some(first) = headers.get(NAME) else {
+        return Claim { length: None, trust: Trust::Full, usable: true };
+    };
     let (value, trust) = match lengths {
         Lengths::Claimed => (first, Trust::None),
         Lengths::Last => {
-            let is_last = headers.iter().last().is_some_and(|(name, _)| name == NAME);
-            (all.last().unwrap_or(first), if is_last { Trust::UnlessEmpty } else { Trust::None })
+            let is_last = headers.iter().next_back().is_some_and(|(name, _)| name == NAME.as_bytes());
+            (
+                headers.all(NAME).next_back().unwrap_or(first),
+                if is_last { Trust::UnlessEmpty } else { Trust::None },
+            )
         }
     };
     let length = integer(value);
@@ -100,20 +104,20 @@ pub(super) enum Follows {
 }
 
 pub(super) fn follows(rest: &[u8]) -> Follows {
-    const COMMANDS: [&[u8]; 3] = [b"MESSAGE", b"RECEIPT", b"ERROR"];
     let Some(at) = rest.iter().position(|octet| !matches!(octet, b'\n' | b'\r')) else {
         return Follows::Unknown;
     };
     let rest = &rest[at..];
-    for command in COMMANDS {
-        if command.starts_with(rest) {
-            return Follows::Unknown;
-        }
-        match rest.strip_prefix(command) {
-            Some([b'\n', ..] | [b'\r', b'\n', ..]) => return Follows::Frame,
-            Some(b"\r") => return Follows::Unknown,
-            _ => {}
-        }
+    let command: &[u8] = match rest[0] {
+        b'M' => b"MESSAGE",
+        b'R' => b"RECEIPT",
+        b'E' => b"ERROR",
+        _ => return Follows::Nothing,
+    };
+    match rest.strip_prefix(command) {
+        Some([b'\n', ..] | [b'\r', b'\n', ..]) => Follows::Frame,
+        Some([] | b"\r") => Follows::Unknown,
+        None if command.starts_with(rest) => Follows::Unknown,
+        _ => Follows::Nothing,
     }
-    Follows::Nothing
 }

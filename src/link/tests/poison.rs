@@ -308,3 +308,66 @@ fn suspects_take_one_worker_and_leave_the_others_to_other_messages() {
     bench.pass(2 * SECOND);
     assert_eq!(bench.jobs.len(), 3, "it keeps the next one waiting for 10 s at most");
 }
+
+/// Up, with a request to be answered at `reply-to` that was condemned, after so many connections that it ended.
+fn condemned(bench: &mut Bench, id: &str, reply_to: &str, connections: usize) {
+    for _ in 0..connections {
+        bench.message_with(id, &[("reply-to", reply_to)]);
+        bench.reply();
+        bench.sent();
+        again(bench, |bench| bench.bytes(REFUSAL));
+    }
+    bench.message_with(id, &[("reply-to", reply_to)]);
+    let (receipt, why) = dead_letter(bench);
+    assert_eq!(why, "its reply ended the connection each time");
+    bench.receipt(&receipt);
+    assert_eq!(bench.commands(), [Command::Ack]);
+}
+
+#[test]
+fn a_destination_to_which_no_reply_may_go_costs_few_connections() {
+    let mut bench = Bench::up("stomp://h");
+    condemned(&mut bench, "first", "/queue/forbidden", 3);
+    condemned(&mut bench, "second", "/queue/forbidden", 3);
+    let connects = bench.connects.len();
+    for n in 0..50 {
+        bench.message_with(&format!("other {n}"), &[("reply-to", "/queue/forbidden")]);
+        assert!(bench.jobs.is_empty(), "it is not served");
+        let (receipt, why) = dead_letter(&mut bench);
+        assert_eq!(why, "replies to its reply-to ended the connection each time");
+        bench.receipt(&receipt);
+        assert_eq!(bench.commands(), [Command::Ack]);
+    }
+    // Others are served, and so is what wants no answer.
+    bench.message("good");
+    bench.message_with("one-way", &[("reply-to", "/queue/forbidden"), ("OnewayRequest", "true")]);
+    assert_eq!(bench.jobs.len(), 2);
+    let good = bench.reply();
+    bench.sent();
+    bench.receipt(&format!("job-{good}"));
+    bench.end(End::Done);
+    bench.idle(1);
+    assert_eq!(
+        bench.texts("id"),
+        [(Command::Ack, "ack:good".to_owned()), (Command::Ack, "ack:one-way".to_owned())]
+    );
+    assert_eq!(bench.connects.len(), connects);
+    // It is tried again, and closed for longer by the next.
+    bench.idle(60);
+    bench.sent();
+    condemned(&mut bench, "third", "/queue/forbidden", 3);
+    bench.message_with("fourth", &[("reply-to", "/queue/forbidden")]);
+    assert!(bench.jobs.is_empty());
+}
+
+#[test]
+fn one_reply_that_is_taken_tells_that_its_destination_is_not_to_blame() {
+    let mut bench = Bench::up("stomp://h");
+    for n in 0..5 {
+        condemned(&mut bench, &format!("too large {n}"), "/queue/shared", 3);
+        bench.message_with(&format!("good {n}"), &[("reply-to", "/queue/shared")]);
+        let good = bench.reply();
+        bench.receipt(&format!("job-{good}"));
+        assert!(bench.commands().contains(&Command::Ack));
+    }
+}

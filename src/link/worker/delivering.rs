@@ -157,15 +157,18 @@ impl Worker {
                 let job = self.ledger.deliver(now, message, &self.origin, State::Replied, past.earlier);
                 return self.give_up(job, "the broker has handed over no body of it");
             }
-            let verdict = self.suspects.verdict(&message);
+            let mut verdict = self.suspects.verdict(now, &message);
+            if verdict == Verdict::Unanswerable && !self.service.can_answer(&message, dialect) {
+                verdict = Verdict::Innocent;
+            }
             let first = match verdict {
-                Verdict::Condemned | Verdict::Hopeless => State::Due,
+                Verdict::Condemned | Verdict::Hopeless | Verdict::Unanswerable => State::Due,
                 // Whatever the mode, the ACK of one that would be lost must not go first.
                 _ if at_most_once && !lost => State::Held,
                 _ => State::Running,
             };
             let job = self.ledger.deliver(now, message, &self.origin, first, past.earlier);
-            self.ledger.suspect(job, verdict != Verdict::Innocent);
+            self.ledger.suspect(job, !matches!(verdict, Verdict::Innocent | Verdict::Unanswerable));
             match verdict {
                 Verdict::Innocent | Verdict::Suspect if first == State::Held => self.held.push_back(job),
                 Verdict::Innocent | Verdict::Suspect if past.apart => {
@@ -173,6 +176,9 @@ impl Worker {
                 }
                 Verdict::Innocent => self.ready.push_back(job),
                 Verdict::Suspect => self.suspects.push(job),
+                Verdict::Unanswerable => {
+                    self.bury(now, job, "replies to its reply-to ended the connection each time");
+                }
                 Verdict::Condemned => self.bury(now, job, "its reply ended the connection each time"),
                 Verdict::Hopeless => {
                     self.give_up(job, "its reply, and its dead letter, ended the connection each time");
@@ -213,8 +219,8 @@ impl Worker {
              name. The broker's dead letters have it, if it keeps any"
         );
         let version = self.connection.version();
-        let acks = message.headers.iter().filter(|(name, _)| *name == b"ack").map(|(_, id)| id);
-        let unknown: BTreeSet<&[u8]> = acks.filter(|id| !self.ledger.holds(id)).collect();
+        let unknown: BTreeSet<&[u8]> =
+            message.headers.all("ack").filter(|id| !self.ledger.holds(id)).collect();
         for id in unknown {
             Encoder::new(self.connection.out(), version, Command::Nack)
                 .header("id", id)
@@ -250,13 +256,5 @@ impl Worker {
 /// but does not escape the names of properties: a line feed in one makes a header line of what follows, which may come
 /// before the broker's.
 fn is_tampered_with(message: &Frame) -> bool {
-    let (mut acks, mut subscriptions) = (0, 0);
-    for (name, _) in message.headers.iter() {
-        match name {
-            b"ack" => acks += 1,
-            b"subscription" => subscriptions += 1,
-            _ => {}
-        }
-    }
-    acks > 1 || subscriptions > 1
+    ["ack", "subscription"].into_iter().any(|name| message.headers.all(name).nth(1).is_some())
 }

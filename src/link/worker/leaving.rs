@@ -16,8 +16,11 @@ impl Worker {
         if self.is_withdrawing() {
             return self.withdrawn(now, &down.why);
         }
+        let blamed = std::mem::take(&mut self.blamed);
         if self.phase == Phase::Serving {
-            self.suspects.accuse(BY_END, self.ledger.unconfirmed());
+            if !blamed {
+                self.suspect(now, BY_END);
+            }
             self.redelivered.remember(self.ledger.of(self.connection.epoch()));
         }
         self.quarantine.clear();

@@ -50,9 +50,27 @@ impl Worker {
             return self.refused(now, job, part, Refusal::of(frame), &said);
         }
         if !self.blame_letters(now, frame, &said) {
-            self.suspects.accuse(BY_ERROR, self.ledger.unconfirmed());
+            self.suspect(now, BY_ERROR);
         }
+        self.blamed = true;
         self.connection.fail(format!("the broker reported an error: {said}"));
+    }
+
+    /// Holds the end of the connection against all answers that are on their way; or, where a suspect's is the only one,
+    /// against that and where it was to go.
+    pub(super) fn suspect(&mut self, now: Instant, weight: u32) {
+        let Some(message) = self.ledger.lone_suspect() else {
+            return self.suspects.accuse(weight, self.ledger.unconfirmed());
+        };
+        if let Some(pause) = self.suspects.convict(now, message) {
+            let reply_to = self.connection.shown(message, "reply-to");
+            tracing::error!(
+                %reply_to,
+                ?pause,
+                "the broker ends the connection over replies to this destination: for a while messages with this reply-to are not \
+                 served, but go to the dead letters"
+            );
+        }
     }
 
     /// Finds out whether this ERROR, which ends the connection, is about our dead letters. Whatever else was on its way
