@@ -117,7 +117,7 @@ impl Redelivered {
         Past { earlier: Earlier { count, lost }, apart }
     }
 
-    /// The connection is lost: these come back without anybody having died.
+    /// The connection is lost or left. These come back, although no server has died of them.
     pub(super) fn remember<'a>(&mut self, in_hand: impl Iterator<Item = &'a Entry>) {
         if self.known.len() > MOST {
             self.known.clear();

@@ -233,3 +233,32 @@ fn at_most_once_what_is_acknowledged_is_still_served() {
     bench.work();
     assert_eq!(bench.calls.load(Ordering::SeqCst), 1);
 }
+
+#[test]
+fn what_comes_back_has_killed_no_server() {
+    let mut bench = bench();
+    bench.server = "RabbitMQ/3.10.8";
+    bench.lose();
+    bench.pass(60 * SECOND);
+    bench.come_up();
+    let service = Arc::clone(&bench.service);
+    bench.message("runs");
+    bench.begin();
+    bench.message("waits");
+    let calls = calls(&service, 1);
+    bench.stuck();
+    bench.pass(SECOND);
+    bench.goodbye();
+    bench.jobs.drain(..);
+    drop(calls);
+    bench.pass(SECOND);
+    bench.come_up();
+    for id in ["runs", "waits"] {
+        let again = [("reply-to", "/temp-queue/r"), ("redelivered", "true"), ("x-delivery-count", "1")];
+        bench.message_with(id, &again);
+        bench.pass(SECOND);
+        let delivered = &bench.link.ledger_entry(bench.jobs[0].id()).delivered;
+        assert_eq!((delivered.earlier.count, delivered.earlier.lost), (1, 0), "{id}");
+        bench.reply();
+    }
+}

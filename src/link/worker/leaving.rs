@@ -21,7 +21,6 @@ impl Worker {
             if !blamed {
                 self.suspect(now, BY_END);
             }
-            self.redelivered.remember(self.ledger.of(self.connection.epoch()));
         }
         self.quarantine.clear();
         self.give_back(now);
@@ -148,6 +147,8 @@ impl Worker {
     /// What has not begun goes back to the broker, which keeps it until it is acknowledged. What is acknowledged
     /// already is still served.
     pub(super) fn give_back(&mut self, now: Instant) {
+        // All that is in hand is delivered again, without a server that has died of it.
+        self.redelivered.remember(self.ledger.of(self.connection.epoch()));
         let Self { ready, held, redelivered, suspects, ledger, .. } = self;
         let keep = |job: &u64, ledger: &mut Ledger| {
             let acknowledged = ledger.get(*job).is_some_and(|entry| entry.acknowledged);
