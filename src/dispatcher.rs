@@ -16,7 +16,7 @@ use crate::{
     activity::{Finding, Watchdog},
     app::Application,
     config::{Config, DeliveryMode, DestinationError, Source, check_dead_letters, check_sources},
-    link::{ConnectionConfig, Fatal, Probe, WITHDRAWAL, Worker, WorkerConfig},
+    link::{ConnectionConfig, Fatal, Known, Probe, WITHDRAWAL, Worker, WorkerConfig},
     service::Service,
 };
 
@@ -164,9 +164,11 @@ impl<R: Reactor> Dispatcher<R> {
         let needed = if queues == 0 { 1 } else { connections };
         // What the one probe finds is for all of them.
         let priority = self.config.brokers.has_priority().then(Arc::default);
+        let known = Known::default();
         (0..needed).map(move |number| {
             let mut worker = self.worker();
             worker.connection.priority.clone_from(&priority);
+            worker.known = known.clone();
             worker.number = (connections > 1).then_some(number + 1);
             worker.sources = sources.to_vec();
             if number > 0 {
@@ -203,6 +205,8 @@ impl<R: Reactor> Dispatcher<R> {
             delivery: config.delivery,
             request_timeout: config.request_timeout,
             withdraws: config.stuck_after.is_some(),
+            connections: u32::try_from(config.connections.get()).unwrap_or(u32::MAX),
+            known: Known::default(),
         }
     }
 }

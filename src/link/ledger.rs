@@ -236,10 +236,19 @@ impl Ledger {
     }
 
     /// The broker has refused something of this message.
-    pub(crate) fn refuse(&mut self, now: Instant, job: u64) -> Option<&mut Refused> {
+    pub(crate) fn refuse(&mut self, job: u64) -> Option<&mut Refused> {
         let entry = self.entries.get_mut(&job)?;
         self.refused += usize::from(entry.refused.is_none());
-        Some(entry.refused.get_or_insert_with(|| Box::new(Refused::new(now))))
+        Some(entry.refused.get_or_insert_with(|| Box::new(Refused::new())))
+    }
+
+    /// Corrects what is known of earlier deliveries of a message that no job has yet.
+    pub(crate) fn correct(&mut self, job: u64, earlier: Earlier) {
+        if let Some(delivered) =
+            self.entries.get_mut(&job).and_then(|entry| Arc::get_mut(&mut entry.delivered))
+        {
+            delivered.earlier = earlier;
+        }
     }
 
     /// Whether a job has this one, and has not ended.

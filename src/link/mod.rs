@@ -43,5 +43,5 @@ pub(crate) use jms::Jms;
 pub(crate) use ledger::Ledger;
 pub(crate) use outbox::Outbox;
 pub(crate) use priority::Probe;
-pub(crate) use redelivered::Earlier;
+pub(crate) use redelivered::{Earlier, Known};
 pub(crate) use worker::{Fatal, WITHDRAWAL, Worker, WorkerConfig};

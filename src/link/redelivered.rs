@@ -12,12 +12,15 @@
 //! - A count alone does not condemn: what waits beside a killer is delivered as often, and so is what waits while servers
 //!   are stopped in good order. A message is given up at `--max-attempts` if this process has seen no other that was
 //!   delivered so often, for then all others were served; else after five more deliveries for each of the others.
-//! - What this process had in hand when its connection broke is not suspicious: the process is alive.
+//! - What this process had in hand when a connection of its broke is not suspicious: the process is alive.
+//! - One that runs long keeps the next one waiting, longer after each death, so that a slow one is not taken along by one
+//!   that kills.
 //! - More in a row than a server may have in hand are no server's end, but a broker's that was restarted (RabbitMQ marks
 //!   all that it has): they are served as any others.
 
 use std::{
     collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -27,8 +30,12 @@ use crate::{
     stomp::{Frame, Headers},
 };
 
-/// One that has run for so long has not killed us, and does not keep the next one waiting.
+/// One that has run for so long has not killed us, and does not keep the next one waiting: after the first server that may
+/// have died of it. It doubles with each further one, up to the longest.
 const APART: Duration = Duration::from_secs(2);
+const LONGEST_APART: Duration = Duration::from_secs(32);
+/// The same where the broker does not count.
+const UNCOUNTED_APART: Duration = Duration::from_secs(10);
 /// How long to wait for more of them, to know their order.
 const GATHER: Duration = Duration::from_millis(50);
 /// Messages of lost connections that are remembered; beyond them we begin anew.
@@ -47,6 +54,34 @@ pub(crate) struct Earlier {
     pub(crate) count: u32,
 }
 
+impl Earlier {
+    /// How long such a message keeps the next one waiting.
+    fn apart(self) -> Duration {
+        match self.lost {
+            0 => UNCOUNTED_APART,
+            lost => (APART * (1 << (lost - 1).min(8))).min(LONGEST_APART),
+        }
+    }
+}
+
+/// What this process had in hand when a connection ended. All its links share it: another one may be given the message.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known {
+    identity: Arc<Identity>,
+    messages: Arc<Mutex<HashMap<u64, Earlier>>>,
+}
+
+impl Known {
+    fn messages(&self) -> MutexGuard<'_, HashMap<u64, Earlier>> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, message: &Frame) -> Option<Earlier> {
+        let messages = self.messages();
+        if messages.is_empty() { None } else { messages.get(&self.identity.of(message)).copied() }
+    }
+}
+
 /// One that waits for its turn.
 #[derive(Debug, Clone, Copy)]
 struct Waiting {
@@ -56,19 +91,17 @@ struct Waiting {
 
 #[derive(Debug)]
 pub(super) struct Redelivered {
-    identity: Identity,
-    /// Those that this process had in hand when a connection ended.
-    known: HashMap<u64, Earlier>,
+    known: Known,
     waiting: Vec<Waiting>,
-    /// The one that is served apart from the others.
-    apart: Option<u64>,
+    /// The one that is served apart from the others, and for how long.
+    apart: Option<(u64, Duration)>,
     /// When the next may go at the earliest, and when it no longer waits for what is still to be sent.
     gather: Option<(Instant, Instant)>,
     /// When to ask for the next again, if nothing else happens.
     wake: Option<Instant>,
     in_a_row: usize,
     random: fastrand::Rng,
-    /// `--max-attempts`, and how many messages came that were delivered so often.
+    /// How many servers may end with a message, and how many messages came of which so many did.
     most: u32,
     worn: u32,
 }
@@ -82,10 +115,9 @@ pub(super) struct Past {
 }
 
 impl Redelivered {
-    pub(super) fn new(random: fastrand::Rng, most: u32) -> Self {
+    pub(super) fn new(random: fastrand::Rng, most: u32, known: Known) -> Self {
         Self {
-            identity: Identity::default(),
-            known: HashMap::new(),
+            known,
             waiting: Vec::new(),
             apart: None,
             gather: None,
@@ -103,27 +135,25 @@ impl Redelivered {
             self.in_a_row = 0;
             return Past { earlier: Earlier::default(), apart: false };
         };
-        let known = if self.known.is_empty() { None } else { self.known.get(&self.identity.of(message)) };
-        // The one delivery that ended with our own connection does not count: this process is alive.
-        let lost = match known {
-            _ if !counted => 0,
-            Some(before) => before.lost + count.saturating_sub(before.count + 1),
-            None => count,
-        };
-        if known.is_none() {
+        let known = self.known.get(message);
+        let lost = if counted { lost(count, known) } else { 0 };
+        // Since we had it, another process may have had it, too.
+        let elsewhere = known.is_none() || lost > 0;
+        if elsewhere {
             self.in_a_row += 1;
         }
-        let apart = known.is_none() && self.in_a_row <= in_hand;
+        let apart = elsewhere && self.in_a_row <= in_hand;
         Past { earlier: Earlier { count, lost }, apart }
     }
 
     /// The connection is lost or left. These come back, although no server has died of them.
     pub(super) fn remember<'a>(&mut self, in_hand: impl Iterator<Item = &'a Entry>) {
-        if self.known.len() > MOST {
-            self.known.clear();
+        let mut known = self.known.messages();
+        if known.len() > MOST {
+            known.clear();
         }
         for entry in in_hand {
-            self.known.insert(self.identity.of(&entry.delivered.message), entry.delivered.earlier);
+            known.insert(self.known.identity.of(&entry.delivered.message), entry.delivered.earlier);
         }
     }
 
@@ -136,12 +166,12 @@ impl Redelivered {
 
     /// The next whose turn it is, and whether it is given up. `sent`: nothing waits to be sent, such as the ACK of the one
     /// before.
-    pub(super) fn next(&mut self, now: Instant, ledger: &Ledger, sent: bool) -> Option<(u64, bool)> {
-        if let Some(job) = self.apart {
+    pub(super) fn next(&mut self, now: Instant, ledger: &mut Ledger, sent: bool) -> Option<(u64, bool)> {
+        if let Some((job, apart)) = self.apart {
             let runs = ledger.get(job).filter(|entry| entry.state.is_under_way());
             let until = runs.and_then(|entry| match entry.delivered.progress.begun() {
-                Begun::NotYet => Some(now + APART),
-                Begun::At(begun) => Some(begun + APART),
+                Begun::NotYet => Some(now + apart),
+                Begun::At(begun) => Some(begun + apart),
                 Begun::Never => None,
             });
             self.wake = until.filter(|until| now < *until);
@@ -157,16 +187,28 @@ impl Redelivered {
         if self.wake.is_some() {
             return None;
         }
-        let (job, given_up) = self.take()?;
-        self.apart = Some(job);
+        self.look_again(ledger);
+        let (job, earlier, given_up) = self.take()?;
+        self.apart = Some((job, earlier.apart()));
         if self.waiting.is_empty() {
             self.gather = None;
         }
-        self.wake = Some(now + APART);
+        self.wake = Some(now + earlier.apart());
         Some((job, given_up))
     }
 
-    fn take(&mut self) -> Option<(u64, bool)> {
+    /// Another link may have found out only now that it has lost the connection by which it had some of them.
+    fn look_again(&mut self, ledger: &mut Ledger) {
+        for Waiting { job, earlier } in self.waiting.iter_mut().filter(|waiting| waiting.earlier.lost > 0) {
+            let known = ledger.get(*job).and_then(|entry| self.known.get(&entry.delivered.message));
+            if known.is_some() {
+                earlier.lost = lost(earlier.count, known).min(earlier.lost);
+                ledger.correct(*job, *earlier);
+            }
+        }
+    }
+
+    fn take(&mut self) -> Option<(u64, Earlier, bool)> {
         let least = self.waiting.iter().map(|waiting| waiting.earlier).min()?;
         let at = match self.waiting.iter().map(|waiting| waiting.earlier.lost).max()? {
             1 => self.waiting.iter().rposition(|waiting| waiting.earlier == least)?,
@@ -176,7 +218,7 @@ impl Redelivered {
         let Waiting { job, earlier } = *self.waiting.get(at)?;
         self.waiting.remove(at);
         let others = self.worn.saturating_sub(1);
-        Some((job, earlier.lost >= self.most.saturating_add(others.saturating_mul(MORE))))
+        Some((job, earlier, earlier.lost >= self.most.saturating_add(others.saturating_mul(MORE))))
     }
 
     /// When to ask again, if nothing else happens.
@@ -192,6 +234,12 @@ impl Redelivered {
             self.gather = None;
         }
     }
+}
+
+/// How many of so many deliveries ended with another process. The one that ended with our own connection does not count:
+/// this process is alive.
+fn lost(count: u32, known: Option<Earlier>) -> u32 {
+    known.map_or(count, |before| before.lost + count.saturating_sub(before.count + 1))
 }
 
 /// How often a message was delivered before, and whether the broker counts that. `None`: never.

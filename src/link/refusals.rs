@@ -45,8 +45,6 @@ impl Refusal {
 /// What was refused of one message.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Refused {
-    /// When the first of it was.
-    pub(super) since: Instant,
     /// How often its reply was.
     pub(super) replies: u32,
     /// How often its dead letter was.
@@ -56,8 +54,8 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
-    pub(super) fn new(since: Instant) -> Self {
-        Self { since, replies: 0, letters: 0, others_served: false }
+    pub(super) fn new() -> Self {
+        Self { replies: 0, letters: 0, others_served: false }
     }
 }
 
@@ -65,8 +63,8 @@ impl Refused {
 pub(super) const REPLY_SENDS: u32 = 5;
 pub(super) const NO_ROOM_SENDS: u32 = 7;
 pub(super) const LETTER_SENDS: u32 = 3;
-/// How long a message is kept that a broker without room can neither have answered nor dead-lettered.
-pub(super) const PATIENCE: Duration = Duration::from_secs(600);
+/// Every so many tries there is an ERROR in the log, where messages without a place take the places of others.
+pub(super) const COMPLAINT: u32 = 30;
 /// The pause between two of its tries then.
 pub(super) const NO_ROOM_DELAY: Duration = Duration::from_secs(10);
 

@@ -20,6 +20,8 @@ const CONDEMNED: u32 = 9;
 const HOPELESS: u32 = 18;
 /// One that has run for so long does not keep the next one waiting.
 const TURN: Duration = Duration::from_secs(10);
+/// Over a larger answer the broker may end the connection because of its size, wherever it goes.
+const SMALL: usize = 64 << 10;
 /// Messages that are remembered; beyond them we begin anew.
 const MOST: usize = 1000;
 
@@ -47,10 +49,12 @@ pub(super) struct Suspects {
     turn: Option<u64>,
     /// When that one has had its time.
     wake: Option<Instant>,
+    /// Of the suspect's answer that was sent last: how large it is.
+    octets: usize,
     /// Where the answer to a condemned message was to go, and none has gone since.
     unreached: HashSet<String>,
     /// Those of which that holds for two messages. Others with the same reply-to are not tried one after the other: each of
-    /// them would cost as many connections. (One message says nothing of its reply-to: its reply may be too large.)
+    /// them would cost as many connections.
     closed: Refusing,
 }
 
@@ -72,7 +76,8 @@ impl Suspects {
     pub(super) fn convict(&mut self, now: Instant, message: &Frame) -> Option<Duration> {
         self.accuse(BY_ERROR, std::iter::once(message));
         let against = self.against.get(&self.identity.of(message))?;
-        let reply_to = message.headers.text("reply-to").filter(|_| *against >= CONDEMNED)?;
+        let tells = *against >= CONDEMNED && self.octets <= SMALL;
+        let reply_to = message.headers.text("reply-to").filter(|_| tells)?;
         if self.unreached.contains(reply_to) {
             return Some(self.closed.close(reply_to, now));
         }
@@ -99,6 +104,11 @@ impl Suspects {
             self.unreached.remove(reply_to);
             self.closed.open(reply_to);
         }
+    }
+
+    /// A suspect's answer is sent.
+    pub(super) fn sends(&mut self, octets: usize) {
+        self.octets = octets;
     }
 
     /// A job that is to wait for its turn.

@@ -12,7 +12,7 @@ use super::{
     Company, Connection, ConnectionConfig, Event, Ledger,
     ledger::State,
     quarantine::{Kind, Quarantine},
-    redelivered::Redelivered,
+    redelivered::{Known, Redelivered},
     refusals::Refusing,
     suspects::Suspects,
 };
@@ -47,6 +47,10 @@ pub(crate) struct WorkerConfig {
     pub(crate) request_timeout: Option<Duration>,
     /// Somebody says when all workers are stuck: then nothing is taken.
     pub(crate) withdraws: bool,
+    /// How many connections the process has: when it ends, a message may come back so often, from one to the next.
+    pub(crate) connections: u32,
+    /// What any of them had in hand when it ended.
+    pub(crate) known: Known,
 }
 
 /// Why a link ended although nobody asked it to. Shared by all links: none goes on without the others.
@@ -153,7 +157,8 @@ impl Worker {
         let connection = Connection::new(config.connection.clone());
         let stopping = Arc::default();
         let random = fastrand::Rng::with_seed(config.connection.seed);
-        let redelivered = Redelivered::new(random, service.max_attempts());
+        let most = service.max_attempts().saturating_mul(config.connections);
+        let redelivered = Redelivered::new(random, most, config.known.clone());
         Self {
             origin: origin(&connection, &stopping),
             connection,
@@ -392,7 +397,7 @@ impl Worker {
         }
         self.ready.extend(self.suspects.next(now, &self.ledger));
         let sent = self.connection.is_sent();
-        if let Some((job, given_up)) = self.redelivered.next(now, &self.ledger, sent) {
+        if let Some((job, given_up)) = self.redelivered.next(now, &mut self.ledger, sent) {
             if let Some(entry) = self.ledger.get(job).filter(|_| given_up) {
                 entry.delivered.progress.give_up();
             }

@@ -11,7 +11,7 @@ use std::{
 
 use reactors::{Action, End, Input, Job, Link, Output};
 
-use super::{ConnectionConfig, Fatal, Worker, WorkerConfig};
+use super::{ConnectionConfig, Fatal, Known, Worker, WorkerConfig};
 use crate::{
     app::{AppError, Reply},
     config::DeliveryMode,
@@ -99,6 +99,8 @@ impl Bench {
             delivery: DeliveryMode::AtLeastOnce,
             request_timeout: None,
             withdraws: false,
+            connections: 1,
+            known: Known::default(),
         };
         change(&mut config);
         let fatal = Fatal::default();

@@ -114,10 +114,59 @@ fn what_was_delivered_before_is_served_one_at_a_time_beside_what_was_not() {
     bench.jobs.swap(0, 1);
     bench.begin();
     bench.message_with("r4", &[&REQUEST[..], &[AGAIN]].concat());
-    bench.pass(SECOND);
+    bench.idle(9);
+    bench.sent();
     assert_eq!(bench.jobs.len(), 2);
     bench.pass(SECOND);
-    assert_eq!(bench.jobs.len(), 3, "one that has run for two seconds has not killed us");
+    assert_eq!(bench.jobs.len(), 3, "one that has run for ten seconds has not killed us");
+}
+
+#[test]
+fn a_slow_one_keeps_the_next_waiting_longer_after_each_death() {
+    for (count, seconds) in [("1", 2), ("2", 4), ("3", 8), ("4", 16), ("5", 32), ("9", 32)] {
+        let mut bench = up("RabbitMQ/3.10.8");
+        for id in ["r1", "r2"] {
+            bench.message_with(id, &[&REQUEST[..], &[AGAIN, ("x-delivery-count", count)]].concat());
+        }
+        moment(&mut bench);
+        bench.begin();
+        bench.idle(seconds - 1);
+        bench.sent();
+        assert_eq!(bench.jobs.len(), 1, "{count}");
+        bench.pass(SECOND);
+        assert_eq!(bench.jobs.len(), 2, "{count}");
+    }
+}
+
+/// Connections of one process: a message of one that is lost may come back by another.
+#[test]
+fn what_another_link_of_this_process_had_in_hand_is_not_suspicious() {
+    let known = Known::default();
+    let link = |known: &Known| {
+        let shared = known.clone();
+        up_with("RabbitMQ/3.10.8", |config| (config.known, config.connections) = (shared, 2))
+    };
+    let mut links = [link(&known), link(&known)];
+    for count in 0..20 {
+        let count_text = count.to_string();
+        let more = [AGAIN, ("x-delivery-count", &count_text)];
+        let more = if count == 0 { &[] } else { &more[..] };
+        let [one, other] = &mut links;
+        let (one, other) = if count % 2 == 0 { (one, other) } else { (other, one) };
+        one.message("new");
+        one.jobs.clear();
+        one.message_with("m1", &[&REQUEST[..], more].concat());
+        // The one that had it finds out a little later that it is lost.
+        if count > 0 {
+            other.lose();
+            other.pass(60 * SECOND);
+            other.come_up();
+        }
+        moment(one);
+        let job = one.jobs.remove(0).id();
+        let earlier = one.link.ledger_entry(job).delivered.earlier;
+        assert_eq!((earlier.count, earlier.lost), (count, 0));
+    }
 }
 
 #[test]
@@ -143,6 +192,8 @@ fn what_this_process_had_in_hand_when_it_lost_its_connection_is_not_suspicious()
     }
     // Twice by somebody else, and once by us.
     delivered(&mut bench, "22");
+    moment(&mut bench);
+    assert_eq!(bench.jobs.len(), 1, "one at a time");
     assert_eq!(bench.link.ledger_entry(bench.jobs[0].id()).delivered.earlier.lost, 2);
 }
 

@@ -313,20 +313,58 @@ fn a_dead_letter_that_stays_refused_is_left_to_the_broker() {
     assert_eq!(bench.commands(), [Command::Disconnect], "nothing is left");
 }
 
-#[test]
-fn requests_do_not_wait_for_dead_letters() {
+/// Four dead letters, which are refused.
+fn refused_letters(why: &str) -> Bench {
     let mut bench = Bench::up("stomp://h");
     for n in 0..4 {
         hopeless(&mut bench, &format!("m{n}"));
     }
-    let receipts: Vec<_> =
-        bench.sent().iter().map(|letter| letter.headers.text("receipt").unwrap().to_owned()).collect();
-    for receipt in &receipts {
-        refuse(&mut bench, receipt, NO_ROOM);
+    for receipt in letters(&mut bench) {
+        refuse(&mut bench, &receipt, why);
     }
+    bench
+}
+
+/// The receipts of the dead letters that were sent.
+fn letters(bench: &mut Bench) -> Vec<String> {
+    let sent = bench.sent();
+    assert!(sent.iter().all(|frame| frame.headers.text("destination") == Some("/queue/DLQ.a")), "{sent:?}");
+    sent.iter().map(|letter| letter.headers.text("receipt").unwrap().to_owned()).collect()
+}
+
+#[test]
+fn requests_do_not_wait_for_dead_letters() {
+    let mut bench = refused_letters(FORBIDDEN);
     assert_eq!(bench.commands(), [Command::Nack; 2], "more than half of the places");
     bench.message("good");
     assert_eq!(bench.jobs.len(), 1);
+}
+
+/// A broker without room for our dead letters has none for its own: a NACK would be the end of the message.
+#[test]
+fn dead_letters_wait_for_room_however_long_and_many() {
+    let mut bench = refused_letters(NO_ROOM);
+    for _ in 0..100 {
+        assert!(bench.sent().is_empty());
+        bench.message("good");
+        let good = bench.reply();
+        bench.sent();
+        bench.receipt(&format!("job-{good}"));
+        bench.idle(10);
+        let sent = bench.sent();
+        assert!(sent.iter().all(|frame| frame.command != Command::Nack));
+        let receipts: Vec<_> =
+            sent.iter().filter_map(|frame| frame.headers.text("receipt")).map(str::to_owned).collect();
+        assert_eq!(receipts.len(), 4);
+        for receipt in receipts {
+            refuse(&mut bench, &receipt, NO_ROOM);
+        }
+    }
+    bench.idle(10);
+    for receipt in letters(&mut bench) {
+        bench.receipt(&receipt);
+    }
+    assert_eq!(bench.commands(), [Command::Ack; 4]);
 }
 
 /// Artemis takes a NACK for an ACK, and what is acknowledged cannot be refused.

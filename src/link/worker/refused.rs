@@ -7,8 +7,8 @@ use crate::{
     link::{
         ledger::{Next, State},
         refusals::{
-            LETTER_SENDS, NO_ROOM_DELAY, NO_ROOM_SENDS, PATIENCE, REPLY_SENDS, Refusal, blames, letter_delay,
-            reply_delay,
+            COMPLAINT, LETTER_SENDS, NO_ROOM_DELAY, NO_ROOM_SENDS, REPLY_SENDS, Refusal, blames,
+            letter_delay, reply_delay,
         },
         suspects::BY_ERROR,
     },
@@ -62,6 +62,8 @@ impl Worker {
         let Some(message) = self.ledger.lone_suspect() else {
             return self.suspects.accuse(weight, self.ledger.unconfirmed());
         };
+        // What ends the connection is known, and each suspect ends a few of them: no failure of the broker's.
+        self.connection.served();
         if let Some(pause) = self.suspects.convict(now, message) {
             let reply_to = self.connection.shown(message, "reply-to");
             tracing::error!(
@@ -155,8 +157,8 @@ impl Worker {
         if self.leaves_to_the_broker(job) {
             return;
         }
-        let crowded = self.is_crowded(now, job);
-        let Some(refused) = self.ledger.refuse(now, job) else { return };
+        let crowded = self.is_crowded(job);
+        let Some(refused) = self.ledger.refuse(job) else { return };
         refused.replies += 1;
         let sent = refused.replies;
         // Where the broker has room for nobody, nobody waits for the place of this one.
@@ -176,8 +178,8 @@ impl Worker {
         }
     }
 
-    /// The broker has refused a dead letter: it is sent again, or the message is left to the broker's own dead letters.
-    /// A broker that has no room for either keeps the message for a while.
+    /// The broker has refused a dead letter: it is sent again, or the message is left to the broker's own dead letters. A
+    /// broker that has no room for ours has none for its own: it would drop the message. So that is kept until there is.
     pub(super) fn letter_refused(&mut self, now: Instant, job: u64, refusal: Refusal, said: &str) {
         let Some(entry) = self.ledger.get(job) else { return };
         let destination = self.service.dead_letter_of(&entry.delivered.message);
@@ -185,17 +187,24 @@ impl Worker {
         if self.leaves_to_the_broker(job) {
             return;
         }
-        let crowded = self.is_crowded(now, job);
-        let Some(refused) = self.ledger.refuse(now, job) else { return };
+        let crowded = self.is_crowded(job);
+        let Some(refused) = self.ledger.refuse(job) else { return };
         refused.letters += 1;
-        let (since, sent) = (refused.since, refused.letters);
+        let sent = refused.letters;
         let serving = self.phase == Phase::Serving;
-        let patient = !crowded || next == Next::Reply && !refused.others_served;
-        let waited = now.saturating_duration_since(since);
-        if serving && refusal == Refusal::NoRoom && patient && waited < PATIENCE {
-            tracing::warn!(job, error = said, "the broker has no room for a dead letter; trying again");
+        if serving && refusal == Refusal::NoRoom {
+            if crowded && sent % COMPLAINT == 1 {
+                tracing::error!(
+                    job,
+                    destination,
+                    error = said,
+                    "the broker has no room for dead letters: the messages are kept, and take the places of others"
+                );
+            } else {
+                tracing::warn!(job, error = said, "the broker has no room for a dead letter; trying again");
+            }
             self.retry_at(job, now + NO_ROOM_DELAY, next);
-        } else if serving && refusal != Refusal::NoRoom && sent < LETTER_SENDS && !crowded {
+        } else if serving && sent < LETTER_SENDS && !crowded {
             let delay = letter_delay(sent);
             tracing::warn!(job, error = said, ?delay, "a dead letter was refused, and will be sent again");
             self.retry_at(job, now + delay, Next::Letter);
@@ -220,8 +229,8 @@ impl Worker {
 
     /// Whether what was refused, with this one, takes more than half of the places that one destination has: then others
     /// wait for them.
-    pub(super) fn is_crowded(&mut self, now: Instant, job: u64) -> bool {
-        self.ledger.refuse(now, job);
+    pub(super) fn is_crowded(&mut self, job: u64) -> bool {
+        self.ledger.refuse(job);
         self.ledger.refused() > (self.config.prefetch as usize / 2).max(1)
     }
 }
