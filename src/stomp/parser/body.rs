@@ -1,4 +1,6 @@
 //! Where the body of a frame ends.
+use std::collections::HashSet;
+
 use bytes::Bytes;
 
 use super::{COMMAND_LINE, Parser, State, Step};
@@ -9,8 +11,13 @@ use crate::stomp::{Command, Cut, Limits, ParseError};
 /// A body's buffer is not made larger than this ahead of what has really arrived.
 const BODY_STEP: usize = 1 << 20;
 
-/// So many NULs of a body with a frame behind them are tried as its end.
-const MOST_ENDS: usize = 8;
+/// To find out whether a body hides frames no more octets are read than so many times its own, and these.
+const MOST_READS: usize = 16;
+const MORE_READS: usize = 64 << 10;
+
+/// So much of what may be frames is read first, and twice as much each time after that, up to the most at once.
+const FIRST_READ: usize = 128;
+const LONGEST_READ: usize = 64 << 10;
 
 /// What stands before a RECEIPT's first header.
 const RECEIPT: &[u8] = b"RECEIPT\n";
@@ -108,24 +115,39 @@ impl Parser {
             Trust::UnlessEmpty => &body[..body.len().min(1)],
             Trust::None => body,
         };
-        let mut ends =
-            memchr::memchr_iter(0, searched).filter(|nul| follows(&body[nul + 1..]) == Follows::Frame);
-        ends.by_ref().take(MOST_ENDS).any(|nul| self.is_whole_frames(&body[nul + 1..]))
-            || ends.next().is_some()
+        let mut reads = body.len().saturating_mul(MOST_READS).saturating_add(MORE_READS);
+        // NULs at which a try found a frame's end before it failed. From there on it would fail again.
+        let mut failed = HashSet::new();
+        memchr::memchr_iter(0, searched).any(|nul| {
+            begins_a_frame(&body[nul + 1..])
+                && !failed.contains(&nul)
+                && self.is_whole_frames(&body[nul + 1..], &mut reads, |end| drop(failed.insert(nul + end)))
+        })
     }
 
-    fn is_whole_frames(&self, octets: &[u8]) -> bool {
+    /// Whether these are whole frames, or it would take too many reads to find out. `ends` is told where each ends.
+    fn is_whole_frames(&self, mut octets: &[u8], reads: &mut usize, mut ends: impl FnMut(usize)) -> bool {
         let any = usize::MAX;
         let mut parser = Self::new(Limits { header_line: any, headers: any, head: any, body: any });
         self.version.into_iter().for_each(|version| parser.set_version(version));
         parser.lenient_escapes(true);
-        parser.feed(octets);
-        parser.feed(b"\0");
+        let (mut fed, mut read, mut all) = (0, FIRST_READ, false);
         loop {
             match parser.next_frame() {
-                Ok(Some(frame)) if frame.command != Command::Message => {}
-                Ok(Some(frame)) if frame.headers.get("message-id").is_some() => {}
-                Ok(None) => return matches!(parser.state, State::Idle),
+                Ok(Some(frame)) if frame.command != Command::Message => ends(fed - parser.buffered()),
+                Ok(Some(frame)) if frame.headers.get("message-id").is_some() => ends(fed - parser.buffered()),
+                Ok(None) if all => return matches!(parser.state, State::Idle),
+                Ok(None) if octets.is_empty() => {
+                    parser.feed(b"\0");
+                    all = true;
+                }
+                Ok(None) if *reads == 0 => return true,
+                Ok(None) => {
+                    let (next, rest) = octets.split_at(octets.len().min(read).min(*reads));
+                    parser.feed(next);
+                    (octets, fed) = (rest, fed + next.len());
+                    (*reads, read) = (*reads - next.len(), (2 * read).min(LONGEST_READ));
+                }
                 _ => return false,
             }
         }
@@ -241,6 +263,13 @@ impl Parser {
     pub(super) fn is_tolerant(&self) -> bool {
         self.tolerant && self.command() == Command::Message
     }
+}
+
+/// Whether a frame of a server begins here, as far as two lines tell.
+fn begins_a_frame(octets: &[u8]) -> bool {
+    let mut lines = octets.trim_ascii_start().split(|octet| *octet == b'\n').skip(1);
+    let is_header = |line: &[u8]| line.contains(&b':') || line.trim_ascii().is_empty();
+    follows(octets) == Follows::Frame && lines.next().is_some_and(is_header)
 }
 
 /// The first NUL that may end a frame, by what follows it.

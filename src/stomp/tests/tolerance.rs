@@ -196,7 +196,15 @@ fn frames_that_a_made_up_length_has_dropped_are_told_of() {
 /// As a sender of bytes says it, they are his: what looks like a frame in them is none.
 #[test]
 fn bytes_stay_exact() {
-    let bodies: [&[u8]; 7] = [
+    let command_lines = b"\0MESSAGE\n".repeat(20);
+    let log = [&b"\0RECEIPT\nreceipt-id:1\n\n".repeat(20)[..], b"\0the end of a log"].concat();
+    let frames = [&b"\0MESSAGE\nmessage-id:1\n\nbody".repeat(20)[..], b"\0\n\nMESSAGE\n"].concat();
+    let nested = b"\0MESSAGE\nmessage-id:1\ncontent-length:30\n\n".repeat(20);
+    let bodies: [&[u8]; 11] = [
+        &command_lines,
+        &log,
+        &frames,
+        &nested,
         b"\0",
         b"\0\0\0\0",
         b"a\0b\0\n\0",
@@ -228,6 +236,19 @@ fn a_body_that_may_be_two_messages_is_given_to_nobody() {
         let (all, _) = frames(&mut parser);
         assert_eq!((all.len(), all[0].cut, all[0].body.len()), (1, cut, len), "{lengths:?}");
     }
+}
+
+/// Each NUL could be the end of a body, and what follows it is read to the end to find out that it is not.
+#[test]
+fn what_takes_too_long_to_tell_is_given_to_nobody() {
+    let body = b"\0MESSAGE\nmessage-id:1\ncontent-length:1000000\n\n".repeat(20_000);
+    let head = format!("MESSAGE\nmessage-id:1\ncontent-length:{}\n\n", body.len());
+    let mut parser = tolerant(Version::V1_2, Limits::default());
+    parser.feed(&[head.as_bytes(), &body, b"\0"].concat());
+    let begun = std::time::Instant::now();
+    let (all, _) = frames(&mut parser);
+    assert_eq!((all.len(), all[0].cut), (1, Some(Cut::Unclear)));
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "in linear time");
 }
 
 #[test]
