@@ -6,12 +6,13 @@
 //! - What was delivered before, and not to this process, is served one at a time, beside what is delivered for the first
 //!   time. The next begins when the ACK of the one before has left.
 //! - At first those go first that came last, and after the next death those that came first: with a single killer all
-//!   others are served then. After that, and where the broker does not count, they go in random order. So each message
+//!   others are served then. The third and the fourth time that is repeated, for those that were too slow. After that, and
+//!   where the broker does not count, they go in random order. So each message
 //!   that does not kill is served in the end, wherever several killers stand in the queue, and however often each was
 //!   delivered.
 //! - A count alone does not condemn: what waits beside a killer is delivered as often, and so is what waits while servers
 //!   are stopped in good order. A message is given up at `--max-attempts` if this process has seen no other that was
-//!   delivered so often, for then all others were served; else after five more deliveries for each of the others.
+//!   delivered so often, for then all others were served; else after six more deliveries for each of the others.
 //! - What this process had in hand when a connection of its broke is not suspicious: the process is alive.
 //! - One that runs long keeps the next one waiting, longer after each death, so that a slow one is not taken along by one
 //!   that kills.
@@ -41,7 +42,7 @@ const GATHER: Duration = Duration::from_millis(50);
 /// Messages of lost connections that are remembered; beyond them we begin anew.
 const MOST: usize = 10_000;
 /// Further deliveries of a message that is given up, for each other that was delivered as often.
-const MORE: u32 = 5;
+const MORE: u32 = 6;
 /// The highest count that is believed.
 const HIGHEST: u32 = 1_000_000;
 
@@ -211,8 +212,8 @@ impl Redelivered {
     fn take(&mut self) -> Option<(u64, Earlier, bool)> {
         let least = self.waiting.iter().map(|waiting| waiting.earlier).min()?;
         let at = match self.waiting.iter().map(|waiting| waiting.earlier.lost).max()? {
-            1 => self.waiting.iter().rposition(|waiting| waiting.earlier == least)?,
-            2 => self.waiting.iter().position(|waiting| waiting.earlier == least)?,
+            1 | 3 => self.waiting.iter().rposition(|waiting| waiting.earlier == least)?,
+            2 | 4 => self.waiting.iter().position(|waiting| waiting.earlier == least)?,
             _ => self.random.usize(..self.waiting.len()),
         };
         let Waiting { job, earlier } = *self.waiting.get(at)?;

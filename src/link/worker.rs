@@ -110,6 +110,9 @@ pub(crate) struct Worker {
     retry: Option<Instant>,
     /// When to look next for requests that take too long.
     look: Option<Instant>,
+    /// Frames behind a message may be lost on this connection, so that it is left as soon as nothing runs, and then at the
+    /// latest. Until then others are served: a slow one must not keep them waiting.
+    leave_by: Option<Instant>,
     /// When to look next whether all workers are stuck.
     glance: Option<Instant>,
     company: Company,
@@ -180,6 +183,7 @@ impl Worker {
             blamed: false,
             retry: None,
             look: None,
+            leave_by: None,
             glance: None,
             company: Company::default(),
             config,
@@ -429,6 +433,7 @@ impl Worker {
             phase,
             self.retry,
             self.look,
+            self.leave_by,
             self.quarantine.until(),
             self.redelivered.until(),
             self.suspects.until(),
@@ -470,6 +475,7 @@ impl Link for Worker {
         self.acknowledge_first();
         self.isolate(now);
         self.connection.pause(now, !self.reads());
+        self.leave_if_due(now);
         self.drain(now);
         self.release(now);
     }

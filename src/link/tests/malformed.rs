@@ -125,6 +125,34 @@ fn one_that_may_be_two_is_served_to_nobody_and_the_other_delivered_again() {
 }
 
 #[test]
+fn others_are_served_while_a_slow_one_keeps_the_connection_from_being_left() {
+    let hidden = request("m2", "", "secret");
+    let body = format!("body\0\n{}", hidden.strip_suffix("\0\n").unwrap());
+    let mut bench = bench("ActiveMQ/5.17.2", |_| {});
+    let unclear = |bench: &mut Bench, id: &str| {
+        bench.bytes(request(id, &format!("content-length:{}\n", body.len()), &body).as_bytes());
+        assert_eq!(bench.texts("id"), [(Command::Nack, format!("ack:{id}"))]);
+    };
+    bench.message("slow");
+    unclear(&mut bench, "m1");
+    for n in 0..29 {
+        bench.message(&format!("good {n}"));
+        bench.jobs.swap(0, 1);
+        let good = bench.reply();
+        bench.sent();
+        bench.receipt(&format!("job-{good}"));
+        bench.sent();
+        bench.idle(1);
+        unclear(&mut bench, &format!("more {n}"));
+    }
+    bench.idle(1);
+    bench.message("too late");
+    assert_eq!(bench.jobs.len(), 1, "30 s after the first: no new one is begun");
+    bench.idle(5);
+    assert!(bench.commands().contains(&Command::Disconnect), "and 5 s later the slow one is given up");
+}
+
+#[test]
 fn a_head_beyond_the_limits_is_answered_431_or_kept_by_the_broker() {
     for server in BROKERS {
         let mut bench = bench(server, |config| config.connection.limits.header_line = 1000);

@@ -146,10 +146,7 @@ impl Worker {
                 let job = self.ledger.deliver(now, message, &self.origin, State::Replied, past.earlier);
                 self.bury(now, job, why);
                 if unclear {
-                    self.reconnect(
-                        now,
-                        "the frames behind that message may be lost until they are delivered again",
-                    );
+                    self.leave_by.get_or_insert(now + self.config.drain_timeout);
                 }
                 return;
             }

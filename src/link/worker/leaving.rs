@@ -17,6 +17,7 @@ impl Worker {
             return self.withdrawn(now, &down.why);
         }
         let blamed = std::mem::take(&mut self.blamed);
+        self.leave_by = None;
         if self.phase == Phase::Serving {
             if !blamed {
                 self.suspect(now, BY_END);
@@ -57,16 +58,27 @@ impl Worker {
     /// Ends what there is with this broker, to go to one of choice. What is not begun is left to others.
     pub(super) fn go_back(&mut self, now: Instant) {
         if self.phase == Phase::Serving {
-            self.reconnect(now, "a broker of choice is there: going back to it");
+            self.reconnect(now, self.config.drain_timeout, "a broker of choice is there: going back to it");
         }
     }
 
-    /// Ends this connection in good order, and begins the next.
-    pub(super) fn reconnect(&mut self, now: Instant, why: &str) {
-        if self.phase == Phase::Serving {
-            tracing::info!(running = self.ledger.running(), "{why}");
-            self.phase = Phase::Returning(now + self.config.drain_timeout);
-            self.give_back(now);
+    /// Ends this connection in good order, and begins the next. What runs has so much time.
+    fn reconnect(&mut self, now: Instant, time: Duration, why: &str) {
+        tracing::info!(running = self.ledger.running(), "{why}");
+        self.phase = Phase::Returning(now + time);
+        self.give_back(now);
+    }
+
+    /// Leaves a connection on which frames may be lost.
+    pub(super) fn leave_if_due(&mut self, now: Instant) {
+        let Some(at) = self.leave_by.filter(|_| self.phase == Phase::Serving) else { return };
+        if now >= at || self.ledger.running() == 0 {
+            self.leave_by = None;
+            self.reconnect(
+                now,
+                LEAVE_TIMEOUT,
+                "connecting again: the frames behind a message may be lost until they are delivered again",
+            );
         }
     }
 
