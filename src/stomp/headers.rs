@@ -31,12 +31,10 @@ impl Entry {
         (self.colon - self.start) as usize == name.len() && buffer[self.name()] == *name.as_bytes()
     }
 
-    fn store(self, buffer: &mut Vec<u8>) {
-        let mut stored = [0; Self::LEN];
+    fn store(self, stored: &mut [u8]) {
         stored[..4].copy_from_slice(&self.start.to_le_bytes());
         stored[4..8].copy_from_slice(&self.colon.to_le_bytes());
         stored[8..].copy_from_slice(&self.end.to_le_bytes());
-        buffer.extend_from_slice(&stored);
     }
 
     fn load(stored: &[u8]) -> Self {
@@ -71,10 +69,13 @@ pub struct Headers {
 impl Headers {
     /// Every entry lies within `buffer`.
     fn new(mut buffer: Vec<u8>, entries: &[Entry]) -> Self {
-        let at = offset(buffer.len());
+        let at = buffer.len();
         buffer.reserve_exact(entries.len() * Entry::LEN);
-        entries.iter().for_each(|entry| entry.store(&mut buffer));
-        Self { buffer: buffer.into(), entries: at }
+        buffer.resize(at + entries.len() * Entry::LEN, 0);
+        for (stored, entry) in buffer[at..].chunks_exact_mut(Entry::LEN).zip(entries) {
+            entry.store(stored);
+        }
+        Self { buffer: buffer.into(), entries: offset(at) }
     }
 
     fn entries(&self) -> impl ExactSizeIterator<Item = Entry> + DoubleEndedIterator {
@@ -101,6 +102,16 @@ impl Headers {
     pub(crate) fn all(&self, name: &str) -> impl DoubleEndedIterator<Item = &[u8]> {
         let named = self.entries().filter(move |entry| entry.is_named(name, &self.buffer));
         named.map(|entry| &self.buffer[entry.value()])
+    }
+
+    /// A value that is one of these, as a slice of the shared buffer.
+    pub(crate) fn share(&self, value: &[u8]) -> Bytes {
+        self.buffer.slice_ref(value)
+    }
+
+    /// Names, in the order of the frame.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &[u8]> {
+        self.entries().map(|entry| &self.buffer[entry.name()])
     }
 
     /// The value of the header in that place.

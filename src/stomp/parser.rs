@@ -118,7 +118,7 @@ enum State {
     Rest {
         octets: usize,
     },
-    Failed(ParseError),
+    Failed(Box<ParseError>),
 }
 
 /// Whether the end that `content-length` claims for a body may be made up.
@@ -281,10 +281,12 @@ impl Parser {
 
     /// The next whole frame; `None` until more is fed. After an error there is only that error.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, ParseError> {
-        self.advance().inspect_err(|error| {
-            self.state = State::Failed(error.clone());
+        let frame = self.advance();
+        if let Err(error) = &frame {
+            self.state = State::Failed(Box::new(error.clone()));
             self.clear();
-        })
+        }
+        frame
     }
 
     /// Gives up what was fed: nobody will ask for it.
@@ -318,7 +320,7 @@ impl Parser {
                 State::OpenBody => self.open_body()?,
                 State::CutBody { arrived, length } => self.cut_body(arrived, length)?,
                 State::Rest { octets } => self.rest(octets)?,
-                State::Failed(ref error) => return Err(error.clone()),
+                State::Failed(ref error) => return Err((**error).clone()),
             };
             match done {
                 Step::Next(state) => self.state = state,
@@ -378,7 +380,11 @@ impl Parser {
             }
             let unread = &self.buffer[self.start..];
             let tolerant = self.tolerant && command == Some(Command::Message);
-            let found = memchr::memchr(b'\n', &unread[scanned..]).map(|at| scanned + at);
+            let found = match unread[scanned..] {
+                // An empty line, mostly.
+                [b'\n', ..] => Some(scanned),
+                ref rest => memchr::memchr(b'\n', rest).map(|at| scanned + at),
+            };
             let end = found.unwrap_or(unread.len());
             if tolerant {
                 dropping |= end - line > self.limits.header_line;
@@ -482,13 +488,10 @@ impl Parser {
 
     /// Takes the headers from `line` on as long as they are as they should be, which nearly all are. Where it stopped, and up
     /// to where there is no LF.
-    fn plain_lines(&mut self, mut line: usize, mut scanned: usize, strips_cr: bool) -> (usize, usize) {
-        let unread = &self.buffer[self.start..];
+    fn plain_lines(&mut self, mut line: usize, scanned: usize, strips_cr: bool) -> (usize, usize) {
         let Limits { header_line, headers, head, .. } = self.limits;
-        loop {
-            let Some(end) = memchr::memchr(b'\n', &unread[scanned..]).map(|at| scanned + at) else {
-                return (line, unread.len());
-            };
+        let unread = &self.buffer[self.start..];
+        for end in memchr::memchr_iter(b'\n', &unread[scanned..]).map(|at| scanned + at) {
             let text = match &unread[line..end] {
                 [text @ .., b'\r'] if strips_cr => text,
                 text => text,
@@ -499,11 +502,12 @@ impl Parser {
                 // What is there is not looked at twice.
                 return (line, end);
             };
-            let entry =
-                Entry { start: offset(line), colon: offset(line + colon), end: offset(line + text.len()) };
-            self.entries.push(entry);
-            (line, scanned) = (end + 1, end + 1);
+            // The limit of a head is below 4 GiB.
+            let [start, colon, end_of_text] = [line, line + colon, line + text.len()].map(|at| at as u32);
+            self.entries.push(Entry { start, colon, end: end_of_text });
+            line = end + 1;
         }
+        (line, unread.len())
     }
 
     /// Whether a head goes on behind an empty line: a line feed in the name of a property, which ActiveMQ does not escape,

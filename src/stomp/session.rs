@@ -270,12 +270,15 @@ impl Session {
         if let State::Failed(error) = &self.state {
             return Err(error.clone());
         }
-        let event = match self.parser.next_frame() {
+        let error = match self.parser.next_frame() {
             Ok(None) => return Ok(None),
-            Ok(Some(frame)) => self.handle(frame),
-            Err(error) => Err(error.redacted(&self.secrets).into()),
+            Ok(Some(frame)) => match self.handle(frame) {
+                Ok(event) => return Ok(Some(event)),
+                Err(error) => error,
+            },
+            Err(error) => error.redacted(&self.secrets).into(),
         };
-        event.map(Some).map_err(|error| self.fail(error))
+        Err(self.fail(error))
     }
 
     /// Octets went out: that is as good as a beat.
@@ -380,8 +383,9 @@ impl Session {
             }
             (State::Connected(_), Command::Message) => Ok(Event::Message(frame)),
             (State::Connected(_), Command::Error) => Ok(Event::Error(frame)),
-            (State::Connected(_), Command::Receipt) => match frame.headers.bytes("receipt-id") {
-                Some(id) => Ok(Event::Receipt(id)),
+            (State::Connected(_), Command::Receipt) => match frame.headers.get("receipt-id") {
+                // All that is of use of this frame: a slice would need an allocation, too, to share the buffer.
+                Some(id) => Ok(Event::Receipt(Bytes::copy_from_slice(id))),
                 None => Err(SessionError::MissingHeader { command: Command::Receipt, header: "receipt-id" }),
             },
             (_, command) => Err(SessionError::UnexpectedFrame { command }),
