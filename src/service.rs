@@ -112,7 +112,7 @@ pub(crate) struct Progress {
     /// [`WAITING`], [`CANCELLED`], or the microseconds after `since` at which it began.
     begun: AtomicU64,
     /// Why its message became a dead letter.
-    buried: OnceLock<String>,
+    buried: OnceLock<Box<str>>,
     /// So many servers ended with its message in hand that it is not served again.
     given_up: AtomicBool,
 }
@@ -171,7 +171,7 @@ impl Progress {
 
     /// What is sent of it is a dead letter, for the first of the reasons given.
     pub(crate) fn bury(&self, reason: &str) {
-        self.buried.get_or_init(|| reason.to_owned());
+        self.buried.get_or_init(|| reason.into());
     }
 
     /// Its message is not served again.
@@ -185,7 +185,7 @@ impl Progress {
 
     /// Why, if it is.
     pub(crate) fn buried(&self) -> Option<&str> {
-        self.buried.get().map(String::as_str)
+        self.buried.get().map(|reason| &**reason)
     }
 
     fn waited(&self, now: Instant) -> Duration {
@@ -213,7 +213,7 @@ pub(crate) enum Part {
 
 impl Receipt {
     pub(crate) fn parse(id: &[u8]) -> Option<(Self, Part)> {
-        let id = std::str::from_utf8(id).ok()?.strip_prefix("job-")?;
+        let id = std::str::from_utf8(id.strip_prefix(b"job-")?).ok()?;
         let (job, part) = match id.split_once('/') {
             None => (id, Part::Last),
             Some((job, "dead")) => (job, Part::DeadLetter),
@@ -303,12 +303,13 @@ impl Service {
         let Delivered { origin, progress, .. } = delivered;
         let version = origin.version;
         let receipt = delivered.receipt.to_string();
-        let request = match self.request(delivered, begun) {
+        let request = self.request(delivered, begun);
+        let request = match &request {
             Ok(request) => request,
             Err(rejected) => {
                 tracing::warn!(reason = %rejected, "a message that is no request");
                 return Some(if rejected.can_answer() {
-                    http::reject(version, &self.mapping, &rejected, &receipt)
+                    http::reject(version, &self.mapping, rejected, &receipt)
                 } else {
                     self.bury(delivered, &rejected.to_string())
                 });
@@ -320,7 +321,7 @@ impl Service {
             return Some(Vec::new());
         }
         if progress.is_given_up() {
-            return Some(self.give_up(delivered, &request, more));
+            return Some(self.give_up(delivered, request, more));
         }
         let Some(app) = self.app(&delivered.message) else {
             return Some(self.bury(delivered, "it came by no subscription of ours"));
@@ -330,9 +331,9 @@ impl Service {
 
         let busy = self.activity.begin();
         let mut more = |bytes| busy.pause(|| more(bytes));
-        let mut responder = Responder::new(version, &self.mapping, &request, &receipt, &mut more);
+        let mut responder = Responder::new(version, &self.mapping, request, &receipt, &mut more);
         let mut watched = Watched { responder: &mut responder, progress };
-        let result = catch_unwind(AssertUnwindSafe(|| app.call(&request, &mut watched)))
+        let result = catch_unwind(AssertUnwindSafe(|| app.call(request, &mut watched)))
             .unwrap_or_else(|_| Err(AppError("the application panicked".to_owned())));
         let finished = responder.finish(result);
         drop(busy);
@@ -353,7 +354,7 @@ impl Service {
             },
         );
         if request.delivery.one_way {
-            self.fate(delivered, &request, finished.status)
+            self.fate(delivered, request, finished.status)
         } else {
             Some(finished.bytes)
         }
@@ -390,14 +391,20 @@ impl Service {
         let Delivered { message, origin, .. } = delivered;
         let repaired = jms::repaired_message(message, origin.jms);
         let message = repaired.as_ref().unwrap_or(message);
-        let request = self.mapping.request(message, &origin.broker, delivered.attempt);
-        let mut request = http::replied_by(request, origin.dialect);
+        let mut request = self.mapping.request(message, &origin.broker, delivered.attempt);
+        http::check_reply(&mut request, origin.dialect);
         let delivery = match &mut request {
             Ok(request) => &mut request.delivery,
             Err(rejected) => &mut rejected.delivery,
         };
-        delivery.came_from(origin.dialect, origin.jms, now.saturating_duration_since(delivered.since));
-        request.and_then(|request| self.mapping.with_its_body(request, origin.jms))
+        let ago = || now.saturating_duration_since(delivered.since);
+        delivery.came_from(origin.dialect, origin.jms, ago);
+        match request {
+            Ok(request) if self.mapping.lacks_its_body(&request, origin.jms) => {
+                self.mapping.with_its_body(request, origin.jms)
+            }
+            request => request,
+        }
     }
 
     /// Whether a message has to be left to the broker: it has a body, for all that is known, and only the broker has it.

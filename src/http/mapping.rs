@@ -152,7 +152,7 @@ impl Mapping {
     /// StreamMessage as it does an empty TextMessage. (It can be asked to make JSON of them, but then an ObjectMessage of
     /// a class that the broker does not trust ends the connection each time that it is delivered.)
     pub(crate) fn with_its_body(&self, request: Request, jms: Jms) -> Result<Request, Rejected> {
-        if !request.body.is_empty() || self.empty_jms == EmptyJms::Accept || !lacks_its_body(&request, jms) {
+        if !self.lacks_its_body(&request, jms) {
             return Ok(request);
         }
         let one_way = request.delivery.one_way;
@@ -168,6 +168,11 @@ impl Mapping {
             return Ok(request);
         }
         Err(Rejected { reason: Reason::Withheld, delivery: Box::new(request.delivery), answerable: !one_way })
+    }
+
+    /// Whether that is to be looked at.
+    pub(crate) fn lacks_its_body(&self, request: &Request, jms: Jms) -> bool {
+        request.body.is_empty() && self.empty_jms != EmptyJms::Accept && lacks_its_body(request, jms)
     }
 
     /// Whether a message that nobody waits for lacks its body so.
@@ -229,7 +234,7 @@ impl Mapping {
     /// What the message's headers say of the request.
     fn parts(&self, frame: &Frame, metadata: &Metadata<'_>, delivery: &Delivery) -> Result<Parts, Reason> {
         let method = method(metadata, delivery, !frame.body.is_empty())?;
-        let target = match metadata.url(delivery.headers()) {
+        let target = match metadata.url(&frame.headers) {
             None => self.default_target(delivery, None)?,
             Some(url) => self.target(&url, delivery, &method)?,
         };
@@ -345,9 +350,8 @@ fn method(metadata: &Metadata<'_>, delivery: &Delivery, body: bool) -> Result<St
 fn checked(method: &[u8]) -> Result<String, Reason> {
     /// The longest registered one has 17 characters (IANA HTTP Method Registry).
     const LONGEST: usize = 32;
-    if method.len() <= LONGEST && is_token(method) {
-        Ok(String::from_utf8_lossy(method).into_owned())
-    } else {
-        Err(Reason::Method)
+    if method.len() > LONGEST || !is_token(method) {
+        return Err(Reason::Method);
     }
+    String::from_utf8(method.to_vec()).map_err(|_| Reason::Method)
 }

@@ -90,17 +90,18 @@ impl Envelope {
 impl<'a> Metadata<'a> {
     pub(super) fn read(headers: &'a Headers) -> Self {
         let mut found = Self::default();
-        headers.iter().enumerate().for_each(|(at, (name, value))| {
+        for (at, name) in headers.names().enumerate() {
             if let Some(place) = found.envelope.place(name) {
-                return place.found(at);
+                place.found(at);
+                continue;
             }
             if let Some(slot) = found.slot(name) {
-                slot.get_or_insert(value);
+                slot.get_or_insert(headers.value(at));
             }
             if !is_plainly_reserved(name) {
-                found.others.push((name, value));
+                found.others.push((name, headers.value(at)));
             }
-        });
+        }
         found
     }
 
@@ -138,14 +139,15 @@ impl<'a> Metadata<'a> {
         self.target.iter().any(Option::is_some)
     }
 
-    /// The target in one piece. Camel's query headers replace the query of its URI, as in Camel itself.
+    /// The target in one piece. Camel's query headers replace the query of its URI, as in Camel itself. `headers` are those
+    /// that were read.
     pub(super) fn url(&self, headers: &Headers) -> Option<Bytes> {
         let (at, url) = self.target.iter().enumerate().find_map(|(at, url)| Some((at, (*url)?)))?;
         // The second is decoded already, and may hold what a query cannot.
         let query = self.raw_query.map(Cow::Borrowed).or_else(|| self.query.map(encode_unsafe));
         match query {
             Some(query) if WITH_QUERY.contains(&at) => Some(target::with_query(url, &query)),
-            _ => Some(headers.bytes(TARGET[at]).unwrap_or_else(|| Bytes::copy_from_slice(url))),
+            _ => Some(headers.share(url)),
         }
     }
 }

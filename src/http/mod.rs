@@ -102,7 +102,7 @@ pub use dead_letter::dead_letter;
 pub use form::{EmptyJms, ReplyBody};
 pub use mapping::Mapping;
 pub use name::HeaderNames;
-pub(crate) use rejected::replied_by;
+pub(crate) use rejected::check_reply;
 pub use rejected::{Reason, Rejected};
 pub use reply_to::{Destinations, ReplyToError};
 pub(crate) use reply_to::{canonical, check_dead_letter, harmless, sent_to};

@@ -51,21 +51,22 @@ impl From<Cut> for Reason {
 }
 
 /// Rejects what this broker would take no reply to: each reply would cost the connection.
-pub(crate) fn replied_by(request: Result<Request, Rejected>, dialect: Dialect) -> Result<Request, Rejected> {
-    let (delivery, answerable) = match &request {
+pub(crate) fn check_reply(request: &mut Result<Request, Rejected>, dialect: Dialect) {
+    let (delivery, answerable) = match request {
         Ok(request) => (&request.delivery, !request.delivery.one_way),
         Err(rejected) => (&*rejected.delivery, rejected.answerable),
     };
     let Some(why) = delivery.reply_to().filter(|_| answerable).and_then(dialect.row().refuses) else {
-        return request;
+        return;
     };
-    Err(match request {
+    match request {
         Ok(Request { delivery, .. }) => {
             let reason = Reason::ReplyTo(ReplyToError::Refused(why));
-            Rejected { reason, delivery: Box::new(delivery), answerable: false }
+            let delivery = Box::new(std::mem::take(delivery));
+            *request = Err(Rejected { reason, delivery, answerable: false });
         }
-        Err(rejected) => Rejected { answerable: false, ..rejected },
-    })
+        Err(rejected) => rejected.answerable = false,
+    }
 }
 
 /// Why a message can be no request. The text is fit for the requester: it holds no value of a header.

@@ -193,11 +193,8 @@ fn allows(prefix: &[u8], name: &[u8]) -> bool {
         return true;
     }
     // A bare name is a queue to every broker (RabbitMQ, ActiveMQ), `topic://x` is not bare.
-    let bare = memchr::memchr(b'/', name).is_none();
-    match prefix.strip_prefix(b"/queue/") {
-        Some(rest) => bare && name.starts_with(rest),
-        None => false,
-    }
+    let is_bare = || memchr::memchr(b'/', name).is_none();
+    prefix.strip_prefix(b"/queue/").is_some_and(|rest| name.starts_with(rest) && is_bare())
 }
 
 fn first_overlapping<'a>(ours: impl IntoIterator<Item = &'a String>, name: &[u8]) -> Option<&'a str> {

@@ -147,7 +147,7 @@ impl Delivery {
 
     /// Reads what only some brokers say: `expiration`, the milliseconds that RabbitMQ gave the message to live. It does
     /// not say since when, so that they count from its delivery at the latest, which was `ago`.
-    pub(crate) fn came_from(&mut self, dialect: Dialect, jms: Jms, ago: Duration) {
+    pub(crate) fn came_from(&mut self, dialect: Dialect, jms: Jms, ago: impl FnOnce() -> Duration) {
         self.dialect = dialect;
         // Who sent text waits for text of the same kind: a STOMP client, or one of JMS.
         self.modified_utf8 = jms.wants_modified() && !jms::is_sent_by_stomp(self.message_id());
@@ -156,7 +156,7 @@ impl Delivery {
         }
         let lives = self.headers.text("expiration").and_then(|ms| ms.parse::<u64>().ok());
         if let (None, Some(lives)) = (self.expires, lives) {
-            let ago = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
+            let ago = u64::try_from(ago().as_millis()).unwrap_or(u64::MAX);
             self.expires = Some(epoch_ms(SystemTime::now()).saturating_sub(ago).saturating_add(lives));
         }
     }

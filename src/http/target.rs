@@ -139,9 +139,8 @@ pub(super) fn is_host(host: &[u8]) -> bool {
 fn is_name(name: &[u8]) -> bool {
     let encoded =
         |at: usize| name.get(at + 1..at + 3).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit));
-    !name.is_empty()
-        && name.iter().all(|byte| HOST[usize::from(*byte)])
-        && memchr::memchr_iter(b'%', name).all(encoded)
+    let stands = |(at, byte): (usize, &u8)| HOST[usize::from(*byte)] && (*byte != b'%' || encoded(at));
+    !name.is_empty() && name.iter().enumerate().all(stands)
 }
 
 /// What stands between brackets: an IPv6 address, with a zone (RFC 6874) or without, or `v1.x` (`IPvFuture`).

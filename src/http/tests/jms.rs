@@ -13,7 +13,7 @@ const EMOJI_JAVA: &[u8] = b"a\xed\xa0\xbd\xed\xb8\x80b";
 fn came(mapping: &Mapping, frame: &Frame, broker: Jms) -> Result<Request, Rejected> {
     let repaired = jms::repaired_message(frame, broker);
     let mut request = map(mapping, repaired.as_ref().unwrap_or(frame))?;
-    request.delivery.came_from(Dialect::ActiveMq, broker, Duration::ZERO);
+    request.delivery.came_from(Dialect::ActiveMq, broker, || Duration::ZERO);
     mapping.with_its_body(request, broker)
 }
 
