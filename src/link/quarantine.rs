@@ -57,14 +57,14 @@ impl Quarantine {
         self.kept.push_back(frames);
     }
 
+    /// Whether nothing waits, and nobody is waited for. So it is unless a reply has ended a connection.
+    pub(super) fn is_idle(&self) -> bool {
+        self.turn.is_none() && self.due.is_empty() && self.kept.is_empty()
+    }
+
     /// What may be sent now.
     pub(super) fn release(&mut self, now: Instant, ledger: &mut Ledger) -> Vec<Frames> {
         let mut released = Vec::new();
-        if self.turn.is_none() && self.kept.is_empty() {
-            // So it is unless a reply has ended a connection.
-            self.due.clear();
-            return released;
-        }
         if let Some((job, until)) = self.turn {
             let unconfirmed = ledger.get(job).is_some_and(|entry| entry.is_unconfirmed());
             if unconfirmed && now < until {

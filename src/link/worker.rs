@@ -394,9 +394,11 @@ impl Worker {
 
     /// Has those go whose turn it is: answers that were kept back, and the next that is served apart.
     fn isolate(&mut self, now: Instant) {
-        for frames in self.quarantine.release(now, &mut self.ledger) {
-            if self.ledger.get(frames.job).is_some_and(|entry| entry.is_of(self.connection.epoch())) {
-                self.transmit(frames);
+        if !self.quarantine.is_idle() {
+            for frames in self.quarantine.release(now, &mut self.ledger) {
+                if self.ledger.get(frames.job).is_some_and(|entry| entry.is_of(self.connection.epoch())) {
+                    self.transmit(frames);
+                }
             }
         }
         self.ready.extend(self.suspects.next(now, &self.ledger));

@@ -117,7 +117,7 @@ impl Worker {
         ((optional || lasting) && !self.was_subscribed[id]).then_some(source)
     }
 
-    pub(super) fn deliver(&mut self, now: Instant, message: Frame) {
+    pub(super) fn deliver(&mut self, now: Instant, mut message: Frame) {
         if self.ledger.len() >= MOST.max(4 * self.window()) {
             let why = format!(
                 "the broker ignores the prefetch, and has not confirmed {} replies",
@@ -130,7 +130,7 @@ impl Worker {
             if self.connection.jms().is_activemq() && is_tampered_with(&message) {
                 return self.refuse_tampered(&message);
             }
-            let message = self.sourced(message);
+            self.correct_source(&mut message);
             // Nobody is told, and we have no body for a dead letter.
             let dialect = self.connection.dialect();
             let lost = message.cut.is_some() && !self.service.can_answer(&message, dialect);
@@ -165,7 +165,9 @@ impl Worker {
                 _ => State::Running,
             };
             let job = self.ledger.deliver(now, message, &self.origin, first, past.earlier);
-            self.ledger.suspect(job, !matches!(verdict, Verdict::Innocent | Verdict::Unanswerable));
+            if !matches!(verdict, Verdict::Innocent | Verdict::Unanswerable) {
+                self.ledger.suspect(job, true);
+            }
             match verdict {
                 Verdict::Innocent | Verdict::Suspect if first == State::Held => self.held.push_back(job),
                 Verdict::Innocent | Verdict::Suspect if past.apart => {
@@ -226,9 +228,9 @@ impl Worker {
         }
     }
 
-    /// The message with a `destination` that its sender cannot have made up: that of our subscription, or one that it
+    /// Gives the message a `destination` that its sender cannot have made up: that of our subscription, or one that it
     /// matches. Everything else goes by this header.
-    pub(super) fn sourced(&self, mut message: Frame) -> Frame {
+    fn correct_source(&self, message: &mut Frame) {
         let source = match &self.config.sources[..] {
             [only] => Some(only),
             // The broker's own, on any broker: it sets it last, or first.
@@ -237,7 +239,7 @@ impl Worker {
                 id.and_then(|id| several.get(id)).or(several.first())
             }
         };
-        let Some(source) = source else { return message };
+        let Some(source) = source else { return };
         let client = self.config.connection.client_id.as_deref();
         let said = message.headers.get("destination");
         let sent_to = sent_to(&source.destination, said, || source.consumed(client).collect());
@@ -245,7 +247,6 @@ impl Worker {
             tracing::debug!(subscription = %source, "a message names a destination that is not ours");
             message.headers = message.headers.with("destination", sent_to);
         }
-        message
     }
 }
 
