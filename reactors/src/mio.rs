@@ -219,6 +219,7 @@ impl Engine {
     /// Runs jobs for a while.
     fn work(&mut self) -> io::Result<()> {
         let start = Instant::now();
+        let until = start + SLICE;
         let mut result = Ok(());
         // When this job began, and the first of those whose outputs are not written; how many these are.
         let (mut began, mut since, mut held) = (start, start, 0);
@@ -240,7 +241,7 @@ impl Engine {
                 (since, held) = (now, 0);
             }
             began = now;
-            if result.is_err() || now - start >= SLICE {
+            if result.is_err() || now >= until {
                 break;
             }
         }
