@@ -454,6 +454,13 @@ impl Connection {
         self.served = true;
     }
 
+    /// The next attempt begins no later than after so long.
+    pub(crate) fn hasten(&mut self, now: Instant, longest: Duration) {
+        if let State::Idle(Some(at)) = &mut self.state {
+            *at = (*at).min(now + longest);
+        }
+    }
+
     /// Gives the connection up because of what the peer did, and tries the next.
     pub(crate) fn fail(&mut self, why: String) {
         self.close(why, false);

@@ -8,12 +8,14 @@ use std::{
 use super::{Ledger, identity::Identity, ledger::State, refusals::Refusing};
 use crate::{service::Begun, stomp::Frame};
 
-/// What speaks against a message whose answer is not confirmed when the connection ends: an ERROR, and the
-/// end.
-pub(super) const BY_ERROR: u32 = 3;
-pub(super) const BY_END: u32 = 1;
+/// What speaks against a message whose answer is not confirmed when the connection ends: an ERROR, the end while few
+/// answers are not confirmed, and while more are not.
+const BY_ERROR: u32 = 3;
+const BY_END_AMONG_FEW: u32 = 2;
+const BY_END: u32 = 1;
+const FEW: usize = 3;
 /// With so much against it, a message's answer is sent alone, and an end is held against it like an ERROR. With so much
-/// it is dead-lettered: after three ERRORs, or five ends without one. When that goes on over its dead letter, it is given
+/// it is dead-lettered: after three ERRORs, or four or five ends without one. When that goes on over its dead letter, it is given
 /// up.
 const SUSPECT: u32 = 3;
 const CONDEMNED: u32 = 9;
@@ -60,21 +62,29 @@ pub(super) struct Suspects {
 
 impl Suspects {
     /// The connection ends, and the broker does not say over what: it may be any answer that is not confirmed.
-    pub(super) fn accuse<'a>(&mut self, weight: u32, unconfirmed: impl Iterator<Item = &'a Frame>) {
+    /// Whether there is any.
+    pub(super) fn accuse<'a>(&mut self, error: bool, unconfirmed: impl Iterator<Item = &'a Frame>) -> bool {
         if self.against.len() > MOST {
             self.against.clear();
         }
         // Once, however many there are that look the same.
         let identities: HashSet<u64> = unconfirmed.map(|message| self.identity.of(message)).collect();
+        let weight = match identities.len() {
+            _ if error => BY_ERROR,
+            ..=FEW => BY_END_AMONG_FEW,
+            _ => BY_END,
+        };
+        let any = !identities.is_empty();
         for identity in identities {
             *self.against.entry(identity).or_default() += weight;
         }
+        any
     }
 
     /// The connection ends while this suspect's answer is all that is on its way. For how long others with its reply-to are
     /// not served, if that is to be.
     pub(super) fn convict(&mut self, now: Instant, message: &Frame) -> Option<Duration> {
-        self.accuse(BY_ERROR, std::iter::once(message));
+        self.accuse(true, std::iter::once(message));
         let against = self.against.get(&self.identity.of(message))?;
         let tells = *against >= CONDEMNED && self.octets <= SMALL;
         let reply_to = message.headers.text("reply-to").filter(|_| tells)?;

@@ -104,8 +104,8 @@ pub(crate) struct Worker {
     subscribed: usize,
     /// Where the broker refuses dead letters.
     refusing: Refusing,
-    /// An ERROR ends this connection, and what it may be over was found out then.
-    blamed: bool,
+    /// An ERROR ends this connection; and whether an answer may be what it is about.
+    blamed: Option<bool>,
     /// The earliest retry.
     retry: Option<Instant>,
     /// When to look next for requests that take too long.
@@ -138,6 +138,9 @@ enum Phase {
     Over,
 }
 
+/// The longest delay before the next connection where an answer may be what ended the last: each end brings us nearer to
+/// knowing which, so that the broker is not to blame, and meanwhile others wait.
+const HASTE: Duration = Duration::from_secs(1);
 /// How long DISCONNECT waits for its RECEIPT.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a link looks whether all workers are stuck, or one is free again, where nothing else happens.
@@ -180,7 +183,7 @@ impl Worker {
             was_subscribed: vec![false; config.sources.len()],
             subscribed: 0,
             refusing: Refusing::default(),
-            blamed: false,
+            blamed: None,
             retry: None,
             look: None,
             leave_by: None,

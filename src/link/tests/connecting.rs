@@ -178,7 +178,7 @@ fn no_error_of_a_broker_tells_a_passcode() {
 }
 
 #[test]
-fn a_message_that_ends_each_connection_does_not_make_a_hot_loop() {
+fn messages_that_end_each_connection_make_no_hot_loop_and_no_long_pause() {
     let mut bench = Bench::new("failover:(stomp://a)?initialReconnectDelay=100");
     let mut delays = Vec::new();
     for n in 0..10 {
@@ -191,7 +191,7 @@ fn a_message_that_ends_each_connection_does_not_make_a_hot_loop() {
         delays.push(bench.until.unwrap() - bench.now);
         bench.pass(*delays.last().unwrap());
     }
-    assert!(delays[9] > 10 * SECOND, "{delays:?}");
+    assert!(delays[9] == SECOND, "{delays:?}");
 }
 
 #[test]

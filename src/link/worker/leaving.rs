@@ -5,9 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{GLANCE, GOODBYE, LEAVE_TIMEOUT, Phase, Worker};
+use super::{GLANCE, GOODBYE, HASTE, LEAVE_TIMEOUT, Phase, Worker};
 use crate::{
-    link::{Company, Ledger, connection::Down, suspects::BY_END},
+    link::{Company, Ledger, connection::Down},
     stomp::{Command, Encoder},
 };
 
@@ -16,12 +16,12 @@ impl Worker {
         if self.is_withdrawing() {
             return self.withdrawn(now, &down.why);
         }
-        let blamed = std::mem::take(&mut self.blamed);
+        let blamed = self.blamed.take();
+        let mut retry_in = down.retry_in;
         self.leave_by = None;
-        if self.phase == Phase::Serving {
-            if !blamed {
-                self.suspect(now, BY_END);
-            }
+        if self.phase == Phase::Serving && blamed.unwrap_or_else(|| self.suspect(now, false)) {
+            self.connection.hasten(now, HASTE);
+            retry_in = retry_in.map(|delay| delay.min(HASTE));
         }
         self.quarantine.clear();
         self.give_back(now);
@@ -49,8 +49,7 @@ impl Worker {
             self.connection.end();
             self.phase = Phase::Draining(now + self.config.drain_timeout);
         } else {
-            let retry_in = down.retry_in.unwrap_or_default();
-            let retry_in_ms = retry_in.as_millis();
+            let retry_in_ms = retry_in.unwrap_or_default().as_millis();
             tracing::warn!(why = %down.why, retry_in_ms, "not connected; trying again");
         }
     }

@@ -10,7 +10,6 @@ use crate::{
             COMPLAINT, LETTER_SENDS, NO_ROOM_DELAY, NO_ROOM_SENDS, REPLY_SENDS, Refusal, blames,
             letter_delay, reply_delay,
         },
-        suspects::BY_ERROR,
     },
     service::{Part, Receipt},
     stomp::{Command, Encoder, Frame},
@@ -49,21 +48,16 @@ impl Worker {
         if let (Some((Receipt(job), part)), true) = (of, self.connection.survives_error()) {
             return self.refused(now, job, part, Refusal::of(frame), &said);
         }
-        if !self.blame_letters(now, frame, &said) {
-            self.suspect(now, BY_ERROR);
-        }
-        self.blamed = true;
+        self.blamed = Some(self.blame_letters(now, frame, &said) || self.suspect(now, true));
         self.connection.fail(format!("the broker reported an error: {said}"));
     }
 
     /// Holds the end of the connection against all answers that are on their way; or, where a suspect's is the only one,
-    /// against that and where it was to go.
-    pub(super) fn suspect(&mut self, now: Instant, weight: u32) {
+    /// against that and where it was to go. Whether there is any.
+    pub(super) fn suspect(&mut self, now: Instant, error: bool) -> bool {
         let Some(message) = self.ledger.lone_suspect() else {
-            return self.suspects.accuse(weight, self.ledger.unconfirmed());
+            return self.suspects.accuse(error, self.ledger.unconfirmed());
         };
-        // What ends the connection is known, and each suspect ends a few of them: no failure of the broker's.
-        self.connection.served();
         if let Some(pause) = self.suspects.convict(now, message) {
             let reply_to = self.connection.shown(message, "reply-to");
             tracing::error!(
@@ -73,6 +67,7 @@ impl Worker {
                  served, but go to the dead letters"
             );
         }
+        true
     }
 
     /// Finds out whether this ERROR, which ends the connection, is about our dead letters. Whatever else was on its way

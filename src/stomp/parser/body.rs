@@ -121,7 +121,9 @@ impl Parser {
         memchr::memchr_iter(0, searched).any(|nul| {
             begins_a_frame(&body[nul + 1..])
                 && !failed.contains(&nul)
-                && self.is_whole_frames(&body[nul + 1..], &mut reads, |end| drop(failed.insert(nul + end)))
+                && self.is_whole_frames(&body[nul + 1..], &mut reads, |end| {
+                    failed.insert(nul + end);
+                })
         })
     }
 
