@@ -13,6 +13,7 @@ mod reactors;
 mod serve;
 #[cfg(any(feature = "python", feature = "broker"))]
 mod signals;
+mod switch;
 #[cfg(feature = "tls")]
 mod tls;
 mod variables;

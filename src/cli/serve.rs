@@ -7,12 +7,9 @@ use std::{
 };
 
 use bytesize::ByteSize;
-use clap::{
-    Args,
-    builder::{FalseyValueParser, NonEmptyStringValueParser},
-};
+use clap::{Args, builder::NonEmptyStringValueParser};
 
-use super::{BrokerArgs, broker::Listen, call::parse_seconds, parse_count};
+use super::{BrokerArgs, broker::Listen, call::parse_seconds, parse_count, switch::Switch};
 use crate::{
     config::{DeliveryMode, Source},
     http::{EmptyJms, HeaderNames, ReplyBody},
@@ -78,7 +75,7 @@ pub(super) struct Serve {
     trust_user_header: Option<String>,
     /// The broker takes messages for these destinations by STOMP alone, which --trust-user-header relies on: a sender by
     /// OpenWire, AMQP or HTTP can claim to be anybody
-    #[arg(long, env = "STOMP_WSGI_ALL_SENDERS_USE_STOMP", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "STOMP_WSGI_ALL_SENDERS_USE_STOMP", value_parser = Switch)]
     all_senders_use_stomp: bool,
     /// What a JMS client gets: auto (a TextMessage for a TextMessage where the reply is text, else a BytesMessage), text
     /// (always; 500 where it is none) or bytes (always)
@@ -109,7 +106,7 @@ pub(super) struct Serve {
     #[arg(long, value_name = "SECONDS", value_parser = parse_stuck_after, env = "STOMP_WSGI_STUCK_AFTER")]
     stuck_after: Option<Duration>,
     /// End the process when all threads are stuck, with exit code 75, for a supervisor to start it again
-    #[arg(long, env = "STOMP_WSGI_EXIT_WHEN_STUCK", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "STOMP_WSGI_EXIT_WHEN_STUCK", value_parser = Switch)]
     exit_when_stuck: bool,
     /// Maximum delivery attempts of a message that nobody waits for and that fails, or that ends the process
     #[arg(long, value_name = "N", default_value = "5", env = "STOMP_WSGI_MAX_ATTEMPTS")]
@@ -124,7 +121,7 @@ pub(super) struct Serve {
     #[command(flatten)]
     environ: EnvironArgs,
     /// Check every request and reply with wsgiref.validate; for development
-    #[arg(long, env = "STOMP_WSGI_VALIDATE", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "STOMP_WSGI_VALIDATE", value_parser = Switch)]
     validate: bool,
 }
 
@@ -139,7 +136,7 @@ pub(super) struct EnvironArgs {
     #[arg(long, value_name = "PATH", default_value = "/", env = "STOMP_WSGI_DEFAULT_PATH")]
     default_path: String,
     /// Reject messages with two spellings of one header, rather than drop the lesser one
-    #[arg(long, env = "STOMP_WSGI_STRICT_HEADERS", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "STOMP_WSGI_STRICT_HEADERS", value_parser = Switch)]
     strict_headers: bool,
     /// SERVER_NAME of requests without a Host header
     #[arg(long, value_name = "NAME", default_value = "localhost", env = "STOMP_WSGI_SERVER_NAME")]

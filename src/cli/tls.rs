@@ -4,9 +4,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, builder::FalseyValueParser};
+use clap::Args;
 
-use super::{Exit, Failed};
+use super::{Exit, Failed, switch::Switch};
 use crate::{tls::TlsOptions, uri::Brokers};
 
 #[derive(Debug, Args)]
@@ -25,7 +25,7 @@ pub(super) struct TlsArgs {
     #[arg(long, value_name = "NAME", env = "STOMP_WSGI_TLS_SERVER_NAME")]
     tls_server_name: Option<String>,
     /// Trust any certificate: whoever is in between can read and change everything
-    #[arg(long, env = "STOMP_WSGI_TLS_INSECURE", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "STOMP_WSGI_TLS_INSECURE", value_parser = Switch)]
     tls_insecure: bool,
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
@@ -218,6 +219,47 @@ def test_log_levels_in_any_case(level):
     said = run("call", "--broker", nowhere(), "--log-level", level, "GET", "/")
     variable = environed("call", "--broker", nowhere(), "GET", "/", STOMP_WSGI_LOG_LEVEL=level)
     assert (said.returncode, variable.returncode) == (7, 7), said.stderr.decode()
+
+
+def switches() -> list[tuple[str, str]]:
+    """Every flag that a variable switches: a subcommand that has it, and the variable."""
+    found = {}
+    for command in ("serve", "call", "notify", "environ", "broker", "bench"):
+        # An option begins on a line of its own, and one with a value says so there.
+        for option in re.split(r"\n +(?:-\w, )?--", run(command, "--help").stdout.decode())[1:]:
+            variable = re.search(r"\[env:\s+(\w+)=", option)
+            if variable and re.match(r"[\w-]+\s*(?: {2}|\n)", option):
+                found.setdefault(variable[1], command)
+    return [(command, variable) for variable, command in found.items()]
+
+
+def test_a_variable_switches_by_words_that_it_takes_alone():
+    known = switches()
+    assert {"STOMP_WSGI_ALLOW_REMOTE", "STOMP_WSGI_PERSISTENT", "STOMP_WSGI_VALIDATE"} < {name for _, name in known}
+    for command, variable in known:
+        arguments = ["serve", "probe:app"] if command == "serve" else [command, "GET", "/"]
+
+        def say(value, arguments=arguments, variable=variable):
+            done = environed(*arguments, "--broker", "nonsense", **{variable: value})
+            assert done.returncode == 2, done.stderr.decode()
+            return says(done)
+
+        for value in ("maybe", "nope", "false ", "tru", "2"):
+            text = say(value)
+            assert variable in text and "true or false, yes or no, on or off, 1 or 0" in text, text
+        for value in ("yes", "no", "on", "off", "1", "0", "true", "false", "TRUE", ""):
+            text = say(value)
+            assert "--broker" in text and variable not in text, text
+
+
+@pytest.mark.parametrize(
+    ("value", "on"), [("yes", True), ("On", True), ("1", True), ("no", False), ("OFF", False), ("0", False), ("", False)]
+)
+def test_what_a_variable_switches(value, on):
+    arguments = ("--stuck-after", "0", "--reactor", "nonsense", "--broker", nowhere())
+    done = environed("serve", "probe:app", *arguments, STOMP_WSGI_EXIT_WHEN_STUCK=value)
+    assert done.returncode == 2
+    assert ("--exit-when-stuck" in says(done)) == on
 
 
 def test_no_log_level():
