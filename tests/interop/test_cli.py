@@ -208,7 +208,7 @@ def test_port_taken():
             says(done, address, f"--broker stomp://{address}", "--listen 127.0.0.1:PORT")
 
 
-def environed(*arguments: object, **variables: str):
+def environed(*arguments: object, **variables: str | bytes):
     """`stomp-wsgi ARGUMENTS` with these variables."""
     command = [str(ours.binary()), *map(str, arguments)]
     return subprocess.run(command, env=ours.environment() | variables, capture_output=True, timeout=60)
@@ -278,6 +278,37 @@ def test_rust_log(wanted, shown):
     assert done.returncode == 7, text
     assert (" INFO " in text) == shown, text
     assert ("RUST_LOG cannot be read" in text) == ("nonsense" in wanted), text
+
+
+@pytest.mark.parametrize("wanted", ["verbose", "warning", "inof", "6", "foo", "stomp-wsgi=debug", "foo,inof,foo=trace"])
+def test_a_misspelt_rust_log_silences_nothing(wanted):
+    """What cannot be meant is said once, and errors are logged all the same."""
+    for format in ("text", "json"):
+        done = environed(
+            "serve", "probe:app", "--chdir", APPS, "--broker", refusing(), "--log-format", format, RUST_LOG=wanted
+        )
+        text = says(done, "RUST_LOG has words", wanted.split(",")[0], "cannot connect")
+        assert done.returncode == 7 and text.count("RUST_LOG") == 1, text
+
+
+@pytest.mark.parametrize("wanted", ["stomp_wsgi=info", "stomp_wsgi::access=debug", "wsgi.errors=info", "python=info,info"])
+def test_a_rust_log_for_some_leaves_the_warnings_of_all(wanted):
+    command = ("serve", "probe:app", "--chdir", APPS, "--broker", refusing())
+    done = environed(*command, RUST_LOG=wanted, STOMP_WSGI_THREDS="1")
+    text = says(done, " WARN ", "STOMP_WSGI_THREDS")
+    assert done.returncode == 7 and "RUST_LOG" not in text, text
+
+
+def test_a_rust_log_may_silence_all():
+    done = environed("serve", "probe:app", "--chdir", APPS, "--broker", refusing(), RUST_LOG="off")
+    text = done.stderr.decode()
+    assert done.returncode == 7 and len(text.splitlines()) == 1, text
+
+
+def test_a_rust_log_that_is_no_text():
+    done = environed("serve", "probe:app", "--chdir", APPS, "--broker", refusing(), RUST_LOG=b"info\xff")
+    text = says(done, "RUST_LOG cannot be read", "UTF-8", " INFO ")
+    assert done.returncode == 7 and text.count("RUST_LOG") == 1, text
 
 
 def refusing() -> str:
