@@ -235,6 +235,7 @@ mod with_python {
 
     impl Serve {
         pub(in crate::cli) fn run(&self) -> anyhow::Result<()> {
+            self.check_applications()?;
             let name = match (&self.reactor, select::default_model()) {
                 (Some(name), _) => name.as_str(),
                 (None, Some(model)) => model.name,
@@ -397,6 +398,17 @@ mod with_python {
                 config.mapping.allow_reply_to.clone_from(&self.allow_reply_to);
             }
             config
+        }
+
+        /// A broker's URI in the place of an application. It may have a password in it, so nothing of it is shown.
+        fn check_applications(&self) -> anyhow::Result<()> {
+            let mut applications = self.app.iter().chain(self.mounts.iter().map(|(_, app)| app));
+            if applications.any(|app| app.contains("://")) {
+                let why = "the application is a URI (not shown, as there may be a password in it): name the broker with \
+                     --broker URI, and the application as MODULE:ATTRIBUTE";
+                return Err(Failed::new(Exit::Usage, why).into());
+            }
+            Ok(())
         }
 
         /// Dead letters need a destination for every queue that we serve, and it must be none of these.

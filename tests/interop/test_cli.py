@@ -89,6 +89,27 @@ def test_bad_counts(option, count):
     says(done, option, "a whole number from 1")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["stomp://ann:S3cr3tPassw0rd@h"],
+        ["ssl://h/S3cr3tPassw0rd"],
+        ["failover:(stomp://h?login=ann&passcode=S3cr3tPassw0rd)"],
+        ["--mount", "/queue/a=stomp://ann:S3cr3tPassw0rd@h"],
+        ["stomp://ann:S3cr3tPassw0rd@h", "probe:app"],
+        ["probe:app", "stomp://ann:S3cr3tPassw0rd@h"],
+    ],
+)
+def test_a_broker_in_the_place_of_an_application(arguments):
+    for more in ([], ["--log-format", "json"], ["--log-level", "trace"]):
+        done = run("serve", *arguments, *more)
+        assert done.returncode == 2
+        text = done.stderr.decode() + done.stdout.decode()
+        assert "S3cr3tPassw0rd" not in text, text
+        if "probe:app" not in arguments:
+            says(done, "--broker")
+
+
 @pytest.mark.parametrize("option", ["vhost", "client-id", "login", "trust-user-header", "allow-reply-to"])
 def test_nothing_is_no_value(option):
     """Least of all a list of where replies may go, which would be everywhere."""
