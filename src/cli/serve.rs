@@ -9,7 +9,10 @@ use std::{
 use bytesize::ByteSize;
 use clap::{Args, builder::NonEmptyStringValueParser};
 
-use super::{BrokerArgs, broker::Listen, call::parse_seconds, parse_count, switch::Switch};
+use super::{
+    BrokerArgs, MOST_THREADS, broker::Listen, call::parse_seconds, parse_count, parse_count_to,
+    switch::Switch,
+};
 use crate::{
     config::{DeliveryMode, Source},
     http::{EmptyJms, HeaderNames, ReplyBody},
@@ -34,9 +37,9 @@ pub(super) struct Serve {
     #[arg(long = "mount", value_name = "DEST=APP", value_parser = parse_mount)]
     #[arg(env = "STOMP_WSGI_MOUNTS", value_delimiter = ',')]
     mounts: Vec<(Source, String)>,
-    /// Connections to the broker, sharing the threads; topics are on the first alone
+    /// Connections to the broker, from 1 to 1000, sharing the threads; topics are on the first alone
     #[arg(long, value_name = "N", default_value = "1", env = "STOMP_WSGI_CONNECTIONS")]
-    #[arg(value_parser = parse_count::<NonZeroUsize>)]
+    #[arg(value_parser = parse_count_to::<1000>)]
     connections: NonZeroUsize,
     /// Who we are to the broker: durable subscriptions belong to it
     #[arg(long, value_name = "NAME", env = "STOMP_WSGI_CLIENT_ID", value_parser = NonEmptyStringValueParser::new())]
@@ -44,9 +47,9 @@ pub(super) struct Serve {
     /// The concurrency model: thread-pool, tokio, mio or async-std (see `stomp-wsgi reactors`)
     #[arg(long, value_name = "NAME", env = "STOMP_WSGI_REACTOR")]
     reactor: Option<String>,
-    /// Requests that the application works on at once (mio: always 1)
+    /// Requests that the application works on at once, from 1 to 10000 (mio: always 1)
     #[arg(long, value_name = "N", default_value = "4", env = "STOMP_WSGI_THREADS")]
-    #[arg(value_parser = parse_count::<NonZeroUsize>)]
+    #[arg(value_parser = parse_count_to::<MOST_THREADS>)]
     threads: NonZeroUsize,
     /// Messages that the broker may hand out before they are acknowledged, for each connection and destination
     /// [default: threads + 16]

@@ -110,6 +110,17 @@ def test_a_broker_in_the_place_of_an_application(arguments):
             says(done, "--broker")
 
 
+@pytest.mark.parametrize(("option", "most"), [("threads", 10_000), ("connections", 1_000)])
+def test_counts_beyond_what_can_be(option, most):
+    variable = "STOMP_WSGI_" + option.upper()
+    for count in (most + 1, 10_000_000, 99999999999, 10**30):
+        for done in (serve(f"--{option}={count}"), environed("serve", "probe:app", **{variable: str(count)})):
+            assert done.returncode == 2
+            says(done, option, f"a whole number from 1 to {most}")
+    # This far it was understood.
+    says(serve(f"--{option}={most}", "--broker", "nonsense"), "--broker")
+
+
 @pytest.mark.parametrize("option", ["vhost", "client-id", "login", "trust-user-header", "allow-reply-to"])
 def test_nothing_is_no_value(option):
     """Least of all a list of where replies may go, which would be everywhere."""
