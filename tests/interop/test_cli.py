@@ -40,6 +40,17 @@ def test_help(command):
     assert b"Usage" in done.stdout
 
 
+def test_options_are_listed_where_they_belong():
+    for command in ("serve", "call", "notify", "bench"):
+        text = run(command, "--help").stdout.decode()
+        for section in re.split(r"\n(?=\S)", text):
+            names = re.findall(r"\n +(?:-\w, )?--([\w-]+)", section)
+            if section.startswith("TLS, for brokers at ssl://:"):
+                assert "tls-ca" in names and all(name.startswith("tls-") for name in names), text
+            else:
+                assert not any(name.startswith("tls-") for name in names), text
+
+
 def test_version():
     done = run("--version")
     assert (done.returncode, done.stdout.split()[0]) == (0, b"stomp-wsgi")
