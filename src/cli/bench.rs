@@ -12,7 +12,7 @@ use anyhow::Context;
 use clap::Args;
 use indicatif::ProgressBar;
 
-use super::{BrokerArgs, Exit, Failed, call::parse_seconds, parse_count};
+use super::{BrokerArgs, Exit, Failed, MOST_THREADS, call::parse_seconds, parse_count, parse_count_to};
 use crate::{
     bench::{
         self, APPS, Broker, Plan,
@@ -53,8 +53,8 @@ pub(super) struct Bench {
     /// Seconds of each round before that
     #[arg(long, value_name = "SECONDS", default_value = "0.2", value_parser = parse_seconds)]
     warm_up: Duration,
-    /// Requests that an application works on at once (mio: always 1; blocking: at least 32)
-    #[arg(long, value_name = "N", default_value = "4", value_parser = parse_count::<NonZeroUsize>)]
+    /// Requests that an application works on at once, from 1 to 10000 (mio: always 1; blocking: at least 32)
+    #[arg(long, value_name = "N", default_value = "4", value_parser = parse_count_to::<MOST_THREADS>)]
     threads: NonZeroUsize,
     /// Destinations of a server, from 1 to 1000; each is asked in turn
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=1000))]

@@ -1,8 +1,8 @@
 //! `stomp-wsgi broker`: the development broker alone.
 
-use clap::{Args, builder::FalseyValueParser};
+use clap::Args;
 
-use super::serve::parse_size;
+use super::{serve::parse_size, switch::Switch};
 use crate::Dialect;
 
 #[derive(Debug, Args)]
@@ -25,7 +25,7 @@ pub(super) struct Listen {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:61613", env = "STOMP_WSGI_LISTEN")]
     pub(super) listen: String,
     /// Let the development broker listen on an address that others can reach
-    #[arg(long, env = "STOMP_WSGI_ALLOW_REMOTE", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "STOMP_WSGI_ALLOW_REMOTE", value_parser = Switch)]
     pub(super) allow_remote: bool,
     /// What the development broker may hold in memory, messages and names, such as 64MiB [default: 256MiB]
     #[arg(long, value_name = "SIZE", value_parser = parse_size, env = "STOMP_WSGI_MEMORY")]

@@ -8,10 +8,10 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use clap::{Args, builder::FalseyValueParser};
+use clap::Args;
 use reactors::Stop;
 
-use super::{BrokerArgs, Exit, Failed, parse_destination};
+use super::{BrokerArgs, Exit, Failed, parse_destination, switch::Switch};
 use crate::{
     client::{self, CallError, Caller, CallerConfig, Part, Workload},
     config::DEFAULT_DESTINATION,
@@ -58,7 +58,7 @@ struct Message {
     #[command(flatten)]
     content: Content,
     /// Have the broker keep the message over a restart
-    #[arg(long, env = "STOMP_WSGI_PERSISTENT", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "STOMP_WSGI_PERSISTENT", value_parser = Switch)]
     persistent: bool,
 }
 

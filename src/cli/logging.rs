@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt};
 
 use super::log_writer::LogWriter;
 
@@ -34,7 +34,7 @@ enum Format {
 
 impl Logging {
     pub(super) fn init(&self, usual: &str) {
-        let (filter, ignored) = self.filter(usual);
+        let (filter, wrong) = self.filter(usual);
         let writer = LogWriter::install(matches!(self.log_format, Format::Json));
         let log = fmt().with_env_filter(filter).with_writer(writer).log_internal_errors(false);
         match self.log_format {
@@ -44,29 +44,88 @@ impl Logging {
                 log.json().init();
             }
         }
-        if let Some(why) = ignored {
-            tracing::warn!(%why, "RUST_LOG cannot be read and is ignored: it is a level, or module=level, as in info,stomp_wsgi=debug");
+        match wrong {
+            Some(Wrong::Unreadable(why)) => {
+                tracing::warn!(%why, "RUST_LOG cannot be read and is ignored: it is a level, or module=level, as in info,stomp_wsgi=debug");
+            }
+            Some(Wrong::Unknown(words)) => {
+                tracing::warn!(
+                    words,
+                    "RUST_LOG has words that are neither a level (off, error, warn, info, debug, trace) nor ours to log \
+                     (stomp_wsgi, reactors, wsgi.errors, python.logging, python.stderr); they have no effect"
+                );
+            }
+            None => {}
         }
     }
 
     /// What to log, and what is wrong with RUST_LOG. That one is as good as not set where it has no directive, as in a
     /// compose file that passes it on.
-    fn filter(&self, usual: &str) -> (EnvFilter, Option<String>) {
-        self.filter_of(env::var("RUST_LOG").ok().as_deref(), usual)
+    fn filter(&self, usual: &str) -> (EnvFilter, Option<Wrong>) {
+        match env::var("RUST_LOG") {
+            Err(env::VarError::NotUnicode(_)) => {
+                (self.filter_of(None, usual).0, Some(Wrong::Unreadable("it is not UTF-8".to_owned())))
+            }
+            wanted => self.filter_of(wanted.ok().as_deref(), usual),
+        }
     }
 
-    fn filter_of(&self, wanted: Option<&str>, usual: &str) -> (EnvFilter, Option<String>) {
+    /// Warnings and errors are logged unless RUST_LOG has a level for all: a word that was misspelt, or a level for
+    /// one target, is not to silence all others.
+    fn filter_of(&self, wanted: Option<&str>, usual: &str) -> (EnvFilter, Option<Wrong>) {
         let level = || EnvFilter::new(self.log_level.unwrap_or(usual));
-        let has_directive =
-            |wanted: &&str| wanted.contains(|letter: char| letter != ',' && !letter.is_whitespace());
-        match wanted.filter(has_directive) {
-            Some(wanted) => match EnvFilter::try_new(wanted.trim()) {
-                Ok(filter) => (filter, None),
-                Err(error) => (level(), Some(error.to_string())),
-            },
+        match wanted.filter(|wanted| words(wanted).next().is_some()) {
+            // Of two levels for all the last counts.
+            Some(wanted) => {
+                match EnvFilter::try_new(words(wanted).fold("warn".to_owned(), |all, word| all + "," + word))
+                {
+                    Ok(filter) => (filter, unknown(wanted).map(Wrong::Unknown)),
+                    Err(error) => (level(), Some(Wrong::Unreadable(error.to_string()))),
+                }
+            }
             None => (level(), None),
         }
     }
+}
+
+/// What is wrong with RUST_LOG.
+#[derive(Debug)]
+enum Wrong {
+    Unreadable(String),
+    /// Words of it without an effect.
+    Unknown(String),
+}
+
+/// What has lines in the log. A filter counts for all targets that begin with its own.
+const TARGETS: [&str; 5] = ["stomp_wsgi", "reactors", "wsgi.errors", "python.logging", "python.stderr"];
+
+/// So many unknown words are named, with so many characters of each; nobody reads more.
+const MOST: usize = 5;
+const SHOWN: usize = 40;
+
+/// The directives, without the blanks around them, which would count.
+fn words(wanted: &str) -> impl Iterator<Item = &str> {
+    wanted.split(',').map(str::trim).filter(|word| !word.is_empty())
+}
+
+/// The words that are neither a level nor the target of any line.
+fn unknown(wanted: &str) -> Option<String> {
+    let is_known = |word: &str| {
+        // TARGET[SPAN{FIELDS}]=LEVEL
+        let target = word.split(['[', '=']).next().unwrap_or_default();
+        let is_level = target == word && word.parse::<LevelFilter>().is_ok();
+        is_level
+            || TARGETS.iter().any(|known| {
+                known.starts_with(target)
+                    || target.strip_prefix(known).is_some_and(|module| module.starts_with("::"))
+            })
+    };
+    let unknown: Vec<String> = words(wanted)
+        .filter(|word| !is_known(word))
+        .take(MOST)
+        .map(|word| word.chars().take(SHOWN).flat_map(char::escape_default).collect())
+        .collect();
+    (!unknown.is_empty()).then(|| unknown.join(", "))
 }
 
 /// Whether standard error is to hold lines of JSON and nothing else.
@@ -88,7 +147,7 @@ fn parse_level(text: &str) -> Result<&'static str, &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Format, Logging, parse_level};
+    use super::{Format, Logging, Wrong, parse_level, unknown};
 
     #[test]
     fn levels_in_any_case() {
@@ -114,6 +173,36 @@ mod tests {
         assert_eq!(level(Some("debug,")), "debug");
         assert_eq!(level(Some(",warn")), "warn");
         let (filter, why) = logging.filter_of(Some("=,=="), "info");
-        assert!(filter.to_string() == "info" && why.is_some());
+        assert!(filter.to_string() == "info" && matches!(why, Some(Wrong::Unreadable(_))));
+    }
+
+    #[test]
+    fn warnings_stay_unless_a_level_for_all_says_otherwise() {
+        let logging = Logging { log_level: None, log_format: Format::Text };
+        for (wanted, filter, wrong) in [
+            ("off", "off", None),
+            ("error", "error", None),
+            ("TRACE", "trace", None),
+            ("0", "off", None),
+            ("stomp_wsgi=debug", "stomp_wsgi=debug,warn", None),
+            ("stomp_wsgi=debug, off", "stomp_wsgi=debug,off", None),
+            ("stomp_wsgi::access=off", "stomp_wsgi::access=off,warn", None),
+            ("python=info", "python=info,warn", None),
+            ("verbose", "verbose=trace,warn", Some("verbose")),
+            ("6,warning", "warning=trace,6=trace,warn", Some("6, warning")),
+            ("info,stomp-wsgi=debug", "stomp-wsgi=debug,info", Some("stomp-wsgi=debug")),
+            ("info=debug", "info=debug,warn", Some("info=debug")),
+            ("stomp_wsgid", "stomp_wsgid=trace,warn", Some("stomp_wsgid")),
+        ] {
+            let (shown, why) = logging.filter_of(Some(wanted), "info");
+            let why = why.map(|why| match why {
+                Wrong::Unknown(words) => words,
+                Wrong::Unreadable(why) => panic!("{wanted}: {why}"),
+            });
+            assert_eq!((&*shown.to_string(), why.as_deref()), (filter, wrong), "{wanted}");
+        }
+        assert_eq!(unknown("[request{method=GET}]=debug"), None);
+        assert_eq!(unknown("info,[link]=debug"), None);
+        assert_eq!(unknown(&"x,".repeat(100)).as_deref(), Some("x, x, x, x, x"));
     }
 }

@@ -13,13 +13,14 @@ mod reactors;
 mod serve;
 #[cfg(any(feature = "python", feature = "broker"))]
 mod signals;
+mod switch;
 #[cfg(feature = "tls")]
 mod tls;
 mod variables;
 
 #[cfg(feature = "bench")]
 use std::ffi::OsString;
-use std::{process::ExitCode, str::FromStr};
+use std::{num::NonZeroUsize, process::ExitCode, str::FromStr};
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, builder::NonEmptyStringValueParser};
 
@@ -259,9 +260,18 @@ fn start_thread(name: &str, main: impl FnOnce() + Send + 'static) -> std::io::Re
     thread.map(drop).map_err(|error| ::reactors::thread_error(name, &error))
 }
 
+/// Each thread is a stack and a place in the interpreter: more of them than any machine can use.
+const MOST_THREADS: usize = 10_000;
+
 /// A number that cannot be 0.
 fn parse_count<N: FromStr>(text: &str) -> Result<N, &'static str> {
     text.parse().map_err(|_| "it takes a whole number from 1")
+}
+
+/// The same, with an upper bound.
+fn parse_count_to<const MOST: usize>(text: &str) -> Result<NonZeroUsize, String> {
+    let count = text.parse().ok().filter(|count: &NonZeroUsize| count.get() <= MOST);
+    count.ok_or_else(|| format!("it takes a whole number from 1 to {MOST}"))
 }
 
 fn parse_destination(text: &str) -> Result<String, crate::config::DestinationError> {

@@ -7,12 +7,12 @@ use std::{
 };
 
 use bytesize::ByteSize;
-use clap::{
-    Args,
-    builder::{FalseyValueParser, NonEmptyStringValueParser},
-};
+use clap::{Args, builder::NonEmptyStringValueParser};
 
-use super::{BrokerArgs, broker::Listen, call::parse_seconds, parse_count};
+use super::{
+    BrokerArgs, MOST_THREADS, broker::Listen, call::parse_seconds, parse_count, parse_count_to,
+    switch::Switch,
+};
 use crate::{
     config::{DeliveryMode, Source},
     http::{EmptyJms, HeaderNames, ReplyBody},
@@ -37,9 +37,9 @@ pub(super) struct Serve {
     #[arg(long = "mount", value_name = "DEST=APP", value_parser = parse_mount)]
     #[arg(env = "STOMP_WSGI_MOUNTS", value_delimiter = ',')]
     mounts: Vec<(Source, String)>,
-    /// Connections to the broker, sharing the threads; topics are on the first alone
+    /// Connections to the broker, from 1 to 1000, sharing the threads; topics are on the first alone
     #[arg(long, value_name = "N", default_value = "1", env = "STOMP_WSGI_CONNECTIONS")]
-    #[arg(value_parser = parse_count::<NonZeroUsize>)]
+    #[arg(value_parser = parse_count_to::<1000>)]
     connections: NonZeroUsize,
     /// Who we are to the broker: durable subscriptions belong to it
     #[arg(long, value_name = "NAME", env = "STOMP_WSGI_CLIENT_ID", value_parser = NonEmptyStringValueParser::new())]
@@ -47,9 +47,9 @@ pub(super) struct Serve {
     /// The concurrency model: thread-pool, tokio, mio or async-std (see `stomp-wsgi reactors`)
     #[arg(long, value_name = "NAME", env = "STOMP_WSGI_REACTOR")]
     reactor: Option<String>,
-    /// Requests that the application works on at once (mio: always 1)
+    /// Requests that the application works on at once, from 1 to 10000 (mio: always 1)
     #[arg(long, value_name = "N", default_value = "4", env = "STOMP_WSGI_THREADS")]
-    #[arg(value_parser = parse_count::<NonZeroUsize>)]
+    #[arg(value_parser = parse_count_to::<MOST_THREADS>)]
     threads: NonZeroUsize,
     /// Messages that the broker may hand out before they are acknowledged, for each connection and destination
     /// [default: threads + 16]
@@ -78,7 +78,7 @@ pub(super) struct Serve {
     trust_user_header: Option<String>,
     /// The broker takes messages for these destinations by STOMP alone, which --trust-user-header relies on: a sender by
     /// OpenWire, AMQP or HTTP can claim to be anybody
-    #[arg(long, env = "STOMP_WSGI_ALL_SENDERS_USE_STOMP", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "STOMP_WSGI_ALL_SENDERS_USE_STOMP", value_parser = Switch)]
     all_senders_use_stomp: bool,
     /// What a JMS client gets: auto (a TextMessage for a TextMessage where the reply is text, else a BytesMessage), text
     /// (always; 500 where it is none) or bytes (always)
@@ -109,7 +109,7 @@ pub(super) struct Serve {
     #[arg(long, value_name = "SECONDS", value_parser = parse_stuck_after, env = "STOMP_WSGI_STUCK_AFTER")]
     stuck_after: Option<Duration>,
     /// End the process when all threads are stuck, with exit code 75, for a supervisor to start it again
-    #[arg(long, env = "STOMP_WSGI_EXIT_WHEN_STUCK", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "STOMP_WSGI_EXIT_WHEN_STUCK", value_parser = Switch)]
     exit_when_stuck: bool,
     /// Maximum delivery attempts of a message that nobody waits for and that fails, or that ends the process
     #[arg(long, value_name = "N", default_value = "5", env = "STOMP_WSGI_MAX_ATTEMPTS")]
@@ -124,7 +124,7 @@ pub(super) struct Serve {
     #[command(flatten)]
     environ: EnvironArgs,
     /// Check every request and reply with wsgiref.validate; for development
-    #[arg(long, env = "STOMP_WSGI_VALIDATE", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "STOMP_WSGI_VALIDATE", value_parser = Switch)]
     validate: bool,
 }
 
@@ -139,7 +139,7 @@ pub(super) struct EnvironArgs {
     #[arg(long, value_name = "PATH", default_value = "/", env = "STOMP_WSGI_DEFAULT_PATH")]
     default_path: String,
     /// Reject messages with two spellings of one header, rather than drop the lesser one
-    #[arg(long, env = "STOMP_WSGI_STRICT_HEADERS", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "STOMP_WSGI_STRICT_HEADERS", value_parser = Switch)]
     strict_headers: bool,
     /// SERVER_NAME of requests without a Host header
     #[arg(long, value_name = "NAME", default_value = "localhost", env = "STOMP_WSGI_SERVER_NAME")]
@@ -238,6 +238,7 @@ mod with_python {
 
     impl Serve {
         pub(in crate::cli) fn run(&self) -> anyhow::Result<()> {
+            self.check_applications()?;
             let name = match (&self.reactor, select::default_model()) {
                 (Some(name), _) => name.as_str(),
                 (None, Some(model)) => model.name,
@@ -400,6 +401,17 @@ mod with_python {
                 config.mapping.allow_reply_to.clone_from(&self.allow_reply_to);
             }
             config
+        }
+
+        /// A broker's URI in the place of an application. It may have a password in it, so nothing of it is shown.
+        fn check_applications(&self) -> anyhow::Result<()> {
+            let mut applications = self.app.iter().chain(self.mounts.iter().map(|(_, app)| app));
+            if applications.any(|app| app.contains("://")) {
+                let why = "the application is a URI (not shown, as there may be a password in it): name the broker with \
+                     --broker URI, and the application as MODULE:ATTRIBUTE";
+                return Err(Failed::new(Exit::Usage, why).into());
+            }
+            Ok(())
         }
 
         /// Dead letters need a destination for every queue that we serve, and it must be none of these.

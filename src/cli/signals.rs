@@ -3,9 +3,13 @@
 //! A thread of its own waits for them, since the main thread may be in the application's code. Handlers that the
 //! application installs for other signals than SIGINT and SIGTERM take the place of ours.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    panic::{self, AssertUnwindSafe},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use reactors::Stop;
@@ -29,7 +33,10 @@ const HARMLESS: [i32; 5] = [SIGHUP, SIGUSR1, SIGTTIN, SIGTTOU, SIGALRM];
 
 /// How long an end by force waits for Python to say which children there are.
 #[cfg(feature = "python")]
-const PATIENCE: std::time::Duration = std::time::Duration::from_millis(500);
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How often they are looked for where nothing tells of them.
+const CHECK: Duration = Duration::from_millis(100);
 
 /// Has signals do what they are to do.
 pub(super) struct Watch {
@@ -69,6 +76,8 @@ impl Watch {
     pub(super) fn serve(&self, python: &crate::app::wsgi::Signals) -> anyhow::Result<()> {
         self.state.serving.store(true, Ordering::SeqCst);
         for signal in CLAIMED {
+            // Before the watch's own handler, so that whoever hears by that finds it here.
+            signal_hook::flag::register_usize(signal, Arc::clone(&self.state.came), signal as usize)?;
             self.handle.add_signal(signal)?;
         }
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -100,6 +109,7 @@ impl Watch {
             stop: stop.clone(),
             serving: AtomicBool::new(serving),
             stopped_by: OnceLock::new(),
+            came: Arc::default(),
         });
         let watching = Arc::clone(&state);
         super::start_thread("stomp-wsgi-signals", move || watching.run(signals))?;
@@ -174,14 +184,19 @@ struct State {
     serving: AtomicBool,
     /// The first signal that asked for it.
     stopped_by: OnceLock<i32>,
+    /// The SIGINT or SIGTERM that came and to which nothing was done yet, or 0.
+    came: Arc<AtomicUsize>,
 }
 
 impl State {
     fn run(&self, mut signals: SignalsInfo<WithRawSiginfo>) {
         loop {
-            // `wait` ends where the watch is closed, which it never is.
             let mut suspended = false;
-            for info in signals.wait() {
+            // It fails, and panics then, where the application has closed what it waits by.
+            let heard = panic::catch_unwind(AssertUnwindSafe(|| signals.wait().collect::<Vec<_>>()));
+            let Ok(heard) = heard else { break };
+            // Empty where the watch is closed, which it never is.
+            for info in heard {
                 suspended |= self.react(info.si_signo, info.si_code > 0) == Effect::Suspend;
             }
             if suspended {
@@ -193,9 +208,23 @@ impl State {
                 }
             }
         }
+        // The numbers of its descriptors are none of ours any more.
+        std::mem::forget(signals);
+        tracing::error!(
+            "the application has closed descriptors that are the server's: of signals only SIGINT and SIGTERM are heard from now on"
+        );
+        loop {
+            std::thread::sleep(CHECK);
+            match self.came.load(Ordering::SeqCst) {
+                0 => {}
+                // What it stops may need such a descriptor, too, but a second signal is to end the process in any case.
+                signal => drop(panic::catch_unwind(AssertUnwindSafe(|| self.react(signal as i32, false)))),
+            }
+        }
     }
 
     fn react(&self, signal: i32, by_kernel: bool) -> Effect {
+        self.came.store(0, Ordering::SeqCst);
         let serving = self.serving.load(Ordering::SeqCst);
         let effect = Effect::of(signal, by_kernel, serving, self.stopped_by.get().is_some());
         let signal_name = low_level::signal_name(signal).unwrap_or("unknown");

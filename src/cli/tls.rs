@@ -4,28 +4,30 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, builder::FalseyValueParser};
+use clap::Args;
 
-use super::{Exit, Failed};
+use super::{Exit, Failed, switch::Switch};
 use crate::{tls::TlsOptions, uri::Brokers};
 
+/// Not `next_help_heading`, which would hold for all options that follow where these are flattened.
+const HEADING: &str = "TLS, for brokers at ssl://";
+
 #[derive(Debug, Args)]
-#[command(next_help_heading = "TLS, for brokers at ssl://")]
 pub(super) struct TlsArgs {
     /// The authorities to trust, or the broker's own certificate, in PEM [default: the system's authorities]
-    #[arg(long, value_name = "FILE", env = "STOMP_WSGI_TLS_CA")]
+    #[arg(long, help_heading = HEADING, value_name = "FILE", env = "STOMP_WSGI_TLS_CA")]
     tls_ca: Option<PathBuf>,
     /// Our certificate, in PEM
-    #[arg(long, value_name = "FILE", env = "STOMP_WSGI_TLS_CERT")]
+    #[arg(long, help_heading = HEADING, value_name = "FILE", env = "STOMP_WSGI_TLS_CERT")]
     tls_cert: Option<PathBuf>,
     /// Its key, in PEM [default: in the certificate's file]
-    #[arg(long, value_name = "FILE", env = "STOMP_WSGI_TLS_KEY")]
+    #[arg(long, help_heading = HEADING, value_name = "FILE", env = "STOMP_WSGI_TLS_KEY")]
     tls_key: Option<PathBuf>,
     /// The name in the broker's certificate [default: the host of the URI]
-    #[arg(long, value_name = "NAME", env = "STOMP_WSGI_TLS_SERVER_NAME")]
+    #[arg(long, help_heading = HEADING, value_name = "NAME", env = "STOMP_WSGI_TLS_SERVER_NAME")]
     tls_server_name: Option<String>,
     /// Trust any certificate: whoever is in between can read and change everything
-    #[arg(long, env = "STOMP_WSGI_TLS_INSECURE", value_parser = FalseyValueParser::new())]
+    #[arg(long, help_heading = HEADING, env = "STOMP_WSGI_TLS_INSECURE", value_parser = Switch)]
     tls_insecure: bool,
 }
 

@@ -1,8 +1,8 @@
 //! Credentials, kept out of what a peer's text makes errors and log lines say.
-use std::borrow::Cow;
-use std::sync::Arc;
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use smallvec::SmallVec;
 
 use super::excerpt::printable;
 
@@ -20,12 +20,17 @@ const URI: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').
 const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'*');
 
 /// Logins and passcodes in the spellings in which a peer may repeat them, passcodes with ASCII letters of either case: as sent,
-/// escaped as STOMP does it, escaped as excerpts are, percent-encoded in whole or in part, as in a form, in hex, and
-/// as JSON's `\u`.
+/// escaped as STOMP does it, escaped as excerpts are, percent-encoded in whole or in part, as in a form, as JSON's `\u`,
+/// any mixture of these, and in hex.
 ///
 /// What it redacts may be garbled where a secret is a usual word: that is safer than to show it.
 #[derive(Clone, Default)]
-pub(crate) struct Secrets(Arc<[Secret]>);
+pub(crate) struct Secrets {
+    /// Each in each spelling.
+    spelled: Arc<[Secret]>,
+    /// Each as [`Decoded`] has it, for spellings that are mixed.
+    decoded: Arc<[Secret]>,
+}
 
 struct Secret {
     text: Vec<u8>,
@@ -41,62 +46,58 @@ impl Secrets {
         logins: impl IntoIterator<Item = &'a str>,
         passcodes: impl IntoIterator<Item = &'a str>,
     ) -> Self {
-        let mut secrets: Vec<Secret> = Vec::new();
+        let (mut spelled, mut decoded): (Vec<Secret>, Vec<Secret>) = Default::default();
         let logins = logins.into_iter().map(|login| (login, false));
         for (secret, in_pieces) in passcodes.into_iter().map(|passcode| (passcode, true)).chain(logins) {
-            for mut text in spellings(secret) {
+            for text in spellings(secret) {
                 // A login is often a usual word, by which a refusal may begin: brokers are known by theirs.
                 let any_case = in_pieces || text != secret.as_bytes();
-                if any_case {
-                    text.make_ascii_lowercase();
-                }
-                let piece = match in_pieces {
-                    true => (text.len() / 2).clamp(SHORTEST_PIECE, PIECE).min(text.len()),
-                    false => text.len(),
-                };
-                if !text.is_empty()
-                    && !secrets.iter().any(|known| known.text == text && known.any_case == any_case)
-                {
-                    secrets.push(Secret { text, any_case, piece });
-                }
+                Secret::add(text, any_case, in_pieces, &mut spelled);
             }
+            let text = Decoded::new(secret.as_bytes(), in_pieces).octets;
+            Secret::add(text, in_pieces, in_pieces, &mut decoded);
         }
-        Self(secrets.into())
+        Self { spelled: spelled.into(), decoded: decoded.into() }
     }
 
-    /// `text` without secrets and pieces of them.
+    /// `text` without secrets and pieces of them. What a peer can have it take is bounded by the texts, which
+    /// the callers cut to some hundred octets.
     pub(super) fn redact<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
+        if self.spelled.is_empty() {
+            return Cow::Borrowed(text);
+        }
         let lower = text.to_ascii_lowercase();
-        let mut redacted: Option<Vec<u8>> = None;
-        let (mut at, mut copied) = (0, 0);
-        while at < text.len() {
-            match self
-                .0
-                .iter()
-                .map(|secret| secret.begins(if secret.any_case { &lower[at..] } else { &text[at..] }))
-                .max()
-                .unwrap_or(0)
-            {
-                0 => at += 1,
-                octets => {
-                    let out = redacted.get_or_insert_with(|| Vec::with_capacity(text.len()));
-                    out.extend_from_slice(&text[copied..at]);
-                    // Several in a row would say how many there are.
-                    if at > copied || at == 0 {
-                        out.extend_from_slice(REDACTED);
-                    }
-                    at += octets;
-                    copied = at;
+        let mut is_secret = vec![false; text.len()];
+        for at in 0..text.len() {
+            let begins =
+                |secret: &Secret| secret.begins(if secret.any_case { &lower[at..] } else { &text[at..] });
+            let octets = self.spelled.iter().map(begins).max().unwrap_or(0);
+            is_secret[at..at + octets].fill(true);
+        }
+        // Elsewhere the decoded text is the text.
+        if text.iter().any(|octet| b"%\\+\r\n\0".contains(octet)) {
+            let (exact, any_case) = (Decoded::new(text, false), Decoded::new(text, true));
+            for secret in self.decoded.iter() {
+                let view = if secret.any_case { &any_case } else { &exact };
+                for at in 0..view.octets.len() {
+                    let octets = secret.begins(&view.octets[at..]);
+                    is_secret[view.place(at..at + octets)].fill(true);
                 }
             }
         }
-        match redacted {
-            None => Cow::Borrowed(text),
-            Some(mut out) => {
-                out.extend_from_slice(&text[copied..]);
-                Cow::Owned(out)
+        if !is_secret.contains(&true) {
+            return Cow::Borrowed(text);
+        }
+        let mut out = Vec::with_capacity(text.len());
+        for (at, &octet) in text.iter().enumerate() {
+            match is_secret[at] {
+                false => out.push(octet),
+                // Several in a row would say how many there are.
+                true if at == 0 || !is_secret[at - 1] => out.extend_from_slice(REDACTED),
+                true => {}
             }
         }
+        Cow::Owned(out)
     }
 
     /// The same for a text that was cut and made printable already.
@@ -122,11 +123,123 @@ impl Secrets {
 }
 
 impl Secret {
+    fn add(mut text: Vec<u8>, any_case: bool, in_pieces: bool, to: &mut Vec<Self>) {
+        if any_case {
+            text.make_ascii_lowercase();
+        }
+        let piece = match in_pieces {
+            true => (text.len() / 2).clamp(SHORTEST_PIECE, PIECE).min(text.len()),
+            false => text.len(),
+        };
+        if !text.is_empty() && !to.iter().any(|known| known.text == text && known.any_case == any_case) {
+            to.push(Self { text, any_case, piece });
+        }
+    }
+
     /// How many octets at the beginning of `text` are a piece of it.
     fn begins(&self, text: &[u8]) -> usize {
         let Some(piece) = text.get(..self.piece) else { return 0 };
         let common = |at: usize| self.text[at..].iter().zip(text).take_while(|(a, b)| a == b).count();
         memchr::memmem::find_iter(&self.text, piece).map(common).max().unwrap_or(0)
+    }
+}
+
+/// A text with nothing left to decode: `%XX`, the escapes of STOMP, of excerpts and of JSON, and what a form or
+/// the encoder makes a space. Whichever of a text's characters were encoded, in whichever of these ways and however often,
+/// the result is the same. So a secret is looked for in what is left of it here, too; it may be no text any more.
+struct Decoded {
+    octets: Vec<u8>,
+    /// Where each stood.
+    places: Vec<Range<usize>>,
+    /// The length of what was decoded.
+    len: usize,
+    /// Whether letters of the other case are the same; the octets are in lower case then.
+    any_case: bool,
+}
+
+impl Decoded {
+    fn new(text: &[u8], any_case: bool) -> Self {
+        let mut decoded = Self { octets: Vec::new(), places: Vec::new(), len: text.len(), any_case };
+        for (at, &octet) in text.iter().enumerate() {
+            decoded.push(octet, at..at + 1);
+        }
+        // What follows decides whether it stands for something, so it has to match with nothing behind it, too.
+        if decoded.octets.last() == Some(&b'\\') {
+            decoded.octets.pop();
+            decoded.places.pop();
+        }
+        decoded
+    }
+
+    /// Appends an octet, and decodes what it completes, which may complete something in turn.
+    fn push(&mut self, octet: u8, place: Range<usize>) {
+        // Those that follow make something of what begins so.
+        if self.octets.last() == Some(&b'\\') && !matches!(octet, b'%' | b'x' | b'X' | b'u' | b'U') {
+            self.octets.pop();
+            let slash = self.places.pop().expect("each octet has its place").start;
+            return match octet {
+                b'c' | b'C' => self.push(b':', slash..place.end),
+                b'n' | b'N' | b'r' | b'R' => self.push(b' ', slash..place.end),
+                b't' | b'T' => self.push(b'\t', slash..place.end),
+                // One of several, or one that means nothing, is dropped.
+                octet => self.push(octet, place),
+            };
+        }
+        self.octets.push(match octet {
+            b'+' | b'\r' | b'\n' | b'\0' => b' ',
+            octet if self.any_case => octet.to_ascii_lowercase(),
+            octet => octet,
+        });
+        self.places.push(place.clone());
+        if !octet.is_ascii_hexdigit() {
+            return;
+        }
+        let Some((taken, character)) = self.completed() else { return };
+        let from = self.octets.len() - taken;
+        let start = self.places[from].start;
+        self.octets.truncate(from);
+        self.places.truncate(from);
+        for octet in character {
+            self.push(octet, start..place.end);
+        }
+    }
+
+    /// How many octets at the end stand for something, and for what.
+    fn completed(&self) -> Option<(usize, SmallVec<[u8; 4]>)> {
+        let number = |before: &[u8], digits: usize, octets: &[u8]| {
+            let (head, digits) = octets.split_at(octets.len().checked_sub(digits)?);
+            let mark = &head[head.len().checked_sub(before.len())?..];
+            let is_number = mark.eq_ignore_ascii_case(before) && digits.iter().all(u8::is_ascii_hexdigit);
+            is_number.then(|| u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok())?
+        };
+        let octet = |number: u16| SmallVec::from_slice(&[number as u8]);
+        if let Some(number) = number(b"%", 2, &self.octets) {
+            return Some((3, octet(number)));
+        }
+        if let Some(number) = number(b"\\x", 2, &self.octets) {
+            return Some((4, octet(number)));
+        }
+        let unit = number(b"\\u", 4, &self.octets)?;
+        let before = number(b"\\u", 4, &self.octets[..self.octets.len() - 6]);
+        // Half of a pair waits for its other half.
+        let (taken, units) = match before {
+            Some(before) => (12, &[before, unit][..]),
+            None => (6, &[unit][..]),
+        };
+        let character = char::decode_utf16(units.iter().copied()).collect::<Result<String, _>>().ok()?;
+        Some((taken, SmallVec::from_slice(character.as_bytes())))
+    }
+
+    /// Where some octets stood, with what was dropped next to them, which may be of the secret.
+    fn place(&self, octets: Range<usize>) -> Range<usize> {
+        if octets.is_empty() {
+            return 0..0;
+        }
+        // What stands for several octets is one place.
+        let (first, last) = (&self.places[octets.start], &self.places[octets.end - 1]);
+        let before = octets.start.checked_sub(1).map_or(0, |before| self.places[before].end);
+        let behind = self.places.get(octets.end).map_or(self.len, |behind| behind.start);
+        before.min(first.start)..behind.max(last.end)
     }
 }
 
@@ -162,6 +275,8 @@ fn spellings(secret: &str) -> [Vec<u8>; 10] {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
 
     fn redacted(passcode: &str, text: &str) -> String {
@@ -192,6 +307,68 @@ mod tests {
         assert_eq!(redacted("two words-pw", "no two+words-pw"), "no (redacted)");
         assert_eq!(redacted("S3cr3tPassc0de", "no s3CR3TpASSC0DE"), "no (redacted)");
         assert_eq!(redacted("S3cr3tPassc0de", "No SECRET in Mixed Case"), "No SECRET in Mixed Case");
+    }
+
+    #[test]
+    fn a_secret_encoded_in_part_is_redacted_whole() {
+        for spelled in [
+            "%533cr3%74Pass%770rdX%59Z",
+            "%533cr3t%50assw0rd%58%59%5A",
+            "S%33cr%33tPas%73w0r%64XY%5a",
+            "S%2533cr%25253%33tPassw0r\\x64\\u0058YZ",
+            "s%33CR3T%70ASSW0RDXY%7a",
+        ] {
+            assert_eq!(
+                redacted("S3cr3tPassw0rdXYZ", &format!("no '{spelled}' here")),
+                "no '(redacted)' here"
+            );
+        }
+        assert_eq!(redacted("p\u{1F600}ss:w", r"no p\ud83d\uDE00%73s\cw."), "no (redacted).");
+        let spoilt = redacted("S3cr3tPassw0rdXYZ", r"%S3cr3tPassw0rdXY%5A% \\S3cr3tPassw0rdXY%5A\");
+        assert_eq!(spoilt, r"%(redacted)% (redacted)");
+        // Of logins the letters' case counts.
+        assert_eq!(redacted("x", "Ann? %61nn! %41nn"), "Ann? (redacted)! %41nn");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_encoded_of_a_secret_it_is_redacted_whole(
+            // What has nothing but backslashes is no word to decode.
+            secret in "[A-Za-z0-9%+ :'\\\\ö\u{1F600}]{0,30}[A-Za-z0-9%+:'ö][A-Za-z0-9%+ :'\\\\ö\u{1F600}]{0,9}",
+            ways in vec(0..5u8, 40),
+        ) {
+            let mut spelled = String::new();
+            for (character, way) in secret.chars().zip(ways) {
+                for octet in character.to_string().bytes() {
+                    match way {
+                        0 => spelled.push_str(&format!("%{octet:02x}")),
+                        1 => spelled.push_str(&format!("%{octet:02X}")),
+                        2 => spelled.push_str(&format!("%25{octet:02x}")),
+                        _ => {}
+                    }
+                }
+                match (character, way) {
+                    (':', 3) => spelled.push_str("\\c"),
+                    ('\\', 3) => spelled.push_str("\\\\"),
+                    (_, 3..) => spelled.push(character),
+                    _ => {}
+                }
+            }
+            let shown = Secrets::new([], [&*secret]).redact_text(&format!("|{spelled}|"));
+            prop_assert_eq!(shown, "|(redacted)|", "{}", spelled);
+        }
+
+        #[test]
+        fn whatever_is_redacted_keeps_its_place(secret in "[a-c%\\\\0-9]{1,8}", text in "[a-cx%\\\\0-9u]{0,40}") {
+            let shown = Secrets::new(["ab"], [&*secret]).redact_text(&text);
+            // What is left stands in the text, in its order.
+            let mut rest = &*text;
+            for part in shown.split("(redacted)") {
+                let at = rest.find(part);
+                prop_assert!(at.is_some(), "{} of {}", shown, text);
+                rest = &rest[at.unwrap() + part.len()..];
+            }
+        }
     }
 
     #[test]

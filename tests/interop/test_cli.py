@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
@@ -37,6 +38,17 @@ def test_help(command):
     done = run(*command.split(), "--help")
     assert done.returncode == 0
     assert b"Usage" in done.stdout
+
+
+def test_options_are_listed_where_they_belong():
+    for command in ("serve", "call", "notify", "bench"):
+        text = run(command, "--help").stdout.decode()
+        for section in re.split(r"\n(?=\S)", text):
+            names = re.findall(r"\n +(?:-\w, )?--([\w-]+)", section)
+            if section.startswith("TLS, for brokers at ssl://:"):
+                assert "tls-ca" in names and all(name.startswith("tls-") for name in names), text
+            else:
+                assert not any(name.startswith("tls-") for name in names), text
 
 
 def test_version():
@@ -86,6 +98,38 @@ def test_bad_counts(option, count):
     done = serve(f"--{option}={count}")
     assert done.returncode == 2
     says(done, option, "a whole number from 1")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["stomp://ann:S3cr3tPassw0rd@h"],
+        ["ssl://h/S3cr3tPassw0rd"],
+        ["failover:(stomp://h?login=ann&passcode=S3cr3tPassw0rd)"],
+        ["--mount", "/queue/a=stomp://ann:S3cr3tPassw0rd@h"],
+        ["stomp://ann:S3cr3tPassw0rd@h", "probe:app"],
+        ["probe:app", "stomp://ann:S3cr3tPassw0rd@h"],
+    ],
+)
+def test_a_broker_in_the_place_of_an_application(arguments):
+    for more in ([], ["--log-format", "json"], ["--log-level", "trace"]):
+        done = run("serve", *arguments, *more)
+        assert done.returncode == 2
+        text = done.stderr.decode() + done.stdout.decode()
+        assert "S3cr3tPassw0rd" not in text, text
+        if "probe:app" not in arguments:
+            says(done, "--broker")
+
+
+@pytest.mark.parametrize(("option", "most"), [("threads", 10_000), ("connections", 1_000)])
+def test_counts_beyond_what_can_be(option, most):
+    variable = "STOMP_WSGI_" + option.upper()
+    for count in (most + 1, 10_000_000, 99999999999, 10**30):
+        for done in (serve(f"--{option}={count}"), environed("serve", "probe:app", **{variable: str(count)})):
+            assert done.returncode == 2
+            says(done, option, f"a whole number from 1 to {most}")
+    # This far it was understood.
+    says(serve(f"--{option}={most}", "--broker", "nonsense"), "--broker")
 
 
 @pytest.mark.parametrize("option", ["vhost", "client-id", "login", "trust-user-header", "allow-reply-to"])
@@ -207,7 +251,7 @@ def test_port_taken():
             says(done, address, f"--broker stomp://{address}", "--listen 127.0.0.1:PORT")
 
 
-def environed(*arguments: object, **variables: str):
+def environed(*arguments: object, **variables: str | bytes):
     """`stomp-wsgi ARGUMENTS` with these variables."""
     command = [str(ours.binary()), *map(str, arguments)]
     return subprocess.run(command, env=ours.environment() | variables, capture_output=True, timeout=60)
@@ -218,6 +262,47 @@ def test_log_levels_in_any_case(level):
     said = run("call", "--broker", nowhere(), "--log-level", level, "GET", "/")
     variable = environed("call", "--broker", nowhere(), "GET", "/", STOMP_WSGI_LOG_LEVEL=level)
     assert (said.returncode, variable.returncode) == (7, 7), said.stderr.decode()
+
+
+def switches() -> list[tuple[str, str]]:
+    """Every flag that a variable switches: a subcommand that has it, and the variable."""
+    found = {}
+    for command in ("serve", "call", "notify", "environ", "broker", "bench"):
+        # An option begins on a line of its own, and one with a value says so there.
+        for option in re.split(r"\n +(?:-\w, )?--", run(command, "--help").stdout.decode())[1:]:
+            variable = re.search(r"\[env:\s+(\w+)=", option)
+            if variable and re.match(r"[\w-]+\s*(?: {2}|\n)", option):
+                found.setdefault(variable[1], command)
+    return [(command, variable) for variable, command in found.items()]
+
+
+def test_a_variable_switches_by_words_that_it_takes_alone():
+    known = switches()
+    assert {"STOMP_WSGI_ALLOW_REMOTE", "STOMP_WSGI_PERSISTENT", "STOMP_WSGI_VALIDATE"} < {name for _, name in known}
+    for command, variable in known:
+        arguments = ["serve", "probe:app"] if command == "serve" else [command, "GET", "/"]
+
+        def say(value, arguments=arguments, variable=variable):
+            done = environed(*arguments, "--broker", "nonsense", **{variable: value})
+            assert done.returncode == 2, done.stderr.decode()
+            return says(done)
+
+        for value in ("maybe", "nope", "false ", "tru", "2"):
+            text = say(value)
+            assert variable in text and "true or false, yes or no, on or off, 1 or 0" in text, text
+        for value in ("yes", "no", "on", "off", "1", "0", "true", "false", "TRUE", ""):
+            text = say(value)
+            assert "--broker" in text and variable not in text, text
+
+
+@pytest.mark.parametrize(
+    ("value", "on"), [("yes", True), ("On", True), ("1", True), ("no", False), ("OFF", False), ("0", False), ("", False)]
+)
+def test_what_a_variable_switches(value, on):
+    arguments = ("--stuck-after", "0", "--reactor", "nonsense", "--broker", nowhere())
+    done = environed("serve", "probe:app", *arguments, STOMP_WSGI_EXIT_WHEN_STUCK=value)
+    assert done.returncode == 2
+    assert ("--exit-when-stuck" in says(done)) == on
 
 
 def test_no_log_level():
@@ -236,6 +321,37 @@ def test_rust_log(wanted, shown):
     assert done.returncode == 7, text
     assert (" INFO " in text) == shown, text
     assert ("RUST_LOG cannot be read" in text) == ("nonsense" in wanted), text
+
+
+@pytest.mark.parametrize("wanted", ["verbose", "warning", "inof", "6", "foo", "stomp-wsgi=debug", "foo,inof,foo=trace"])
+def test_a_misspelt_rust_log_silences_nothing(wanted):
+    """What cannot be meant is said once, and errors are logged all the same."""
+    for format in ("text", "json"):
+        done = environed(
+            "serve", "probe:app", "--chdir", APPS, "--broker", refusing(), "--log-format", format, RUST_LOG=wanted
+        )
+        text = says(done, "RUST_LOG has words", wanted.split(",")[0], "cannot connect")
+        assert done.returncode == 7 and text.count("RUST_LOG") == 1, text
+
+
+@pytest.mark.parametrize("wanted", ["stomp_wsgi=info", "stomp_wsgi::access=debug", "wsgi.errors=info", "python=info,info"])
+def test_a_rust_log_for_some_leaves_the_warnings_of_all(wanted):
+    command = ("serve", "probe:app", "--chdir", APPS, "--broker", refusing())
+    done = environed(*command, RUST_LOG=wanted, STOMP_WSGI_THREDS="1")
+    text = says(done, " WARN ", "STOMP_WSGI_THREDS")
+    assert done.returncode == 7 and "RUST_LOG" not in text, text
+
+
+def test_a_rust_log_may_silence_all():
+    done = environed("serve", "probe:app", "--chdir", APPS, "--broker", refusing(), RUST_LOG="off")
+    text = done.stderr.decode()
+    assert done.returncode == 7 and len(text.splitlines()) == 1, text
+
+
+def test_a_rust_log_that_is_no_text():
+    done = environed("serve", "probe:app", "--chdir", APPS, "--broker", refusing(), RUST_LOG=b"info\xff")
+    text = says(done, "RUST_LOG cannot be read", "UTF-8", " INFO ")
+    assert done.returncode == 7 and text.count("RUST_LOG") == 1, text
 
 
 def refusing() -> str:

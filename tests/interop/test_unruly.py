@@ -448,6 +448,20 @@ def connected(port: int) -> Requester | None:
         return None
 
 
+@pytest.mark.parametrize("second", SIGNALS)
+def test_signals_end_it_whatever_was_closed(reactor, unruly, second):
+    """What else it does without these descriptors is not asked. A debug build aborts where one of them is to be closed."""
+    one = unruly(reactor)
+    with one.requester() as caller:
+        caller.send(caller.frame(ours.Request("GET", "/close-pairs"), "1"))
+        wait_for(lambda: one.records("begun"))
+        wait_for(lambda: "has closed descriptors" in one.log.read_text())
+        one.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: "stopping: draining" in one.log.read_text())
+        one.process.send_signal(second)
+        assert one.process.wait(5) in (128 + second, -signal.SIGABRT)
+
+
 @pytest.mark.parametrize("query", ["", "gil"])
 def test_children_of_multiprocessing_end_with_a_second_signal(reactor, unruly, query):
     """As they do with Python; even where nobody gets to ask Python which there are."""

@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -269,6 +270,19 @@ def view_child_catches(environ, start_response):
         os._exit(int(caught, 16) & bit != 0)
 
     return text(start_response, str(fork(in_child)))
+
+
+def view_close_pairs(environ, start_response):
+    """Closes what the server wakes itself by. (Of all that `os.closerange` would close, Rust's debug builds check some.)"""
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            with socket.socket(fileno=int(name)) as one:
+                if one.family != socket.AF_UNIX:
+                    one.detach()
+        except OSError:
+            pass
+    record("begun", "closed")
+    time.sleep(3600)
 
 
 def view_daemons(environ, start_response):
