@@ -129,6 +129,7 @@ class Connection:
             raise
         server = self.connected.headers.get("server", "")
         self.is_rabbitmq = server.lower().startswith("rabbitmq")
+        self.is_artemis = server.startswith("ActiveMQ-Artemis")
 
     def __enter__(self) -> Connection:
         return self
@@ -249,7 +250,8 @@ class Requester(Connection):
         self.destination = destination
         self._prefix = f"{os.getpid()}-{next(self._names)}"
         self._serial = itertools.count(1)
-        self.reply_to = f"/temp-queue/replies-{self._prefix}"
+        # Artemis has no temporary queues for STOMP, but removes a queue that nobody uses any more.
+        self.reply_to = f"/{'queue' if self.is_artemis else 'temp-queue'}/replies-{self._prefix}"
         if not self.is_rabbitmq:
             # RabbitMQ makes the queue when it sees the reply-to, and refuses a SUBSCRIBE.
             subscribe = {"id": "replies", "destination": self.reply_to, "ack": "auto"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import subprocess
 import time
-from pathlib import Path
 
 import brokers
 import jms
@@ -28,8 +27,8 @@ def send_by_jms(broker: brokers.ActiveMQ, queue: str, messages: list[tuple[str, 
         " ".join([kind, *map(word, [body, reply_to, correlation_id, *(x for pair in properties.items() for x in pair)])])
         for kind, body, reply_to, correlation_id, properties in messages
     ]
-    source = Path(__file__).resolve().parents[1] / "jvm" / "MalformedSender.java"
-    command = ["java", "-Xmx128m", "-cp", ":".join(broker.jars("lib", "lib/optional")), str(source)]
+    source = jms.source(jms.SOURCE.with_name("MalformedSender.java"), broker)
+    command = ["java", "-Xmx128m", "-cp", ":".join(broker.jars()), str(source)]
     command += [f"tcp://127.0.0.1:{broker.openwire_port}", queue.removeprefix("/queue/")]
     done = subprocess.run(
         command, env=processes.environment(), input="".join(f"{line}\n" for line in lines), capture_output=True,
