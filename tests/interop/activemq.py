@@ -24,13 +24,19 @@ class Release:
     folders: tuple[str, ...]
     #: The package of JMS: its name has changed.
     jms: str
+    #: Whether STOMP clients are given the text of a TextMessage in UTF-8, and not as Java stores it (AMQ-8398).
+    utf8: bool
     #: What to do where it is missing.
     remedy: str
 
 
 RELEASES = {
-    "activemq-5": Release(Path("/usr/share/activemq"), ("lib", "lib/optional"), "javax.jms", "apt-get install activemq"),
-    "activemq-6": Release(FETCHED / "activemq-6", (".",), "jakarta.jms", "install Maven, then tests/prepare.sh brokers"),
+    "activemq-5": Release(
+        Path("/usr/share/activemq"), ("lib", "lib/optional"), "javax.jms", utf8=False, remedy="apt-get install activemq"
+    ),
+    "activemq-6": Release(
+        FETCHED / "activemq-6", (".",), "jakarta.jms", utf8=True, remedy="install Maven, then tests/prepare.sh brokers"
+    ),
 }
 
 

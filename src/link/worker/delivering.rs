@@ -130,7 +130,7 @@ impl Worker {
             if self.connection.jms().is_activemq() && is_tampered_with(&message) {
                 return self.refuse_tampered(&message);
             }
-            let message = self.sourced(message);
+            let message = self.sourced(self.acknowledgeable(message));
             // Nobody is told, and we have no body for a dead letter.
             let dialect = self.connection.dialect();
             let lost = message.cut.is_some() && !self.service.can_answer(&message, dialect);
@@ -227,6 +227,17 @@ impl Worker {
                 .header("receipt", TAMPERED)
                 .finish();
         }
+    }
+
+    /// The message with the broker's `ack` as the first of that name: the one that everything else goes by.
+    fn acknowledgeable(&self, mut message: Frame) -> Frame {
+        if self.connection.dialect().row().ack_is_last {
+            let last = message.headers.all("ack").skip(1).last();
+            if let Some(ack) = last.map(<[u8]>::to_vec) {
+                message.headers = message.headers.with("ack", &ack);
+            }
+        }
+        message
     }
 
     /// The message with a `destination` that its sender cannot have made up: that of our subscription, or one that it
