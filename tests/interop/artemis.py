@@ -16,6 +16,7 @@ from stomp_client import Connection, Frame
 
 class Artemis(Broker):
     kind = name = "artemis"
+    _home = FETCHED / "artemis"
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
@@ -23,20 +24,15 @@ class Artemis(Broker):
         self.openwire_port = processes.free_port()
 
     @classmethod
-    def _home(cls) -> Path | None:
-        homes = sorted(FETCHED.glob("apache-artemis-*/lib/artemis-boot.jar"))
-        return homes[-1].parents[1] if homes else None
-
-    @classmethod
     def missing(cls) -> str | None:
-        if not cls._home():
+        if not (cls._home / "lib" / "artemis-boot.jar").exists():
             return "artemis is not there (install Maven, then tests/prepare.sh brokers)"
         if not shutil.which("java"):
             return "artemis is there, but no java to run it"
         return None
 
     def command(self) -> tuple[list[str], dict[str, str]]:
-        home, at = self._home(), self.directory
+        home, at = self._home, self.directory
         etc = at / "etc"
         for directory in (etc, at / "tmp", at / "data"):
             directory.mkdir(exist_ok=True)

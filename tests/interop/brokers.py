@@ -78,15 +78,16 @@ def choose(names: str) -> dict[str, type[Broker]]:
     return {family.kind: family for family in FAMILIES if family.name in runs[0] or family is DevBroker}
 
 
-#: By family, the brokers of this run.
-KINDS = choose(os.environ.get("BROKERS") or DEFAULT)
-#: Those that are not our own.
-REAL = tuple(kind for kind in KINDS if kind != DevBroker.kind)
-
-
 if __name__ == "__main__":
     # A line for each run: `make` sets BROKERS to one after the other.
     try:
         print("\n".join(",".join(names) for names in rounds(os.environ.get("BROKERS") or DEFAULT)))
     except ValueError as error:
         sys.exit(str(error))
+    sys.exit()
+
+
+#: By family, the brokers of this run.
+KINDS = choose(os.environ.get("BROKERS") or DEFAULT)
+#: Those that are not our own.
+REAL = tuple(kind for kind in KINDS if kind != DevBroker.kind)

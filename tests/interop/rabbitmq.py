@@ -111,8 +111,8 @@ class RabbitMQ(Broker):
 
     def command(self) -> tuple[list[str], dict[str, str]]:
         (self.directory / "plugins").write_text("[rabbitmq_stomp].\n")
-        # 3.10 knows neither this limit (4 MiB by default) nor the setting.
-        frame = "" if self.name == "rabbitmq-3" else "stomp.max_frame_size = 134217728"
+        # Since 3.12 a frame is limited to 4 MiB, since 4.0 a message to 16 MiB; 3.10 does not know the former setting.
+        large = "" if self.name == "rabbitmq-3" else "stomp.max_frame_size = 134217728\nmax_message_size = 134217728"
         (self.directory / "rabbitmq.conf").write_text(
             dedent(f"""\
                 listeners.tcp = none
@@ -122,8 +122,8 @@ class RabbitMQ(Broker):
                 log.file = false
                 vm_memory_high_watermark.absolute = 1GB
                 disk_free_limit.absolute = 50MB
-                {frame}
             """)
+            + f"{large}\n"
         )
         return self._run(f"{self.release().home()}/sbin/rabbitmq-server"), self._environment()
 

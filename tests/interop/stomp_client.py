@@ -255,6 +255,9 @@ class Requester(Connection):
         if not self.is_rabbitmq:
             # RabbitMQ makes the queue when it sees the reply-to, and refuses a SUBSCRIBE.
             subscribe = {"id": "replies", "destination": self.reply_to, "ack": "auto"}
+            if self.is_artemis:
+                # Without it, and without prefixes on the acceptor, this would be a topic to Artemis.
+                subscribe["subscription-type"] = "ANYCAST"
             self.confirmed(Frame("SUBSCRIBE", subscribe))
 
     def frame(self, request: Request, cid: str) -> Frame:
@@ -266,6 +269,9 @@ class Requester(Connection):
             "http_requestUrl": request.url,
             "content-length": str(len(request.body)),
         }
+        if self.is_artemis:
+            # What is sent to a queue that is not there yet would be dropped, as a topic's without a subscriber.
+            headers["destination-type"] = "MULTICAST" if self.destination.startswith("/topic/") else "ANYCAST"
         return Frame("SEND", headers | request.headers, request.body)
 
     def next_id(self) -> str:
