@@ -270,7 +270,7 @@ const ARTEMIS: Row = Row {
     message_id: MESSAGE_ID,
     error: Blame::Connection,
     transactions: Transactions::SendOnly,
-    // All headers together must fit into its large-message threshold of 100 KiB.
+    // A persistent message has to fit into the journal's buffer, which has room for about 100 KiB of headers.
     limits: FrameLimits { header_line: 64 << 10, headers: 1000, body: 100 << 20 },
     virtual_hosts: false,
     unescapes_connect: false,
@@ -278,6 +278,7 @@ const ARTEMIS: Row = Row {
     silence: Some(Duration::from_secs(60)),
     selector: Some("selector"),
     durable: Durable::Subscription("durable-subscription-name"),
+    // With `populate-validated-user` the first `JMSXUserID` is the broker's; without, the first is the sender's.
     user: None,
     lengths: Lengths::Claimed,
     routing: Some(Routing { subscribe: "subscription-type", send: "destination-type" }),
