@@ -3,6 +3,12 @@
 VENV := $(CURDIR)/.venv
 PYTEST := $(VENV)/bin/python -m pytest
 
+# What the tests run against: names of releases, divided by commas, or all. Two releases of one broker take two runs.
+export BROKERS ?= activemq-5,rabbitmq-3
+each_run = runs=$$($(VENV)/bin/python tests/interop/brokers.py) || exit 2; failed=; \
+	for run in $$runs; do BROKERS=$$run $(1) || failed="$$failed $$run"; done; \
+	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
+
 # The interpreter that the binary embeds, for every build the same: another one means another build. It
 # is the one that .venv was made of; the environment itself is found when the binary starts.
 export PYO3_PYTHON = $(shell cat .cache/python 2>/dev/null)
@@ -18,7 +24,7 @@ demo: build ## The life of four WSGI requests, frame by frame, on the embedded b
 	@cargo run --quiet -- demo
 
 test: prepare fmt lint doc test-rust features deny instructions build ## Everything that CI runs
-	$(PYTEST) tests
+	@$(call each_run,$(PYTEST) tests)
 	@tests/prepare.sh summary
 
 prepare: ## What the tests need: .venv, libpython, brokers
@@ -49,10 +55,10 @@ deny: ## Licences, bans and sources of the dependencies, where cargo-deny is ins
 	@if tests/prepare.sh deny; then cargo deny check licenses bans sources; fi
 
 test-python: prepare build ## pytest with the development broker only
-	$(PYTEST) tests -m "not activemq and not rabbitmq"
+	$(PYTEST) tests -m "not activemq and not rabbitmq and not artemis"
 
-interop: prepare build ## pytest with real ActiveMQ and RabbitMQ
-	$(PYTEST) tests -m "activemq or rabbitmq"
+interop: prepare build ## pytest with real brokers: BROKERS=all, or activemq-5,activemq-6,artemis,rabbitmq-3,rabbitmq-4
+	@$(call each_run,$(PYTEST) tests -m "activemq or rabbitmq or artemis")
 
 wsgi-table: prepare build ## The table of docs/wsgi.md, written from a run of its tests
 	$(PYTEST) tests/wsgi --write-table
@@ -64,8 +70,8 @@ suites: build ## The test suites of Falcon, Flask and httpbin, their requests se
 fuzz: ## Parser, session, link, TLS, mapping and URI, each fuzzed for FUZZ_TIME seconds (60), by FUZZ_TARGETS
 	@fuzz/run.sh
 
-faults: prepare build ## Things broken under load, on real brokers; what is lost, what comes twice, how soon it is well again
-	$(VENV)/bin/python tests/faults/faults.py $(FAULTS)
+faults: prepare build ## Things broken under load, on real brokers (BROKERS); what is lost, what comes twice, how soon it is well again
+	@$(call each_run,$(VENV)/bin/python tests/faults/faults.py $(FAULTS))
 
 soak: prepare ## A million requests on one reactor; memory and descriptors must stay as they are
 	cargo build --release

@@ -14,14 +14,13 @@ import pytest
 import server
 from xdist.scheduler import LoadFileScheduling
 
-KINDS = tuple(brokers.KINDS)
 REACTORS = server.REACTORS
 _logs: list[Path] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    for kind in KINDS:
-        config.addinivalue_line("markers", f"{kind}: needs the broker {kind}")
+    for family in brokers.FAMILIES:
+        config.addinivalue_line("markers", f"{family.kind}: needs the broker {family.kind}")
     brokers.DevBroker.binary = server.binary()
 
 
@@ -41,13 +40,26 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Tests that name `kind` (or `real_kind`: not our own broker) or `reactor` run for each of them, unless they say of which."""
     said = {name for mark in metafunc.definition.iter_markers("parametrize") for name in named(mark.args[0])}
     wanted = set(metafunc.fixturenames) - said
-    kinds = {kind: pytest.param(kind, marks=getattr(pytest.mark, kind)) for kind in KINDS}
+    kinds = {kind: pytest.param(kind, marks=getattr(pytest.mark, kind)) for kind in brokers.KINDS}
     if "kind" in wanted:
         metafunc.parametrize("kind", kinds.values())
     if "real_kind" in wanted:
-        metafunc.parametrize("real_kind", [kinds["activemq"], kinds["rabbitmq"]])
+        metafunc.parametrize("real_kind", [kinds[kind] for kind in brokers.REAL])
     if "reactor" in wanted:
         metafunc.parametrize("reactor", REACTORS)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out the tests of brokers that `BROKERS` does not name."""
+    others = {family.kind for family in brokers.FAMILIES} - brokers.KINDS.keys()
+    left_out = [item for item in items if any(item.get_closest_marker(kind) for kind in others)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_report_header() -> str:
+    return "brokers: " + ", ".join(cls.name for cls in brokers.KINDS.values())
 
 
 def named(names: str | tuple[str, ...]) -> list[str]:
@@ -57,6 +69,8 @@ def named(names: str | tuple[str, ...]) -> list[str]:
 
 def need(kind: str) -> type[brokers.Broker]:
     """The class of this broker; the test is skipped without it, and on CI fails."""
+    if kind not in brokers.KINDS:
+        pytest.skip(f"BROKERS does not name {kind}")
     cls = brokers.KINDS[kind]
     if why := cls.missing():
         if os.environ.get("CI", "").lower() in ("1", "true", "yes"):
@@ -168,6 +182,6 @@ def pytest_runtest_makereport(item: pytest.Item):
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for kind, cls in brokers.KINDS.items():
+    for cls in brokers.KINDS.values():
         if why := cls.missing():
-            terminalreporter.write_line(f"LEFT OUT, {kind}: {why}", yellow=True)
+            terminalreporter.write_line(f"LEFT OUT, {cls.name}: {why}", yellow=True)

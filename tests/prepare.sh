@@ -1,6 +1,7 @@
 #!/bin/sh
 # Brings along what is missing: `prepare.sh demo` what runs, `prepare.sh test` what tests as well,
-# `prepare.sh suites` other people's test suites, `prepare.sh peers` what `make peers` compares with.
+# `prepare.sh brokers` the brokers alone, `prepare.sh suites` other people's test suites, `prepare.sh peers` what
+# `make peers` compares with.
 # Packages of the system are installed only by root, and only by apt-get. What cannot be had is named
 # in .cache/left-out, which `prepare.sh summary` shows.
 set -eu
@@ -121,6 +122,52 @@ prepare_brokers() {
     command -v javac >/dev/null || apt_install default-jdk-headless || leave_out "tests with JMS: no javac (default-jdk-headless)"
 }
 
+# Brokers that Debian 12 does not have, into .cache/brokers: each once, for its stamp.
+prepare_fetched_brokers() {
+    at=.cache/brokers
+    mkdir -p $at
+    fetch_broker activemq-6 "$(cksum <tests/jvm/activemq-6/pom.xml | tr -d ' ')" fetch_activemq_6 ||
+        leave_out "tests against ActiveMQ 6: Maven is missing (apt-get install maven), or its repository cannot be reached"
+    fetch_broker artemis $artemis_version fetch_artemis ||
+        leave_out "tests against Artemis: Maven is missing (apt-get install maven), or its repository cannot be reached"
+    fetch_broker rabbitmq-4 $rabbitmq_suite fetch_rabbitmq_4 ||
+        leave_out "tests against RabbitMQ 4: only root can make its root directory, with mmdebstrap and Debian's mirror at hand"
+}
+
+# Has the function $3 fetch the broker $1, unless its stamp says that $2 is there.
+fetch_broker() {
+    stamp=$at/.fetched-$1-$2
+    [ -e "$stamp" ] && return 0
+    say "$1, into $at"
+    rm -rf "$at/.fetched-$1"-* "${at:?}/$1" && $3 >.cache/fetch.log 2>&1 && touch "$stamp" && return 0
+    tail -n 5 .cache/fetch.log >&2
+    rm -rf "${at:?}/$1"
+    return 1
+}
+
+maven() { command -v mvn >/dev/null || apt_install maven && mvn --quiet --batch-mode "$@"; }
+
+fetch_activemq_6() {
+    maven -f tests/jvm/activemq-6/pom.xml dependency:copy-dependencies -DincludeScope=runtime \
+        -DoutputDirectory="$PWD/$at/activemq-6"
+}
+
+artemis_version=2.40.0
+fetch_artemis() {
+    archive=apache-artemis-$artemis_version-bin.tar.gz
+    maven dependency:copy -Dartifact=org.apache.activemq:apache-artemis:$artemis_version:tar.gz:bin \
+        -DoutputDirectory="$PWD/$at" &&
+        mkdir $at/artemis && tar -xzf $at/$archive -C $at/artemis --strip-components 1 && rm $at/$archive
+}
+
+# Its Erlang is newer than Debian 12's, so it has a root directory of its own.
+rabbitmq_suite=trixie
+fetch_rabbitmq_4() {
+    [ "$(id -u)" = 0 ] || return 1
+    command -v mmdebstrap >/dev/null || apt_install mmdebstrap || return 1
+    mmdebstrap --mode=root --variant=minbase --include=rabbitmq-server $rabbitmq_suite $at/rabbitmq-4
+}
+
 # Other people's test suites: their sources, unpacked, and an environment of their own.
 prepare_suites() {
     at=.cache/suites
@@ -174,7 +221,12 @@ test)
     prepare_venv
     pip_install tests/requirements.txt
     prepare_brokers
+    prepare_fetched_brokers
     prepare_suites || leave_out "test suites of Falcon, Flask and httpbin: they could not be downloaded"
+    ;;
+brokers)
+    prepare_brokers
+    prepare_fetched_brokers
     ;;
 suites)
     prepare_suites
@@ -200,7 +252,7 @@ summary)
     [ ! -e "$left_out" ] || sed 's/^/prepare: LEFT OUT: /' "$left_out" >&2
     ;;
 *)
-    say "usage: $0 demo|test|suites|peers|deny|valgrind|summary"
+    say "usage: $0 demo|test|brokers|suites|peers|deny|valgrind|summary"
     exit 2
     ;;
 esac

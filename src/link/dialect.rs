@@ -1,7 +1,7 @@
 //! Where brokers differ, in one table. Everything else asks it.
 //!
-//! Measured on ActiveMQ Classic 5.17.2 and RabbitMQ 3.10.8; Artemis' row follows its documentation and source, and was
-//! not run against it. `docs/brokers.md` says what of it concerns a user.
+//! Measured on ActiveMQ Classic 5.17.2 and 6.3.1, RabbitMQ 3.10.8 and 4.0.5, and Artemis 2.40.0. `docs/brokers.md`
+//! says what of it concerns a user.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -53,6 +53,9 @@ pub(crate) struct Row {
     /// Whether MESSAGE carries headers of the sender's that only concerned him, or that the broker has set, too: behind
     /// the broker's own, so that the first of a name counts.
     pub(crate) leaks: &'static [&'static str],
+    /// Whether the `ack` of a MESSAGE that is the broker's comes behind the sender's headers, so that the last of that name
+    /// counts, and not the first.
+    pub(crate) ack_is_last: bool,
     /// Whether SEND may carry `persistent:false`. On RabbitMQ a queue that is made by such a frame belongs to that
     /// connection alone, and everyone else is refused. Nobody needs it: to say nothing means the same.
     pub(crate) takes_transient: bool,
@@ -192,6 +195,8 @@ const ACTIVEMQ: Row = Row {
     delivery_counts: &[],
     refuses: destination::activemq,
     leaks: &[],
+    // It is set last, but replaces a sender's.
+    ack_is_last: false,
     expiry: Expiry::Expires,
     takes_transient: true,
     replies: Replies::Subscribed,
@@ -223,6 +228,7 @@ const RABBITMQ: Row = Row {
     delivery_counts: &["x-delivery-count", "x-acquired-count"],
     refuses: destination::rabbitmq,
     leaks: &["receipt", "transaction", "subscription", "ack", "redelivered"],
+    ack_is_last: false,
     expiry: Expiry::Expiration,
     takes_transient: false,
     replies: Replies::Implied,
@@ -255,13 +261,16 @@ const ARTEMIS: Row = Row {
     delivery_counts: &[],
     refuses: destination::artemis,
     leaks: &[],
+    // `subscription` and `message-id` are the first of their names, `ack` is the last: an ACK of a sender's ends the
+    // connection, each time that the message is delivered.
+    ack_is_last: true,
     expiry: Expiry::Expires,
     takes_transient: true,
     replies: Replies::Plain,
     message_id: MESSAGE_ID,
     error: Blame::Connection,
     transactions: Transactions::SendOnly,
-    // All headers together must fit into its large-message threshold of 100 KiB.
+    // A persistent message has to fit into the journal's buffer, which has room for about 100 KiB of headers.
     limits: FrameLimits { header_line: 64 << 10, headers: 1000, body: 100 << 20 },
     virtual_hosts: false,
     unescapes_connect: false,
@@ -269,6 +278,7 @@ const ARTEMIS: Row = Row {
     silence: Some(Duration::from_secs(60)),
     selector: Some("selector"),
     durable: Durable::Subscription("durable-subscription-name"),
+    // With `populate-validated-user` the first `JMSXUserID` is the broker's; without, the first is the sender's.
     user: None,
     lengths: Lengths::Claimed,
     routing: Some(Routing { subscribe: "subscription-type", send: "destination-type" }),

@@ -6,7 +6,7 @@ import argparse
 import itertools
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from textwrap import indent
 
@@ -49,7 +49,7 @@ class Pool:
 def run(fault: Fault, kind: str, reactor: str, pool: Pool, directory: Path, requests: int) -> Outcome:
     """One row. What goes wrong in a way that nobody foresaw is a complaint like any other."""
     own = Path(tempfile.mkdtemp(dir=directory))
-    outcome = Outcome(fault, kind, reactor)
+    outcome = Outcome(fault, brokers.KINDS[kind].name, reactor)
     try:
         one = Run(fault, pool.some(fault, kind), reactor, own, requests)
         outcome = one.outcome
@@ -82,7 +82,7 @@ def reasons(outcomes: list[Outcome]) -> str:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Breaks things under load, and counts what is lost.")
     parser.add_argument("--fault", action="append", metavar="TEXT", help="those whose name has this in it (all)")
-    parser.add_argument("--broker", action="append", choices=brokers.KINDS, help="one (activemq and rabbitmq)")
+    parser.add_argument("--broker", action="append", choices=brokers.KINDS, help="one (all that BROKERS names)")
     parser.add_argument("--reactor", action="append", choices=server.REACTORS, help="one (all)")
     parser.add_argument("--requests", type=int, default=2000, help="for each fault (2000)")
     parser.add_argument("--list", action="store_true", help="say what there is")
@@ -96,7 +96,7 @@ def main() -> int:
     if chosen.list:
         print("\n".join(fault.name for fault in faults))
         return 0
-    kinds = chosen.broker or ["activemq", "rabbitmq"]
+    kinds = chosen.broker or brokers.REAL
     missing = [why for kind in kinds if (why := brokers.KINDS[kind].missing())]
     if missing or not faults or not server.binary().exists():
         print("\n".join(missing) or f"no such fault, or no {server.binary()}", file=sys.stderr)
@@ -115,7 +115,7 @@ def main() -> int:
 
 
 def report_on(
-    faults: list[Fault], kinds: list[str], chosen: argparse.Namespace, pool: Pool, directory: Path
+    faults: list[Fault], kinds: Sequence[str], chosen: argparse.Namespace, pool: Pool, directory: Path
 ) -> list[Outcome]:
     outcomes = []
     for kind, fault, reactor in itertools.product(kinds, faults, chosen.reactor or server.REACTORS):

@@ -36,7 +36,7 @@ class Fault:
     bound: float | None
     #: Why a request may be worked on or answered twice; None where it must not.
     twice: str | None = None
-    kinds: tuple[str, ...] = ("activemq", "rabbitmq")
+    kinds: tuple[str, ...] = ("activemq", "rabbitmq", "artemis")
     brokers: int = 1
     #: By kind, a class to start in place of the usual one.
     variants: Mapping[str, type[brokers.Broker]] = field(default_factory=dict, hash=False)
@@ -129,7 +129,7 @@ class Run:
             fault.body,
             fault.window,
         )
-        self.outcome = Outcome(fault, self.broker.kind, reactor)
+        self.outcome = Outcome(fault, self.broker.name, reactor)
         self.outcome.logs = [self.server.log]
         #: When each harm was over.
         self.moments: list[float] = []

@@ -23,13 +23,20 @@ def need() -> None:
         pytest.skip(why)
 
 
+def source(path: Path, broker: brokers.ActiveMQ) -> Path:
+    """This Java program, for the package that JMS has with this broker."""
+    copy = broker.directory / path.name
+    copy.write_text(path.read_text().replace("javax.jms", broker.release().jms))
+    return copy
+
+
 class JmsCaller:
     """Sends what it is told to, and tells what comes back. It ends with its standard input."""
 
     def __init__(self, broker: brokers.ActiveMQ, user: str = brokers.LOGIN, password: str = brokers.PASSCODE) -> None:
         self._log = (broker.directory / "jms.log").open("ab")
         options = ["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
-        command = ["java", *options, "-cp", ":".join(broker.jars("lib")), str(SOURCE)]
+        command = ["java", *options, "-cp", ":".join(broker.jars(1)), str(source(SOURCE, broker))]
         uri = f"tcp://127.0.0.1:{broker.openwire_port}"
         self._process = subprocess.Popen(
             [*command, uri, user, password], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, text=True

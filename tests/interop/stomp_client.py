@@ -129,6 +129,7 @@ class Connection:
             raise
         server = self.connected.headers.get("server", "")
         self.is_rabbitmq = server.lower().startswith("rabbitmq")
+        self.is_artemis = server.startswith("ActiveMQ-Artemis")
 
     def __enter__(self) -> Connection:
         return self
@@ -249,10 +250,14 @@ class Requester(Connection):
         self.destination = destination
         self._prefix = f"{os.getpid()}-{next(self._names)}"
         self._serial = itertools.count(1)
-        self.reply_to = f"/temp-queue/replies-{self._prefix}"
+        # Artemis has no temporary queues for STOMP, but removes a queue that nobody uses any more.
+        self.reply_to = f"/{'queue' if self.is_artemis else 'temp-queue'}/replies-{self._prefix}"
         if not self.is_rabbitmq:
             # RabbitMQ makes the queue when it sees the reply-to, and refuses a SUBSCRIBE.
             subscribe = {"id": "replies", "destination": self.reply_to, "ack": "auto"}
+            if self.is_artemis:
+                # Without it, and without prefixes on the acceptor, this would be a topic to Artemis.
+                subscribe["subscription-type"] = "ANYCAST"
             self.confirmed(Frame("SUBSCRIBE", subscribe))
 
     def frame(self, request: Request, cid: str) -> Frame:
@@ -264,6 +269,9 @@ class Requester(Connection):
             "http_requestUrl": request.url,
             "content-length": str(len(request.body)),
         }
+        if self.is_artemis:
+            # What is sent to a queue that is not there yet would be dropped, as a topic's without a subscriber.
+            headers["destination-type"] = "MULTICAST" if self.destination.startswith("/topic/") else "ANYCAST"
         return Frame("SEND", headers | request.headers, request.body)
 
     def next_id(self) -> str:

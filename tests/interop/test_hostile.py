@@ -27,10 +27,12 @@ def send_as_1_0(port: int, headers: dict[str, str]) -> None:
         assert b"RECEIPT" in peer.recv(65536)
 
 
-def messages(server, kind: str):
+def messages(server, broker):
     """What to send, by name: (headers, whether in STOMP 1.0)."""
+    kind = broker.kind
     replied = {"reply-to": "/queue/nobody.reads.this"}
-    yield "a correlation-id that grows when escaped", request(server, **replied) | {"correlation-id": COLONS}, True
+    if kind != "rabbitmq" or broker.release().long_strings:
+        yield "a correlation-id that grows when escaped", request(server, **replied) | {"correlation-id": COLONS}, True
     gone = {"http_requestMethod": "NOTIFY", "http_requestUrl": "/status/404", "x-long": COLONS}
     yield "a dead letter whose header grows when escaped", request(server, **gone), True
     many = {f"h{n}": "v" for n in range(980)}
@@ -48,7 +50,7 @@ def messages(server, kind: str):
 def test_hostile_messages_cost_nobody_else_anything(real_kind, shared_brokers, serve):
     broker = shared_brokers(real_kind)
     server = serve(broker, "thread-pool").wait_ready()
-    for name, headers, old in messages(server, real_kind):
+    for name, headers, old in messages(server, broker):
         if old:
             send_as_1_0(broker.port, headers)
         with server.requester() as caller:

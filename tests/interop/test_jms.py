@@ -127,16 +127,30 @@ def test_a_line_feed_in_a_name_does_not_change_it_either(reactor, activemq, call
 def test_text_goes_there_and_back(text, activemq, caller, serve, queue):
     serve(activemq, "thread-pool")
     reply = caller.call(queue, "text", post("/echo/x"), text=text)
-    assert (reply["type"], reply.get("text"), reply["correlated"]) == ("TextMessage", f"x:{text}", True), reply
+    assert reply["correlated"]
+    assert said(reply, activemq) == f"x:{text}", reply
+
+
+def said(message: dict, activemq: brokers.ActiveMQ) -> str:
+    """The text of a reply. With a NUL it is a BytesMessage where text is UTF-8: without content-length a NUL ends a frame,
+    and with one it is no text."""
+    if message["type"] == "TextMessage":
+        return message["text"]
+    text = bytes.fromhex(message["hex"]).decode()
+    assert (message["type"], "\0" in text, activemq.release().utf8) == ("BytesMessage", True, True), message
+    return text
 
 
 def test_the_application_reads_utf8(activemq, caller, serve, queue):
     one = serve(activemq, "thread-pool")
     caller.call(queue, "text", post("/note/x"), text=EMOJI)
     assert one.records("notes") == [f"POST x {EMOJI}"]
-    # Half a character has no UTF-8, and stays as Java has it.
+    # Half a character has no UTF-8. It stays as Java has it, or Java makes a question mark of it.
     reply = caller.call(queue, "text", post("/plain"), text="\ud83dx")
-    assert (reply["type"], reply["hex"]) == ("BytesMessage", "eda0bd78")
+    if activemq.release().utf8:
+        assert (reply["type"], reply["text"]) == ("TextMessage", "?x")
+    else:
+        assert (reply["type"], reply["hex"]) == ("BytesMessage", "eda0bd78")
 
 
 def test_bytes_stay_as_they_are(activemq, caller, serve, queue):
@@ -185,7 +199,7 @@ def test_a_reply_may_go_to_a_queue_that_stays(activemq, caller, serve, queue):
     replies = f"{queue}.replies"
     forged = post("/echo/x", **{"reply-to": replies})
     caller.send(queue, "text", forged, text=EMOJI)
-    assert caller.take(replies)["text"] == f"x:{EMOJI}"
+    assert said(caller.take(replies), activemq) == f"x:{EMOJI}"
 
 
 # Kinds of messages.

@@ -130,7 +130,7 @@ def test_nothing_to_serve():
 
 def test_connections_share_the_work(reactor, broker, serve, queue):
     """All are subscribed, all are drained, and a topic's messages come once."""
-    topic = f"/topic/{queue.removeprefix('/queue/')}"
+    topic = f"/topic/{queue.removeprefix('/queue/')}.topic"
     one = serve(broker, reactor, options=("--connections", "3", "--mount", f"{topic}=probe:app"))
     with one.requester() as caller:
         requests = [ours.Request("POST", f"/echo/{n}", b"x", expect=b"%d:x" % n) for n in range(300)]
@@ -147,7 +147,7 @@ def test_connections_share_the_work(reactor, broker, serve, queue):
 
 def test_a_durable_subscription_has_what_came_in_the_meantime(real_kind, shared_brokers, serve, queue):
     broker = shared_brokers(real_kind)
-    topic = f"/topic/{queue.removeprefix('/queue/')}"
+    topic = f"/topic/{queue.removeprefix('/queue/')}.topic"
     client = queue.removeprefix("/queue/")
     options = ("--client-id", client, "--mount", f"{topic}?durable=desk=probe:app", "--connections", "2")
     one = serve(broker, "thread-pool", options=options)

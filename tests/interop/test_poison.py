@@ -104,7 +104,9 @@ def test_a_message_that_kills_keeps_nobody_from_being_answered(real_kind, shared
 
         assert kept_alive(server, done) == 6
     assert server.records("died")[0] == "k 1"
-    assert set(server.records("died")[1:]) == {"k 2"}, "one bit"
+    # Artemis sets it for the first message of a connection that was lost, for the others sometimes.
+    one_bit = [{"k 2"}, {"k 1", "k 2"}, {"k 1"}] if real_kind == "artemis" else [{"k 2"}]
+    assert set(server.records("died")[1:]) in one_bit, "one bit"
     assert server.stop() == 0
     broker.wait_empty(queue)
 
@@ -130,8 +132,10 @@ RESERVED = ["/queue/amq.evil", "/queue/%61mq.evil", "/queue/" + "q" * 256]
 def test_replies_to_what_rabbitmq_reserves_are_never_made(shared_brokers, serve, queue, mode):
     broker = shared_brokers("rabbitmq")
     server = serve(broker, "thread-pool", options=("--delivery", mode))
+    # The last is refused by RabbitMQ 4 as soon as it is sent.
+    reserved = RESERVED if broker.release().long_strings else RESERVED[:-1]
     with server.requester() as caller, dead_letters(broker, queue) as dead:
-        for reply_to, method in itertools.product(RESERVED, ["GET", "G E T"]):
+        for reply_to, method in itertools.product(reserved, ["GET", "G E T"]):
             asked = {"http_requestMethod": method, "http_requestUrl": "/task/evil?ms=9000", "reply-to": reply_to}
             caller.confirmed(Frame("SEND", {"destination": server.destination} | asked))
             failed = dead.receive(10).headers["message-failed"]

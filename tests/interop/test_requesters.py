@@ -28,7 +28,8 @@ def serving(broker, serve):
 
 def reply_queue(broker) -> tuple[str, bool]:
     """Where replies are to go, and whether that has to be subscribed to."""
-    return f"/temp-queue/{uuid.uuid4().hex}", broker.kind != "rabbitmq"
+    kind = "queue" if broker.kind == "artemis" else "temp-queue"
+    return f"/{kind}/{uuid.uuid4().hex}", broker.kind != "rabbitmq"
 
 
 def headers_of(cid: str, method: str, url: str, reply_to: str) -> dict[str, str]:

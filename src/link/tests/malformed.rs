@@ -178,6 +178,21 @@ fn a_head_beyond_the_limits_is_answered_431_or_kept_by_the_broker() {
     }
 }
 
+/// Artemis puts a sender's headers before its own `ack`, and behind its own `message-id` and `subscription`.
+#[test]
+fn the_last_ack_counts_on_artemis() {
+    let mut bench = bench("ActiveMQ-Artemis/2.40.0 ActiveMQ Artemis Messaging Engine", |_| {});
+    bench.bytes(
+        b"MESSAGE\nsubscription:0\nmessage-id:50,56\ndestination:/queue/a\nreply-to:/queue/r\nack:EVIL\nack:50,57\n\
+          message-id:EVIL\nsubscription:1\nack:50,56\ncontent-length:0\n\n\0\n",
+    );
+    let job = bench.reply();
+    bench.sent();
+    bench.receipt(&format!("job-{job}"));
+    assert_eq!(bench.texts("id"), [(Command::Ack, "50,56".to_owned())]);
+    bench.goes_on("a sender's ack");
+}
+
 /// The last resort: what the parser does not tolerate.
 #[test]
 fn a_message_behind_which_nothing_can_be_read_is_settled_the_third_time() {

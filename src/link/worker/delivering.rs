@@ -130,6 +130,7 @@ impl Worker {
             if self.connection.jms().is_activemq() && is_tampered_with(&message) {
                 return self.refuse_tampered(&message);
             }
+            self.correct_ack(&mut message);
             self.correct_source(&mut message);
             // Nobody is told, and we have no body for a dead letter.
             let dialect = self.connection.dialect();
@@ -225,6 +226,16 @@ impl Worker {
                 .header("id", id)
                 .header("receipt", TAMPERED)
                 .finish();
+        }
+    }
+
+    /// Makes the broker's `ack` the first of that name: the one that everything else goes by.
+    fn correct_ack(&self, message: &mut Frame) {
+        if !self.connection.dialect().row().ack_is_last {
+            return;
+        }
+        if let Some(ack) = message.headers.all("ack").skip(1).last().map(<[u8]>::to_vec) {
+            message.headers = message.headers.with("ack", &ack);
         }
     }
 
