@@ -190,12 +190,16 @@ struct State {
 
 impl State {
     fn run(&self, mut signals: SignalsInfo<WithRawSiginfo>) {
+        let mut silent = false;
         loop {
             let mut suspended = false;
             // It fails, and panics then, where the application has closed what it waits by.
             let heard = panic::catch_unwind(AssertUnwindSafe(|| signals.wait().collect::<Vec<_>>()));
             let Ok(heard) = heard else { break };
-            // Empty where the watch is closed, which it never is.
+            // Twice nothing: it waits by something else, which the application has put in the place of ours.
+            if std::mem::replace(&mut silent, heard.is_empty()) && heard.is_empty() {
+                break;
+            }
             for info in heard {
                 suspended |= self.react(info.si_signo, info.si_code > 0) == Effect::Suspend;
             }

@@ -50,15 +50,22 @@ impl From<Cut> for Reason {
     }
 }
 
+/// Octets of a short string of AMQP, which RabbitMQ's correlation-ids are. Only an AMQP sender can have a longer one here.
+const LONGEST_CORRELATION: usize = 255;
+const TOO_LONG: &str = "RabbitMQ's correlation-ids have no more than 255 octets";
+
 /// Rejects what this broker would take no reply to: each reply would cost the connection.
 pub(crate) fn check_reply(request: &mut Result<Request, Rejected>, dialect: Dialect) {
     let (delivery, answerable) = match request {
         Ok(request) => (&request.delivery, !request.delivery.one_way),
         Err(rejected) => (&*rejected.delivery, rejected.answerable),
     };
-    let Some(why) = delivery.reply_to().filter(|_| answerable).and_then(dialect.row().refuses) else {
-        return;
+    let too_long = || {
+        let correlation = delivery.correlation().unwrap_or_default();
+        (dialect == Dialect::RabbitMq && correlation.len() > LONGEST_CORRELATION).then_some(TOO_LONG)
     };
+    let refused = |reply_to| (dialect.row().refuses)(reply_to).or_else(too_long);
+    let Some(why) = delivery.reply_to().filter(|_| answerable).and_then(refused) else { return };
     match request {
         Ok(Request { delivery, .. }) => {
             let reason = Reason::ReplyTo(ReplyToError::Refused(why));

@@ -188,7 +188,9 @@ impl Redelivered {
         if self.wake.is_some() {
             return None;
         }
-        self.look_again(ledger);
+        if let Some(job) = self.look_again(ledger) {
+            return Some((job, false));
+        }
         let (job, earlier, given_up) = self.take()?;
         self.apart = Some((job, earlier.apart()));
         if self.waiting.is_empty() {
@@ -198,15 +200,23 @@ impl Redelivered {
         Some((job, given_up))
     }
 
-    /// Another link may have found out only now that it has lost the connection by which it had some of them.
-    fn look_again(&mut self, ledger: &mut Ledger) {
-        for Waiting { job, earlier } in self.waiting.iter_mut().filter(|waiting| waiting.earlier.lost > 0) {
+    /// Another link may have found out only now that it has lost the connection by which it had some of them. One that is
+    /// not suspicious with that, which waits no longer.
+    fn look_again(&mut self, ledger: &mut Ledger) -> Option<u64> {
+        for at in 0..self.waiting.len() {
+            let Waiting { job, earlier } = &mut self.waiting[at];
             let known = ledger.get(*job).and_then(|entry| self.known.get(&entry.delivered.message));
-            if known.is_some() {
-                earlier.lost = lost(earlier.count, known).min(earlier.lost);
-                ledger.correct(*job, *earlier);
+            let Some(known) = known else { continue };
+            let corrected = lost(earlier.count, Some(known)).min(earlier.lost);
+            let worn = earlier.lost >= self.most && corrected < self.most;
+            self.worn = self.worn.saturating_sub(u32::from(worn));
+            earlier.lost = corrected;
+            ledger.correct(*job, *earlier);
+            if corrected == 0 {
+                return Some(self.waiting.remove(at).job);
             }
         }
+        None
     }
 
     fn take(&mut self) -> Option<(u64, Earlier, bool)> {

@@ -51,8 +51,8 @@ pub(super) struct Suspects {
     turn: Option<u64>,
     /// When that one has had its time.
     wake: Option<Instant>,
-    /// Of the suspect's answer that was sent last: how large it is.
-    octets: usize,
+    /// The suspect of which something was sent last, and the largest of what was sent for it.
+    sent: (u64, usize),
     /// Where the answer to a condemned message was to go, and none has gone since.
     unreached: HashSet<String>,
     /// Those of which that holds for two messages. Others with the same reply-to are not tried one after the other: each of
@@ -86,7 +86,7 @@ impl Suspects {
     pub(super) fn convict(&mut self, now: Instant, message: &Frame) -> Option<Duration> {
         self.accuse(true, std::iter::once(message));
         let against = self.against.get(&self.identity.of(message))?;
-        let tells = *against >= CONDEMNED && self.octets <= SMALL;
+        let tells = *against >= CONDEMNED && self.sent.1 <= SMALL;
         let reply_to = message.headers.text("reply-to").filter(|_| tells)?;
         if self.unreached.contains(reply_to) {
             return Some(self.closed.close(reply_to, now));
@@ -107,7 +107,7 @@ impl Suspects {
 
     /// The broker has taken a reply to this message, so that it takes others to the same destination.
     pub(super) fn answered(&mut self, message: &Frame) {
-        if self.unreached.is_empty() {
+        if self.unreached.is_empty() && self.closed.is_empty() {
             return;
         }
         if let Some(reply_to) = message.headers.text("reply-to") {
@@ -116,9 +116,10 @@ impl Suspects {
         }
     }
 
-    /// A suspect's answer is sent.
-    pub(super) fn sends(&mut self, octets: usize) {
-        self.octets = octets;
+    /// An answer to a suspect is sent, or a block of it.
+    pub(super) fn sends(&mut self, job: u64, octets: usize) {
+        let (before, largest) = self.sent;
+        self.sent = (job, if before == job { largest.max(octets) } else { octets });
     }
 
     /// A job that is to wait for its turn.

@@ -406,7 +406,7 @@ impl Worker {
         }
         self.ready.extend(self.suspects.next(now, &self.ledger));
         let sent = self.connection.is_sent();
-        if let Some((job, given_up)) = self.redelivered.next(now, &mut self.ledger, sent) {
+        while let Some((job, given_up)) = self.redelivered.next(now, &mut self.ledger, sent) {
             if let Some(entry) = self.ledger.get(job).filter(|_| given_up) {
                 entry.delivered.progress.give_up();
             }
@@ -438,7 +438,7 @@ impl Worker {
             phase,
             self.retry,
             self.look,
-            self.leave_by,
+            self.leave_by.filter(|_| self.phase == Phase::Serving),
             self.quarantine.until(),
             self.redelivered.until(),
             self.suspects.until(),

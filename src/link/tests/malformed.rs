@@ -251,3 +251,17 @@ fn a_broker_that_does_not_close_is_left_all_the_same() {
     }
     assert_eq!(bench.connects.len(), 4);
 }
+
+#[test]
+fn a_doubtful_connection_is_no_timer_while_it_drains() {
+    let hidden = request("m2", "", "secret");
+    let body = format!("body\0\n{}", hidden.strip_suffix("\0\n").unwrap());
+    let mut bench = bench("ActiveMQ/5.17.2", |_| {});
+    bench.message("slow");
+    bench.bytes(request("m1", &format!("content-length:{}\n", body.len()), &body).as_bytes());
+    bench.sent();
+    bench.idle(20);
+    bench.give(Input::Stop);
+    bench.idle(11);
+    assert!(bench.until.is_some_and(|until| until > bench.now));
+}

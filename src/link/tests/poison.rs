@@ -371,3 +371,22 @@ fn one_reply_that_is_taken_tells_that_its_destination_is_not_to_blame() {
         assert!(bench.commands().contains(&Command::Ack));
     }
 }
+
+#[test]
+fn replies_that_may_be_too_large_say_nothing_of_their_destination() {
+    let mut bench = Bench::up("stomp://h");
+    let large = vec![b'x'; 65 << 10];
+    for id in ["first", "second", "third"] {
+        for _ in 0..3 {
+            bench.message_with(id, &[("reply-to", "/queue/shared")]);
+            let job = bench.jobs.remove(0).id();
+            bench.give(Input::Output(Output { job, bytes: large.clone(), end: Some(End::Done) }));
+            again(&mut bench, |bench| bench.bytes(REFUSAL));
+        }
+        bench.message_with(id, &[("reply-to", "/queue/shared")]);
+        let (receipt, why) = dead_letter(&mut bench);
+        assert_eq!(why, "its reply ended the connection each time");
+        bench.receipt(&receipt);
+        bench.sent();
+    }
+}

@@ -375,3 +375,25 @@ fn what_waits_while_servers_are_stopped_is_served_however_often_that_is() {
         bench.sent();
     }
 }
+
+#[test]
+fn what_another_link_turns_out_to_have_had_does_not_wait_for_its_turn() {
+    for (server, counted) in [("RabbitMQ/3.10.8", true), ("ActiveMQ/5.17.2", false)] {
+        let known = Known::default();
+        let link = || {
+            let known = known.clone();
+            up_with(server, |config| (config.known, config.connections) = (known, 2))
+        };
+        let [mut one, mut other] = [link(), link()];
+        let more = if counted { &[AGAIN, ("x-delivery-count", "1")][..] } else { &[AGAIN] };
+        for n in 0..3 {
+            let (id, correlation) = (format!("m{n}"), format!("c{n}"));
+            let headers = [REQUEST[0], ("correlation-id", &correlation)];
+            other.message_with(&id, &headers);
+            one.message_with(&id, &[&headers, more].concat());
+        }
+        other.lose();
+        moment(&mut one);
+        assert_eq!(one.jobs.len(), 3, "{server}");
+    }
+}

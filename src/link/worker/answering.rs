@@ -31,7 +31,7 @@ impl Worker {
 
     pub(super) fn transmit(&mut self, Frames { job, bytes, kind }: Frames) {
         if self.ledger.get(job).is_some_and(|entry| entry.suspect) {
-            self.suspects.sends(bytes.len());
+            self.suspects.sends(job, bytes.len());
         }
         match kind {
             Kind::Block => {

@@ -13,12 +13,12 @@ use crate::{
 
 impl Worker {
     pub(super) fn down(&mut self, now: Instant, down: &Down) {
+        let blamed = self.blamed.take();
+        self.leave_by = None;
         if self.is_withdrawing() {
             return self.withdrawn(now, &down.why);
         }
-        let blamed = self.blamed.take();
         let mut retry_in = down.retry_in;
-        self.leave_by = None;
         if self.phase == Phase::Serving && blamed.unwrap_or_else(|| self.suspect(now, false)) {
             self.connection.hasten(now, HASTE);
             retry_in = retry_in.map(|delay| delay.min(HASTE));

@@ -11,9 +11,11 @@ use crate::stomp::{Command, Cut, Limits, ParseError};
 /// A body's buffer is not made larger than this ahead of what has really arrived.
 const BODY_STEP: usize = 1 << 20;
 
-/// To find out whether a body hides frames no more octets are read than so many times its own, and these.
+/// To find out whether a body hides frames no more octets are read than so many times its own, nor than so many beyond
+/// its own: meanwhile the link does nothing else. And no more ends of frames are remembered.
 const MOST_READS: usize = 16;
-const MORE_READS: usize = 64 << 10;
+const MORE_READS: usize = 32 << 20;
+const MOST_ENDS: usize = 100_000;
 
 /// So much of what may be frames is read first, and twice as much each time after that, up to the most at once.
 const FIRST_READ: usize = 128;
@@ -115,15 +117,20 @@ impl Parser {
             Trust::UnlessEmpty => &body[..body.len().min(1)],
             Trust::None => body,
         };
-        let mut reads = body.len().saturating_mul(MOST_READS).saturating_add(MORE_READS);
+        let more = body.len().saturating_mul(MOST_READS - 1).clamp(FIRST_READ, MORE_READS);
+        let mut reads = body.len().saturating_add(more);
         // NULs at which a try found a frame's end before it failed. From there on it would fail again.
         let mut failed = HashSet::new();
         memchr::memchr_iter(0, searched).any(|nul| {
-            begins_a_frame(&body[nul + 1..])
-                && !failed.contains(&nul)
-                && self.is_whole_frames(&body[nul + 1..], &mut reads, |end| {
+            if failed.contains(&nul) || !begins_a_frame(&body[nul + 1..]) {
+                return false;
+            }
+            let remember = |end| {
+                if failed.len() < MOST_ENDS {
                     failed.insert(nul + end);
-                })
+                }
+            };
+            self.is_whole_frames(&body[nul + 1..], &mut reads, remember) || failed.len() == MOST_ENDS
         })
     }
 
