@@ -20,6 +20,10 @@ const FEW: usize = 3;
 const SUSPECT: u32 = 3;
 const CONDEMNED: u32 = 9;
 const HOPELESS: u32 = 18;
+/// After an end without an ERROR over a suspect's answer none is served for so long, where they are few: its reply queue may be
+/// full, and have room soon. More of them would keep others from being served meanwhile.
+const PAUSE: Duration = Duration::from_secs(5);
+const FEW_SUSPECTS: usize = 5;
 /// One that has run for so long does not keep the next one waiting.
 const TURN: Duration = Duration::from_secs(10);
 /// Over a larger answer the broker may end the connection because of its size, wherever it goes.
@@ -51,6 +55,8 @@ pub(super) struct Suspects {
     turn: Option<u64>,
     /// When that one has had its time.
     wake: Option<Instant>,
+    /// No suspect is served before.
+    pause: Option<Instant>,
     /// The suspect of which something was sent last, and the largest of what was sent for it.
     sent: (u64, usize),
     /// Where the answer to a condemned message was to go, and none has gone since.
@@ -83,8 +89,10 @@ impl Suspects {
 
     /// The connection ends while this suspect's answer is all that is on its way. For how long others with its reply-to are
     /// not served, if that is to be.
-    pub(super) fn convict(&mut self, now: Instant, message: &Frame) -> Option<Duration> {
+    pub(super) fn convict(&mut self, now: Instant, error: bool, message: &Frame) -> Option<Duration> {
         self.accuse(true, std::iter::once(message));
+        let suspects = self.against.values().filter(|against| **against >= SUSPECT).count();
+        self.pause = (!error && suspects <= FEW_SUSPECTS).then(|| now + PAUSE);
         let against = self.against.get(&self.identity.of(message))?;
         let tells = *against >= CONDEMNED && self.sent.1 <= SMALL;
         let reply_to = message.headers.text("reply-to").filter(|_| tells)?;
@@ -131,6 +139,10 @@ impl Suspects {
     pub(super) fn next(&mut self, now: Instant, ledger: &Ledger) -> Option<u64> {
         self.wake = None;
         if self.waiting.is_empty() {
+            return None;
+        }
+        self.wake = self.pause.filter(|pause| now < *pause);
+        if self.wake.is_some() {
             return None;
         }
         let runs = self.turn.and_then(|job| ledger.get(job)).filter(|entry| entry.state == State::Running);

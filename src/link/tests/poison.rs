@@ -390,3 +390,38 @@ fn replies_that_may_be_too_large_say_nothing_of_their_destination() {
         bench.sent();
     }
 }
+
+#[test]
+fn a_reply_queue_that_may_be_full_is_given_some_seconds() {
+    for (end, waits) in [(None, true), (Some(REFUSAL), false)] {
+        let mut bench = Bench::up("stomp://h");
+        let mut ends = 0;
+        loop {
+            bench.message_with("full", &[("reply-to", "/queue/full")]);
+            if bench.jobs.is_empty() {
+                break;
+            }
+            bench.reply();
+            bench.sent();
+            match end {
+                None => bench.lose(),
+                Some(error) => bench.bytes(error),
+            }
+            ends += 1;
+            bench.pass(SECOND);
+            bench.come_up();
+        }
+        assert_eq!(ends, 3);
+        assert_eq!(bench.sent().is_empty(), waits, "else it is dead");
+        if waits {
+            // Others are served meanwhile.
+            bench.message("good");
+            let good = bench.reply();
+            bench.receipt(&format!("job-{good}"));
+            bench.idle(3);
+            assert!(bench.jobs.is_empty());
+            bench.idle(1);
+            assert_eq!(bench.jobs.len(), 1);
+        }
+    }
+}
