@@ -22,7 +22,7 @@ const CONDEMNED: u32 = 9;
 const HOPELESS: u32 = 18;
 /// After an end without an ERROR over a suspect's answer none is served for so long, where they are few: its reply queue may be
 /// full, and have room soon. More of them would keep others from being served meanwhile.
-const PAUSE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_secs(10);
 const FEW_SUSPECTS: usize = 5;
 /// One that has run for so long does not keep the next one waiting.
 const TURN: Duration = Duration::from_secs(10);

@@ -418,7 +418,7 @@ fn a_reply_queue_that_may_be_full_is_given_some_seconds() {
             bench.message("good");
             let good = bench.reply();
             bench.receipt(&format!("job-{good}"));
-            bench.idle(3);
+            bench.idle(8);
             assert!(bench.jobs.is_empty());
             bench.idle(1);
             assert_eq!(bench.jobs.len(), 1);
