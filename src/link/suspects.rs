@@ -14,8 +14,8 @@ const BY_ERROR: u32 = 3;
 const BY_END_AMONG_FEW: u32 = 2;
 const BY_END: u32 = 1;
 const FEW: usize = 3;
-/// With so much against it, a message's answer is sent alone, and an end is held against it like an ERROR. With so much
-/// it is dead-lettered: after three ERRORs, or four or five ends without one. When that goes on over its dead letter, it is given
+/// With so much against it, a message's answer is sent alone. With so much it is dead-lettered: after three ERRORs, or five
+/// or six ends without one. When that goes on over its dead letter, it is given
 /// up.
 const SUSPECT: u32 = 3;
 const CONDEMNED: u32 = 9;
@@ -23,7 +23,7 @@ const HOPELESS: u32 = 18;
 /// After an end without an ERROR over a suspect's answer none is served for so long, where they are few: its reply queue may be
 /// full, and have room soon. More of them would keep others from being served meanwhile.
 const PAUSE: Duration = Duration::from_secs(10);
-const FEW_SUSPECTS: usize = 5;
+const FEW_SUSPECTS: usize = 10;
 /// One that has run for so long does not keep the next one waiting.
 const TURN: Duration = Duration::from_secs(10);
 /// Over a larger answer the broker may end the connection because of its size, wherever it goes.
@@ -90,7 +90,7 @@ impl Suspects {
     /// The connection ends while this suspect's answer is all that is on its way. For how long others with its reply-to are
     /// not served, if that is to be.
     pub(super) fn convict(&mut self, now: Instant, error: bool, message: &Frame) -> Option<Duration> {
-        self.accuse(true, std::iter::once(message));
+        self.accuse(error, std::iter::once(message));
         let suspects = self.against.values().filter(|against| **against >= SUSPECT).count();
         self.pause = (!error && suspects <= FEW_SUSPECTS).then(|| now + PAUSE);
         let against = self.against.get(&self.identity.of(message))?;

@@ -332,7 +332,7 @@ fn a_reply_that_ends_the_connection_without_a_word_is_buried_in_the_end() {
         bench.sent();
         again(&mut bench, Bench::lose);
     }
-    assert_eq!(served, 4);
+    assert_eq!(served, 5);
     let (receipt, _) = dead_letter(&mut bench);
     bench.receipt(&receipt);
     assert_eq!(bench.sent()[0].headers.text("id"), Some("ack:too large for it"));
