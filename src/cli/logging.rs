@@ -99,7 +99,8 @@ enum Wrong {
 /// What has lines in the log. A filter counts for all targets that begin with its own.
 const TARGETS: [&str; 5] = ["stomp_wsgi", "reactors", "wsgi.errors", "python.logging", "python.stderr"];
 
-/// So many unknown words are named, with so many characters of each; nobody reads more.
+/// The warning names at most so many unknown words, and shows at most so many characters of each: a longer line would hide
+/// the rest of the log.
 const MOST: usize = 5;
 const SHOWN: usize = 40;
 

@@ -76,7 +76,7 @@ impl Watch {
     pub(super) fn serve(&self, python: &crate::app::wsgi::Signals) -> anyhow::Result<()> {
         self.state.serving.store(true, Ordering::SeqCst);
         for signal in CLAIMED {
-            // Before the watch's own handler, so that whoever hears by that finds it here.
+            // Handlers run in the order of their registration: the thread that the watch's handler wakes finds the signal here.
             signal_hook::flag::register_usize(signal, Arc::clone(&self.state.came), signal as usize)?;
             self.handle.add_signal(signal)?;
         }

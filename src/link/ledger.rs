@@ -239,7 +239,7 @@ impl Ledger {
     pub(crate) fn refuse(&mut self, job: u64) -> Option<&mut Refused> {
         let entry = self.entries.get_mut(&job)?;
         self.refused += usize::from(entry.refused.is_none());
-        Some(entry.refused.get_or_insert_with(|| Box::new(Refused::new())))
+        Some(entry.refused.get_or_insert_default())
     }
 
     /// Corrects what is known of earlier deliveries of a message that no job has yet.

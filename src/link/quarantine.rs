@@ -57,7 +57,8 @@ impl Quarantine {
         self.kept.push_back(frames);
     }
 
-    /// Whether nothing waits, and nobody is waited for. So it is unless a reply has ended a connection.
+    /// Whether no answer is kept back and no suspect's answer is awaited. That is always so before a reply has ended a
+    /// connection.
     pub(super) fn is_idle(&self) -> bool {
         self.turn.is_none() && self.due.is_empty() && self.kept.is_empty()
     }

@@ -43,7 +43,7 @@ impl Refusal {
 }
 
 /// What was refused of one message.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Refused {
     /// How often its reply was.
     pub(super) replies: u32,
@@ -51,12 +51,6 @@ pub(crate) struct Refused {
     pub(super) letters: u32,
     /// Since then the broker has taken a reply to somebody else.
     pub(super) others_served: bool,
-}
-
-impl Refused {
-    pub(super) fn new() -> Self {
-        Self { replies: 0, letters: 0, others_served: false }
-    }
 }
 
 /// How often a reply is sent in all where the broker refuses it, and where it has no room for it; and a dead letter.

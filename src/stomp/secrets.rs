@@ -176,7 +176,7 @@ impl Decoded {
         // Those that follow make something of what begins so.
         if self.octets.last() == Some(&b'\\') && !matches!(octet, b'%' | b'x' | b'X' | b'u' | b'U') {
             self.octets.pop();
-            let slash = self.places.pop().expect("each octet has its place").start;
+            let slash = self.places.pop().map_or(place.start, |slash| slash.start);
             return match octet {
                 b'c' | b'C' => self.push(b':', slash..place.end),
                 b'n' | b'N' | b'r' | b'R' => self.push(b' ', slash..place.end),

@@ -250,7 +250,7 @@ class Requester(Connection):
         self.destination = destination
         self._prefix = f"{os.getpid()}-{next(self._names)}"
         self._serial = itertools.count(1)
-        # Artemis has no temporary queues for STOMP, but removes a queue that nobody uses any more.
+        # Artemis has no temporary queues for STOMP, but removes a queue that has neither messages nor consumers.
         self.reply_to = f"/{'queue' if self.is_artemis else 'temp-queue'}/replies-{self._prefix}"
         if not self.is_rabbitmq:
             # RabbitMQ makes the queue when it sees the reply-to, and refuses a SUBSCRIBE.

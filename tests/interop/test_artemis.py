@@ -66,7 +66,7 @@ def test_names_without_prefixes(way, bare, reactor, serve, queue):
 
 
 def test_dead_letters_are_kept_without_prefixes(bare, serve, queue):
-    """To a queue that nobody has made yet: Artemis drops what is sent to a name that it takes for a topic's."""
+    """To a queue that does not exist yet: Artemis drops what is sent to a name that it takes for a topic's."""
     one = serve(bare, "thread-pool")
     with one.requester() as caller:
         caller.confirmed(Frame("SEND", {"destination": queue, "http_requestMethod": "G E T", "http_requestUrl": "/"}))
