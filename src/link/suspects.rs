@@ -15,15 +15,14 @@ const BY_END_AMONG_FEW: u32 = 2;
 const BY_END: u32 = 1;
 const FEW: usize = 3;
 /// With so much against it, a message's answer is sent alone. With so much it is dead-lettered: after three ERRORs, or five
-/// or six ends without one. When that goes on over its dead letter, it is given
-/// up.
+/// or six ends without one. When that goes on over its dead letter, it is given up.
 const SUSPECT: u32 = 3;
 const CONDEMNED: u32 = 9;
 const HOPELESS: u32 = 18;
-/// After an end without an ERROR over a suspect's answer none is served for so long, where they are few: its reply queue may be
-/// full, and have room soon. More of them would keep others from being served meanwhile.
+/// After an end without an ERROR over its answer alone a suspect is not served for so long: its reply queue may be full, and
+/// have room soon. So many may wait at a time, and no more than half of the prefetch: others are to be served meanwhile.
 const PAUSE: Duration = Duration::from_secs(10);
-const FEW_SUSPECTS: usize = 10;
+const MOST_PAUSED: usize = 10;
 /// One that has run for so long does not keep the next one waiting.
 const TURN: Duration = Duration::from_secs(10);
 /// Over a larger answer the broker may end the connection because of its size, wherever it goes.
@@ -50,13 +49,13 @@ pub(super) struct Suspects {
     /// How much speaks against each message, by its identity. It outlives connections.
     against: HashMap<u64, u32>,
     identity: Identity,
-    /// Jobs that wait for their turn, and the one whose turn it is.
-    waiting: VecDeque<u64>,
+    /// Jobs that wait for their turn, each with its message's identity, and the one whose turn it is.
+    waiting: VecDeque<(u64, u64)>,
     turn: Option<u64>,
-    /// When that one has had its time.
+    /// When another may have its turn.
     wake: Option<Instant>,
-    /// No suspect is served before.
-    pause: Option<Instant>,
+    /// Messages that are not served before then, by their identity.
+    paused: HashMap<u64, Instant>,
     /// The suspect of which something was sent last, and the largest of what was sent for it.
     sent: (u64, usize),
     /// Where the answer to a condemned message was to go, and none has gone since.
@@ -88,12 +87,21 @@ impl Suspects {
     }
 
     /// The connection ends while this suspect's answer is all that is on its way. For how long others with its reply-to are
-    /// not served, if that is to be.
-    pub(super) fn convict(&mut self, now: Instant, error: bool, message: &Frame) -> Option<Duration> {
+    /// not served, if that is to be. `window`: how many messages may be in hand.
+    pub(super) fn convict(
+        &mut self,
+        now: Instant,
+        error: bool,
+        message: &Frame,
+        window: usize,
+    ) -> Option<Duration> {
         self.accuse(error, std::iter::once(message));
-        let suspects = self.against.values().filter(|against| **against >= SUSPECT).count();
-        self.pause = (!error && suspects <= FEW_SUSPECTS).then(|| now + PAUSE);
-        let against = self.against.get(&self.identity.of(message))?;
+        let identity = self.identity.of(message);
+        self.paused.retain(|_, until| now < *until);
+        if !error && self.paused.len() < MOST_PAUSED.min(window / 2) {
+            self.paused.insert(identity, now + PAUSE);
+        }
+        let against = self.against.get(&identity)?;
         let tells = *against >= CONDEMNED && self.sent.1 <= SMALL;
         let reply_to = message.headers.text("reply-to").filter(|_| tells)?;
         if self.unreached.contains(reply_to) {
@@ -131,18 +139,14 @@ impl Suspects {
     }
 
     /// A job that is to wait for its turn.
-    pub(super) fn push(&mut self, job: u64) {
-        self.waiting.push_back(job);
+    pub(super) fn push(&mut self, job: u64, message: &Frame) {
+        self.waiting.push_back((job, self.identity.of(message)));
     }
 
     /// The next whose turn it is.
     pub(super) fn next(&mut self, now: Instant, ledger: &Ledger) -> Option<u64> {
         self.wake = None;
         if self.waiting.is_empty() {
-            return None;
-        }
-        self.wake = self.pause.filter(|pause| now < *pause);
-        if self.wake.is_some() {
             return None;
         }
         let runs = self.turn.and_then(|job| ledger.get(job)).filter(|entry| entry.state == State::Running);
@@ -155,7 +159,12 @@ impl Suspects {
         if self.wake.is_some() {
             return None;
         }
-        self.turn = self.waiting.pop_front();
+        let paused = |identity: &u64| self.paused.get(identity).copied().filter(|until| now < *until);
+        let Some(at) = self.waiting.iter().position(|(_, identity)| paused(identity).is_none()) else {
+            self.wake = self.waiting.iter().filter_map(|(_, identity)| paused(identity)).min();
+            return None;
+        };
+        self.turn = self.waiting.remove(at).map(|(job, _)| job);
         self.turn
     }
 
@@ -165,9 +174,9 @@ impl Suspects {
     }
 
     /// Of those that wait, only these go on waiting.
-    pub(super) fn retain(&mut self, keep: impl FnMut(&u64) -> bool) {
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(&u64) -> bool) {
         (self.turn, self.wake) = (None, None);
-        self.waiting.retain(keep);
+        self.waiting.retain(|(job, _)| keep(job));
     }
 
     pub(super) fn verdict(&self, now: Instant, message: &Frame) -> Verdict {

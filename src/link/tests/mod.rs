@@ -258,6 +258,11 @@ impl Bench {
         id
     }
 
+    /// Of the message that this job serves.
+    fn id_of(&self, job: u64) -> String {
+        self.link.ledger_entry(job).delivered.message.headers.text("message-id").unwrap().to_owned()
+    }
+
     /// The oldest job, which does not end, sends a block of a stream.
     fn block(&mut self) {
         let job = self.jobs[0].id();

@@ -425,3 +425,50 @@ fn a_reply_queue_that_may_be_full_is_given_some_seconds() {
         }
     }
 }
+
+#[test]
+fn those_in_hand_with_some_that_wait_for_room_are_served_before_them() {
+    let mut bench = Bench::with("stomp://h", |config| config.prefetch = 20);
+    bench.come_up();
+    let bad = ["full 0", "full 1", "full 2"];
+    let mut good: Vec<String> = (0..12).map(|n| format!("good {n}")).collect();
+    let mut ends = 0;
+    // RabbitMQ delivers again in order: the bad ones come first, each time.
+    loop {
+        for id in bad {
+            bench.message(id);
+        }
+        for id in &good {
+            bench.message(id);
+        }
+        let lost = loop {
+            while !bench.jobs.is_empty() {
+                bench.reply();
+            }
+            let replies = bench.sent();
+            if replies.is_empty() {
+                break false;
+            }
+            let jobs = replies
+                .iter()
+                .filter_map(|reply| reply.headers.text("receipt")?.strip_prefix("job-")?.parse().ok());
+            let jobs: Vec<(u64, String)> = jobs.map(|job| (job, bench.id_of(job))).collect();
+            if jobs.iter().any(|(_, id)| bad.contains(&id.as_str())) {
+                break true;
+            }
+            for (job, id) in jobs {
+                bench.receipt(&format!("job-{job}"));
+                good.retain(|other| *other != id);
+            }
+        };
+        if !lost {
+            break;
+        }
+        ends += 1;
+        bench.lose();
+        bench.pass(SECOND);
+        bench.come_up();
+    }
+    assert_eq!(good, <[String; 0]>::default());
+    assert_eq!(ends, 3 + bad.len(), "three until all are suspects, and one for each");
+}

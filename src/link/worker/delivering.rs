@@ -175,7 +175,11 @@ impl Worker {
                     self.redelivered.push(now, job, past.earlier);
                 }
                 Verdict::Innocent => self.ready.push_back(job),
-                Verdict::Suspect => self.suspects.push(job),
+                Verdict::Suspect => {
+                    if let Some(entry) = self.ledger.get(job) {
+                        self.suspects.push(job, &entry.delivered.message);
+                    }
+                }
                 Verdict::Unanswerable => {
                     self.bury(now, job, "replies to its reply-to ended the connection each time");
                 }
