@@ -88,21 +88,20 @@ impl Envelope {
 }
 
 impl<'a> Metadata<'a> {
-    pub(super) fn read(headers: &'a Headers) -> Self {
-        let mut found = Self::default();
+    /// Reads the headers into metadata of which nothing is known yet. Returned by value, it would be copied.
+    pub(super) fn read(&mut self, headers: &'a Headers) {
         for (at, name) in headers.names().enumerate() {
-            if let Some(place) = found.envelope.place(name) {
+            if let Some(place) = self.envelope.place(name) {
                 place.found(at);
                 continue;
             }
-            if let Some(slot) = found.slot(name) {
+            if let Some(slot) = self.slot(name) {
                 slot.get_or_insert(headers.value(at));
             }
             if !is_plainly_reserved(name) {
-                found.others.push((name, headers.value(at)));
+                self.others.push((name, headers.value(at)));
             }
         }
-        found
     }
 
     fn slot(&mut self, name: &[u8]) -> Option<&mut Option<&'a [u8]>> {

@@ -83,7 +83,10 @@ impl Delivery {
     /// What STOMP and the brokers say by the headers of a message that is tried for the first time. What HTTP says is the
     /// mapping's to add.
     pub fn new(headers: Headers, broker: Arc<str>) -> Self {
-        let envelope = Metadata::read(&headers).envelope;
+        let mut metadata = Metadata::default();
+        metadata.read(&headers);
+        let envelope = metadata.envelope.clone();
+        drop(metadata);
         Self::read(headers, envelope, broker, 1)
     }
 

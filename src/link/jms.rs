@@ -80,7 +80,8 @@ pub(crate) fn is_sent_by_stomp(message_id: &[u8]) -> bool {
 pub(crate) fn repaired_message(message: &Frame, jms: Jms) -> Option<Frame> {
     let headers = &message.headers;
     // With content-length it is a BytesMessage, and what was sent by STOMP came through as it was.
-    if !jms.may_be_modified()
+    if message.body.is_empty()
+        || !jms.may_be_modified()
         || headers.get("content-length").is_some()
         || is_sent_by_stomp(headers.get("message-id").unwrap_or_default())
     {

@@ -399,8 +399,9 @@ impl Worker {
     fn isolate(&mut self, now: Instant) {
         if !self.quarantine.is_idle() {
             for frames in self.quarantine.release(now, &mut self.ledger) {
-                if self.ledger.get(frames.job).is_some_and(|entry| entry.is_of(self.connection.epoch())) {
-                    self.transmit(frames);
+                let entry = self.ledger.get(frames.job).filter(|entry| entry.is_of(self.connection.epoch()));
+                if let Some(suspect) = entry.map(|entry| entry.suspect) {
+                    self.transmit(frames, suspect);
                 }
             }
         }

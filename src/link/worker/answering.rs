@@ -25,12 +25,13 @@ impl Worker {
             }
             self.quarantine.keep(now, suspect, frames);
         } else {
-            self.transmit(frames);
+            self.transmit(frames, suspect);
         }
     }
 
-    pub(super) fn transmit(&mut self, Frames { job, bytes, kind }: Frames) {
-        if self.ledger.get(job).is_some_and(|entry| entry.suspect) {
+    /// Sends frames now. `suspect`: they are a suspect's.
+    pub(super) fn transmit(&mut self, Frames { job, bytes, kind }: Frames, suspect: bool) {
+        if suspect {
             self.suspects.sends(job, bytes.len());
         }
         match kind {
