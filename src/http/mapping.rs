@@ -109,8 +109,7 @@ impl Mapping {
     ///
     /// [`Rejected`], where the message can be no request, or where its reply-to is not allowed.
     pub fn request(&self, frame: &Frame, broker: &Arc<str>, attempt: u32) -> Result<Request, Rejected> {
-        let mut metadata = Metadata::default();
-        metadata.read(&frame.headers);
+        let metadata = Metadata::read(&frame.headers);
         let http = structured::media_type(&metadata);
         let delivery = self.delivery(frame, &metadata, http.is_some(), broker, attempt);
 
@@ -143,8 +142,7 @@ impl Mapping {
 
     /// Whether somebody waits for an answer to this message, and may be sent one, be it a request or not.
     pub(crate) fn can_answer(&self, frame: &Frame) -> bool {
-        let mut metadata = Metadata::default();
-        metadata.read(&frame.headers);
+        let metadata = Metadata::read(&frame.headers);
         let is_http = structured::media_type(&metadata).is_some();
         let delivery = self.delivery(frame, &metadata, is_http, &Arc::from(""), 1);
         !delivery.one_way && self.check_reply_to(&delivery).is_ok()

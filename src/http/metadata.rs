@@ -88,20 +88,21 @@ impl Envelope {
 }
 
 impl<'a> Metadata<'a> {
-    /// Reads the headers into metadata of which nothing is known yet. Returned by value, it would be copied.
-    pub(super) fn read(&mut self, headers: &'a Headers) {
+    pub(super) fn read(headers: &'a Headers) -> Self {
+        let mut found = Self::default();
         for (at, name) in headers.names().enumerate() {
-            if let Some(place) = self.envelope.place(name) {
+            if let Some(place) = found.envelope.place(name) {
                 place.found(at);
                 continue;
             }
-            if let Some(slot) = self.slot(name) {
+            if let Some(slot) = found.slot(name) {
                 slot.get_or_insert(headers.value(at));
             }
             if !is_plainly_reserved(name) {
-                self.others.push((name, headers.value(at)));
+                found.others.push((name, headers.value(at)));
             }
         }
+        found
     }
 
     fn slot(&mut self, name: &[u8]) -> Option<&mut Option<&'a [u8]>> {

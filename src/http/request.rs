@@ -83,10 +83,7 @@ impl Delivery {
     /// What STOMP and the brokers say by the headers of a message that is tried for the first time. What HTTP says is the
     /// mapping's to add.
     pub fn new(headers: Headers, broker: Arc<str>) -> Self {
-        let mut metadata = Metadata::default();
-        metadata.read(&headers);
-        let envelope = metadata.envelope.clone();
-        drop(metadata);
+        let envelope = Metadata::read(&headers).envelope;
         Self::read(headers, envelope, broker, 1)
     }
 
