@@ -97,12 +97,13 @@ impl Suspects {
     ) -> Option<Duration> {
         self.accuse(error, std::iter::once(message));
         let identity = self.identity.of(message);
+        let against = *self.against.get(&identity)?;
         self.paused.retain(|_, until| now < *until);
-        if !error && self.paused.len() < MOST_PAUSED.min(window / 2) {
+        // One that is condemned is not served again.
+        if !error && against < CONDEMNED && self.paused.len() < MOST_PAUSED.min(window / 2) {
             self.paused.insert(identity, now + PAUSE);
         }
-        let against = self.against.get(&identity)?;
-        let tells = *against >= CONDEMNED && self.sent.1 <= SMALL;
+        let tells = against >= CONDEMNED && self.sent.1 <= SMALL;
         let reply_to = message.headers.text("reply-to").filter(|_| tells)?;
         if self.unreached.contains(reply_to) {
             return Some(self.closed.close(reply_to, now));
