@@ -213,15 +213,20 @@ pub(crate) enum Part {
 
 impl Receipt {
     pub(crate) fn parse(id: &[u8]) -> Option<(Self, Part)> {
-        let id = std::str::from_utf8(id.strip_prefix(b"job-")?).ok()?;
-        let (job, part) = match id.split_once('/') {
+        let id = id.strip_prefix(b"job-")?;
+        let (job, part) = match memchr::memchr(b'/', id) {
             None => (id, Part::Last),
-            Some((job, "dead")) => (job, Part::DeadLetter),
-            Some((job, "ack")) => (job, Part::Ack),
-            Some((job, "commit")) => (job, Part::Commit),
-            Some((job, _)) => (job, Part::Block),
+            Some(slash) => (
+                &id[..slash],
+                match &id[slash + 1..] {
+                    b"dead" => Part::DeadLetter,
+                    b"ack" => Part::Ack,
+                    b"commit" => Part::Commit,
+                    _ => Part::Block,
+                },
+            ),
         };
-        Some((Self(job.parse().ok()?), part))
+        Some((Self(http::decimal(job)?), part))
     }
 }
 

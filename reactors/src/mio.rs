@@ -225,23 +225,25 @@ impl Engine {
         let (mut began, mut since, mut held) = (start, start, 0);
         while let Some((place, job)) = self.jobs.pop_front() {
             let quiet = self.pace.is_quick();
+            let mut now = began;
             // A finished link's jobs are of no use to anybody.
             if self.seats[place].is_some() {
                 job.run(&mut |output| {
+                    // The job's own time ends here: what becomes of its output is not its fault.
+                    now = Instant::now();
                     if result.is_ok() {
-                        result = self.output(place, output, quiet);
+                        result = self.output(now, place, output, quiet);
                     }
                 });
             }
-            let now = Instant::now();
             self.pace.took(now - began);
             held += 1;
             if self.pace.lets_go(now - since, held, self.jobs.len()) {
                 self.write_all();
                 (since, held) = (now, 0);
             }
-            began = now;
-            if result.is_err() || now >= until {
+            began = if quiet { now } else { Instant::now() };
+            if result.is_err() || began >= until {
                 break;
             }
         }
@@ -265,10 +267,10 @@ impl Engine {
     }
 
     /// Writes an output before its job, or the next one, goes on; or soon, where these are `quiet`.
-    fn output(&mut self, place: usize, output: Output, quiet: bool) -> io::Result<()> {
-        let (start, part) = (Instant::now(), output.end.is_none());
+    fn output(&mut self, now: Instant, place: usize, output: Output, quiet: bool) -> io::Result<()> {
+        let part = output.end.is_none();
         let Some(seat) = &mut self.seats[place] else { return Ok(()) };
-        seat.link.handle(start, Input::Output(output));
+        seat.link.handle(now, Input::Output(output));
         if quiet && !part && !seat.is_full() {
             if !self.unwritten.contains(&place) {
                 self.unwritten.push(place);
@@ -281,7 +283,7 @@ impl Engine {
             self.turn(Duration::ZERO)?;
         }
         while let Some(seat) = self.seats[place].as_mut().filter(|it| it.is_full()) {
-            let left = PATIENCE.saturating_sub(seat.progress.max(start).elapsed());
+            let left = PATIENCE.saturating_sub(seat.progress.max(now).elapsed());
             if left.is_zero() {
                 seat.close(Err(ErrorKind::TimedOut.into()));
                 self.obey(place);

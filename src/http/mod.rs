@@ -109,6 +109,7 @@ pub(crate) use reply_to::{canonical, check_dead_letter, harmless, sent_to};
 pub use request::{Delivery, Request};
 pub(crate) use reserved::is_reserved;
 pub use responder::{Fault, Finished, Responder};
+pub(crate) use response::decimal;
 pub use response::{Head, HeadParts, InvalidHead, Status};
 pub use structured::InvalidMessage;
 pub use target::InvalidTarget;

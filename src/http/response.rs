@@ -222,7 +222,7 @@ fn is_control(byte: &u8) -> bool {
 }
 
 /// A number as Content-Length has it: digits and nothing else, but for blanks around them.
-pub(super) fn decimal(value: &[u8]) -> Option<u64> {
+pub(crate) fn decimal(value: &[u8]) -> Option<u64> {
     let digits = value.trim_ascii();
     let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
     let append = |number: u64, byte: &u8| number.checked_mul(10)?.checked_add(digit(byte)?);
