@@ -128,6 +128,8 @@ pub(crate) struct Connection {
     up_since: Option<Instant>,
     /// The broker has confirmed what this connection is for.
     served: bool,
+    /// The broker has delivered a message by this connection.
+    delivered: bool,
     /// Counts sockets that came up: what was delivered on an earlier one is the broker's again.
     epoch: u64,
     /// `None`: neither the broker nor anybody else has said.
@@ -188,6 +190,7 @@ impl Connection {
             ever_up: false,
             up_since: None,
             served: false,
+            delivered: false,
             epoch: 0,
             dialect: None,
             escapes: None,
@@ -609,7 +612,7 @@ impl Connection {
                     }
                     self.epoch += 1;
                     self.ever_up = true;
-                    (self.up_since, self.served) = (Some(now), false);
+                    (self.up_since, self.served, self.delivered) = (Some(now), false, false);
                     self.watch(now);
                     if let State::Open(session) = &mut self.state {
                         session.set_lengths(dialect.row().lengths, &self.probe);
@@ -617,6 +620,7 @@ impl Connection {
                     self.events.push_back(Event::Up);
                 }
                 Ok(Some(stomp::Event::Message(frame))) => {
+                    self.delivered = true;
                     report(session.take_flaws(), &frame, &self.secrets);
                     if self.unreadable.delivered(&frame) {
                         self.muted = true;
@@ -819,7 +823,9 @@ impl Connection {
             return Some(Duration::ZERO);
         }
         let backoff = &self.config.brokers.backoff;
-        if !begins {
+        // A broker that delivers is there. Where it ends the connection over an answer, that message is to blame, and is dealt
+        // with: it must not use up the attempts.
+        if !begins && !std::mem::take(&mut self.delivered) {
             self.round += 1;
             let limit =
                 if self.ever_up { backoff.attempts } else { backoff.startup_attempts.or(backoff.attempts) };

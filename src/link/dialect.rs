@@ -411,9 +411,10 @@ impl Dialect {
             || !reply_to.is_empty() && !reply_to.contains(&b'/')
     }
 
-    /// Whether an ACK within a transaction waits for its COMMIT.
-    pub(crate) fn acks_in_transactions(self) -> bool {
-        self.row().transactions != Transactions::SendOnly
+    /// Whether a reply and its ACK can be one step. RabbitMQ acts on the frames of a transaction one after the other: where
+    /// it refuses the reply (a full queue), it carries out the ACK all the same, and the request is lost.
+    pub(crate) fn has_transactions(self) -> bool {
+        self.row().transactions == Transactions::Atomic
     }
 
     /// Whether the connection goes on after an ERROR that names one frame's receipt.

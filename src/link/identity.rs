@@ -51,11 +51,15 @@ fn varies(name: &[u8], value: &[u8]) -> bool {
         b"brokerInTime",
         b"brokerOutTime",
     ];
+    const COUNTS: [&[u8]; 3] = [b"count", b"attempt", b"deliver"];
     match name {
         b"ack" | b"subscription" | b"redelivered" => true,
         b"message-id" => memchr::memmem::find(value, b"@@session-").is_some(),
-        // Counts, whatever the next version of a broker calls them: x-delivery-count, x-acquired-count.
-        _ if name.starts_with(b"x-") && !value.is_empty() && value.iter().all(u8::is_ascii_digit) => true,
+        // Counts, whatever the next version of a broker calls them: x-delivery-count, x-acquired-count. A sender's own header
+        // (x-customer: 13) may be all that tells its messages apart.
+        _ if name.starts_with(b"x-") && value.iter().all(u8::is_ascii_digit) => {
+            COUNTS.iter().any(|word| memchr::memmem::find(name, word).is_some())
+        }
         _ => PREFIXES.iter().any(|prefix| name.starts_with(prefix)),
     }
 }
@@ -119,6 +123,8 @@ mod tests {
             ([("message-id", "ID:2"), ("a", "1")], &b"body"[..]),
             ([("message-id", "ID:1"), ("a", "2")], b"body"),
             ([("message-id", "ID:1"), ("x-request-id", "6b1f")], b"body"),
+            ([("message-id", "ID:1"), ("x-customer", "13")], b"body"),
+            ([("message-id", "ID:1"), ("x-word-count", "many")], b"body"),
             ([("message-id", "ID:1"), ("a", "1")], b"another"),
         ] {
             assert_ne!(identity.of(&one), identity.of(&message(&headers, body)), "{headers:?}");

@@ -10,6 +10,10 @@ use super::Ledger;
 /// How long a suspect's answer waits for others to be confirmed, and how long others wait for its own.
 const ALONE: Duration = Duration::from_secs(10);
 
+/// Octets that are kept back. With more, those that wait for each other have had their time: a stream beside a suspect is to be
+/// slowed down by the outbox, which it does not reach while it is kept here.
+const MOST_KEPT: usize = 4 << 20;
+
 /// What a job's frames are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -31,7 +35,7 @@ pub(super) struct Frames {
 /// Keeps answers back around a suspect's. Jobs run all the time: only what they give waits, and only from when a suspect's
 /// answer is due until it is confirmed.
 ///
-/// What is kept is bounded by what may be in hand, and by [`ALONE`] in time.
+/// What is kept is bounded by [`MOST_KEPT`] and what one turn of the link brings, and by [`ALONE`] in time.
 #[derive(Debug, Default)]
 pub(super) struct Quarantine {
     /// Suspects that have something to send, in order, each with the time when it no longer waits for others.
@@ -39,6 +43,8 @@ pub(super) struct Quarantine {
     /// The suspect whose frames are on their way, and until when the others wait.
     turn: Option<(u64, Instant)>,
     kept: VecDeque<Frames>,
+    /// Octets of `kept`.
+    octets: usize,
 }
 
 impl Quarantine {
@@ -54,7 +60,14 @@ impl Quarantine {
         if suspect && !self.due.iter().any(|(job, _)| *job == frames.job) {
             self.due.push_back((frames.job, now + ALONE));
         }
+        self.octets += frames.bytes.len();
         self.kept.push_back(frames);
+        if self.octets > MOST_KEPT {
+            let first = self.due.front_mut().map(|(_, until)| until);
+            if let Some(until) = self.turn.as_mut().map(|(_, until)| until).or(first) {
+                *until = now;
+            }
+        }
     }
 
     /// Whether no answer is kept back and no suspect's answer is awaited. That is always so before a reply has ended a
@@ -65,6 +78,12 @@ impl Quarantine {
 
     /// What may be sent now.
     pub(super) fn release(&mut self, now: Instant, ledger: &mut Ledger) -> Vec<Frames> {
+        let released = self.take(now, ledger);
+        self.octets -= octets(&released);
+        released
+    }
+
+    fn take(&mut self, now: Instant, ledger: &mut Ledger) -> Vec<Frames> {
         let mut released = Vec::new();
         if let Some((job, until)) = self.turn {
             let unconfirmed = ledger.get(job).is_some_and(|entry| entry.is_unconfirmed());
@@ -102,6 +121,7 @@ impl Quarantine {
                 self.turn = Some((job, now + ALONE));
                 return goes.into();
             }
+            self.octets -= octets(&goes);
         }
         if self.due.is_empty() { std::mem::take(&mut self.kept).into() } else { Vec::new() }
     }
@@ -115,4 +135,8 @@ impl Quarantine {
     pub(super) fn clear(&mut self) {
         *self = Self::default();
     }
+}
+
+fn octets<'a>(frames: impl IntoIterator<Item = &'a Frames>) -> usize {
+    frames.into_iter().map(|frames| frames.bytes.len()).sum()
 }

@@ -19,8 +19,9 @@ const FEW: usize = 3;
 const SUSPECT: u32 = 3;
 const CONDEMNED: u32 = 9;
 const HOPELESS: u32 = 18;
-/// After an end without an ERROR over its answer alone a suspect is not served for so long: its reply queue may be full, and
-/// have room soon. So many may wait at a time, and no more than half of the prefetch: others are to be served meanwhile.
+/// After an end without an ERROR over its answer alone a suspect is not served for so long, and no longer after the next such
+/// end: its reply queue may be full, and have room soon. So many may wait at a time, and no more than half of one prefetch, which all of them may have taken from
+/// one subscription: others are to be served meanwhile.
 const PAUSE: Duration = Duration::from_secs(10);
 const MOST_PAUSED: usize = 10;
 /// One that has run for so long does not keep the next one waiting.
@@ -87,20 +88,24 @@ impl Suspects {
     }
 
     /// The connection ends while this suspect's answer is all that is on its way. For how long others with its reply-to are
-    /// not served, if that is to be. `window`: how many messages may be in hand.
+    /// not served, if that is to be. `prefetch`: how many messages of one subscription may be in hand.
     pub(super) fn convict(
         &mut self,
         now: Instant,
         error: bool,
         message: &Frame,
-        window: usize,
+        prefetch: usize,
     ) -> Option<Duration> {
         self.accuse(error, std::iter::once(message));
         let identity = self.identity.of(message);
         let against = *self.against.get(&identity)?;
         self.paused.retain(|_, until| now < *until);
+        if !error {
+            // Finding out the others may take longer than one pause: they come first all the same.
+            self.paused.values_mut().for_each(|until| *until = now + PAUSE);
+        }
         // One that is condemned is not served again.
-        if !error && against < CONDEMNED && self.paused.len() < MOST_PAUSED.min(window / 2) {
+        if !error && against < CONDEMNED && self.paused.len() < MOST_PAUSED.min(prefetch / 2) {
             self.paused.insert(identity, now + PAUSE);
         }
         let tells = against >= CONDEMNED && self.sent.1 <= SMALL;
@@ -161,12 +166,22 @@ impl Suspects {
             return None;
         }
         let paused = |identity: &u64| self.paused.get(identity).copied().filter(|until| now < *until);
-        let Some(at) = self.waiting.iter().position(|(_, identity)| paused(identity).is_none()) else {
+        let against = |identity: &u64| self.against.get(identity).copied();
+        // Least suspected first: one that has ended a connection by itself does not end another before those that may be
+        // innocent are answered.
+        let may = self.waiting.iter().enumerate().filter(|(_, (_, identity))| paused(identity).is_none());
+        let Some((at, _)) = may.min_by_key(|(_, (_, identity))| against(identity)) else {
             self.wake = self.waiting.iter().filter_map(|(_, identity)| paused(identity)).min();
             return None;
         };
         self.turn = self.waiting.remove(at).map(|(job, _)| job);
         self.turn
+    }
+
+    /// Whether this message is not to be served for a while.
+    pub(super) fn is_paused(&self, now: Instant, message: &Frame) -> bool {
+        !self.paused.is_empty()
+            && self.paused.get(&self.identity.of(message)).is_some_and(|until| now < *until)
     }
 
     /// When to ask for the next again, if nothing else happens.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
-from stomp_client import Frame, Request
+from stomp_client import Connection, Frame, Request
 from test_notify import dead_letters, notify
 
 MANY = 400
@@ -142,3 +143,26 @@ def wait_for(condition, timeout: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not come about"
         time.sleep(0.02)
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.parametrize("mode", ["at-least-once", "transactional"])
+def test_a_full_reply_queue_of_rabbitmq_costs_no_request(shared_brokers, serve, queue, mode):
+    """It carries out the ACK of a transaction whose SEND it refuses, so that the server must use none."""
+    broker = shared_brokers("rabbitmq")
+    full = f"{queue}.full"
+    definition = json.dumps({"max-length": 1, "overflow": "reject-publish"})
+    broker.control("set_policy", "--apply-to", "queues", "full", "[.]full$", definition)
+    server = serve(broker, "thread-pool", destination=queue, options=("--delivery", mode))
+    with Connection("127.0.0.1", broker.port) as caller:
+        caller.confirmed(Frame("SEND", {"destination": full}, b"no room beside it"))
+        frame = {"destination": queue, "reply-to": full, "correlation-id": "c"}
+        caller.confirmed(Frame("SEND", frame | {"http_requestMethod": "GET", "http_requestUrl": "/ping"}))
+        server.wait_log("closed the connection")
+        caller.confirmed(Frame("SUBSCRIBE", {"id": "r", "destination": full, "ack": "auto"}))
+        assert caller.receive(5).body == b"no room beside it"
+        reply = caller.receive(40)
+        assert (reply.headers["http_statusCode"], reply.headers["correlation-id"]) == ("200", "c")
+    broker.control("clear_policy", "full")
+    assert server.stop() == 0
+    broker.wait_empty(queue)

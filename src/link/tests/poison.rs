@@ -472,3 +472,124 @@ fn those_in_hand_with_some_that_wait_for_room_are_served_before_them() {
     assert_eq!(good, <[String; 0]>::default());
     assert_eq!(ends, 3 + bad.len(), "three until all are suspects, and one for each");
 }
+
+/// Nine of them take longer to find out than the first one waits.
+#[test]
+fn suspects_that_may_be_innocent_come_before_those_that_are_not() {
+    let mut bench = Bench::with("stomp://h", |config| config.prefetch = 20);
+    bench.come_up();
+    let bad: Vec<String> = (0..9).map(|n| format!("full {n}")).collect();
+    let mut ends = 0;
+    'connections: loop {
+        bad.iter().for_each(|id| bench.message(id));
+        bench.message("good");
+        while !bench.jobs.is_empty() {
+            bench.reply();
+        }
+        let sent: Vec<Frame> =
+            bench.sent().into_iter().filter(|frame| frame.command == Command::Send).collect();
+        if let [reply] = &sent[..] {
+            let job = reply.headers.text("receipt").unwrap().strip_prefix("job-").unwrap().parse().unwrap();
+            if bench.id_of(job) == "good" {
+                break 'connections;
+            }
+        }
+        ends += 1;
+        assert!(ends < 40, "the innocent one has its turn");
+        bench.lose();
+        bench.pass(2 * SECOND);
+        bench.come_up();
+    }
+    assert_eq!(ends, 3 + bad.len(), "three until all are suspects, and one for each");
+}
+
+#[test]
+fn those_that_wait_leave_half_of_one_prefetch_to_others() {
+    let mut bench = Bench::with("stomp://h", |config| {
+        config.prefetch = 4;
+        config.sources.push("/queue/b".parse().unwrap());
+    });
+    bench.come_up();
+    let bad = ["full 0", "full 1", "full 2", "full 3"];
+    for _ in 0..8 {
+        bad.iter().for_each(|id| bench.message(id));
+        while !bench.jobs.is_empty() {
+            bench.reply();
+        }
+        bench.lose();
+        bench.pass(SECOND);
+        bench.come_up();
+    }
+    bad.iter().for_each(|id| bench.message(id));
+    assert_eq!(bench.jobs.len(), 1, "two of four wait, and of the other two one has its turn");
+}
+
+#[test]
+fn messages_that_end_connections_do_not_use_up_the_attempts() {
+    for attempts in 1..=3 {
+        let mut bench = Bench::new(&format!("stomp://h?maxReconnectAttempts={attempts}"));
+        bench.come_up();
+        for end in 0..8 {
+            assert!(!bench.finished, "{attempts} attempts, {end} connections");
+            bench.message("killer");
+            if bench.jobs.is_empty() {
+                break;
+            }
+            bench.reply();
+            bench.sent();
+            bench.lose();
+            bench.pass(20 * SECOND);
+            bench.come_up();
+        }
+    }
+}
+
+#[test]
+fn a_stream_beside_a_suspect_is_kept_back_up_to_a_bound() {
+    let mut bench = beside_a_suspect(|_| {});
+    bench.message_with("stream", &[("reply-to", "/temp-queue/r"), ("http_acceptStream", "true")]);
+    let suspect = bench.reply();
+    assert_eq!(bench.commands(), [Command::Send]);
+    let stream = bench.jobs[0].id();
+    let mut kept = 0;
+    loop {
+        let bytes = vec![b'x'; 1 << 20];
+        bench.give(Input::Output(Output { job: stream, bytes, end: None }));
+        if !bench.link.outbox().is_empty() {
+            break;
+        }
+        kept += 1;
+        assert!(kept < 6, "more than the bound");
+    }
+    assert_eq!(kept, 4, "as many as wait for the suspect");
+    assert!(bench.link.outbox().len() > 4 << 20, "from here on the outbox slows it down");
+    bench.receipt(&format!("job-{suspect}"));
+}
+
+#[test]
+fn a_suspect_waits_for_room_although_another_server_has_had_it() {
+    let mut bench = Bench::new("stomp://h");
+    bench.server = "RabbitMQ/4.0.5";
+    bench.come_up();
+    let mut count = 1;
+    let mut deliver = |bench: &mut Bench| {
+        count += 1;
+        let count = count.to_string();
+        let headers = [("reply-to", "/queue/full"), ("redelivered", "true"), ("x-delivery-count", &*count)];
+        bench.message_with("again", &headers);
+        bench.pass(SECOND / 2);
+        bench.jobs.len()
+    };
+    // Until it has ended one by itself.
+    for _ in 0..3 {
+        assert_eq!(deliver(&mut bench), 1);
+        bench.reply();
+        bench.sent();
+        bench.lose();
+        bench.pass(SECOND);
+        bench.come_up();
+    }
+    assert_eq!(deliver(&mut bench), 0, "its reply queue may have room soon");
+    bench.pass(10 * SECOND);
+    assert_eq!(bench.jobs.len(), 1);
+}

@@ -128,7 +128,6 @@ impl Worker {
     }
 
     pub(super) fn is_transactional(&self) -> bool {
-        self.config.delivery == DeliveryMode::Transactional
-            && self.connection.dialect().acks_in_transactions()
+        self.config.delivery == DeliveryMode::Transactional && self.connection.dialect().has_transactions()
     }
 }

@@ -23,9 +23,9 @@ impl Worker {
         let version = self.connection.version();
         tracing::info!(to = %self.connection.peer(), %dialect, version = version.as_str(), "connected");
         self.was_up = true;
-        if self.config.delivery == DeliveryMode::Transactional && !dialect.acks_in_transactions() {
+        if self.config.delivery == DeliveryMode::Transactional && !dialect.has_transactions() {
             tracing::warn!(
-                "this broker acknowledges at once within a transaction: replies are sent and confirmed first, \
+                "this broker's transactions may acknowledge a request without its reply: replies are sent and confirmed first, \
                  as with --delivery at-least-once"
             );
         }
@@ -158,6 +158,10 @@ impl Worker {
             let mut verdict = self.suspects.verdict(now, &message);
             if verdict == Verdict::Unanswerable && !self.service.can_answer(&message, dialect) {
                 verdict = Verdict::Innocent;
+            }
+            if verdict == Verdict::Suspect && self.suspects.is_paused(now, &message) {
+                // Its answer ended the connection, so that it has not ended the process: it waits with the other suspects.
+                past.apart = false;
             }
             let first = match verdict {
                 Verdict::Condemned | Verdict::Hopeless | Verdict::Unanswerable => State::Due,

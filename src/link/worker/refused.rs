@@ -58,8 +58,8 @@ impl Worker {
         let Some(message) = self.ledger.lone_suspect() else {
             return self.suspects.accuse(error, self.ledger.unconfirmed());
         };
-        let window = self.window();
-        if let Some(pause) = self.suspects.convict(now, error, message, window) {
+        let prefetch = self.config.prefetch as usize;
+        if let Some(pause) = self.suspects.convict(now, error, message, prefetch) {
             let reply_to = self.connection.shown(message, "reply-to");
             tracing::error!(
                 %reply_to,
