@@ -15,7 +15,7 @@ export PYO3_PYTHON = $(shell cat .cache/python 2>/dev/null)
 export VIRTUAL_ENV := $(VENV)
 
 .NOTPARALLEL:
-.PHONY: help demo test prepare prepare-demo build fmt lint doc test-rust features deny test-python interop wsgi-table suites fuzz faults soak bench instructions instructions-write peers clean
+.PHONY: help demo test prepare prepare-demo build fmt lint doc test-rust features deny test-python interop wsgi-table suites pythons fuzz faults soak bench instructions instructions-write peers clean
 
 help: ## Say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ wsgi-table: prepare build ## The table of docs/wsgi.md, written from a run of it
 suites: build ## The test suites of Falcon, Flask and httpbin, their requests sent as messages
 	@tests/prepare.sh suites
 	$(VENV)/bin/python tests/suites/suites.py $(SUITES)
+
+pythons: prepare ## Other Pythons and the oldest Rust, as root: PYTHONS="3.9 3.13 3.14 3.15 rust", all by default
+	@tests/pythons.sh $(or $(PYTHONS),all)
 
 fuzz: ## Parser, session, link, TLS, mapping and URI, each fuzzed for FUZZ_TIME seconds (60), by FUZZ_TARGETS
 	@fuzz/run.sh

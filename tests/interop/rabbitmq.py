@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import shutil
 import subprocess
@@ -29,8 +28,8 @@ class Release:
 
     def home(self) -> str | None:
         """Where RabbitMQ is, seen from `root`."""
-        homes = sorted(glob.glob("usr/lib/rabbitmq/lib/rabbitmq_server-*", root_dir=self.root))
-        return f"/{homes[-1]}" if homes else None
+        homes = sorted(self.root.glob("usr/lib/rabbitmq/lib/rabbitmq_server-*"))
+        return f"/{homes[-1].relative_to(self.root)}" if homes else None
 
     def missing(self) -> str | None:
         if not self.home():
