@@ -119,6 +119,8 @@ test_rust() {
     say "usage: $0 NAME...: $all, and all"
     exit 2
 }
+# In the root directories there is no network to be relied on.
+cargo fetch --quiet
 failed=
 for name in "$@"; do
     release=$(release_of "$name")
