@@ -31,6 +31,23 @@ impl Worker {
         }
     }
 
+    /// A message whose reply ended the connection each time becomes a dead letter. Its requester is told before, if that may
+    /// be done: what ends the connection then is not sent again.
+    pub(super) fn condemned(&mut self, now: Instant, job: u64) {
+        let Some(entry) = self.ledger.get(job) else { return };
+        let delivered = &entry.delivered;
+        let tells = self.suspects.may_tell(now, &delivered.message);
+        match self.service.notice(delivered).filter(|_| tells) {
+            Some(notice) => self.send(now, job, notice, Kind::Notice),
+            None => self.bury_condemned(now, job),
+        }
+    }
+
+    /// The dead letter of such a message.
+    pub(super) fn bury_condemned(&mut self, now: Instant, job: u64) {
+        self.bury(now, job, "its reply ended the connection each time");
+    }
+
     /// Sends a message to the dead letters.
     pub(super) fn bury(&mut self, now: Instant, job: u64, reason: &str) {
         let Some(entry) = self.ledger.get(job) else { return };
@@ -50,6 +67,9 @@ impl Worker {
         let Some(entry) = self.ledger.get(job) else { return };
         let can_refuse = entry.acknowledged || self.nack().is_some();
         let message = &entry.delivered.message;
+        if can_refuse && !self.service.fits_frame(frame.len(), self.connection.limits()) {
+            return self.give_up(job, "its dead letter is larger than the broker takes in a frame");
+        }
         let closed = || self.refusing.is_closed(&self.service.dead_letter_of(message), now);
         if frame.is_empty() || can_refuse && !self.refusing.is_empty() && closed() {
             return self.give_up(job, "its dead letter cannot be sent");
