@@ -156,7 +156,7 @@ class RabbitMQ(Broker):
     def depth(self, queue: str) -> int:
         lines = self.control("list_queues", "name", "messages").splitlines()
         rows = dict(line.rsplit("\t", 1) for line in lines if "\t" in line)
-        return int(rows.get(queue.removeprefix("/queue/"), 0))
+        return int(rows.get(queue.removeprefix("/amq").removeprefix("/queue/"), 0))
 
 
 def declare(broker: Broker, queue: str, **arguments: str) -> None:
