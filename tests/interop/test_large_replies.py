@@ -5,12 +5,14 @@ It would end the connection each time that the request is delivered. The develop
 
 from __future__ import annotations
 
+import json
+import re
 import time
 
 import brokers
 import processes
 import pytest
-from stomp_client import Request
+from stomp_client import Connection, Frame, Request
 from test_notify import dead_letters
 
 MIB = 1 << 20
@@ -110,6 +112,33 @@ def test_a_long_name_of_a_header_is_a_500(broker, serve):
     assert server.records("named") == ["255", "256"]
     undisturbed(server)
     assert server.stop() == 0
+
+
+def test_a_dead_letter_that_no_frame_can_hold_is_left_to_the_broker(broker, serve, queue):
+    """It has more headers than the message, which was as long as a frame may be."""
+    server = serve(broker, "thread-pool")
+    if broker.kind == "rabbitmq":
+        name = queue.removeprefix("/queue/")
+        definition = {"dead-letter-exchange": "", "dead-letter-routing-key": f"DLQ.{name}"}
+        broker.control("set_policy", "--apply-to", "queues", name, f"^{re.escape(name)}$", json.dumps(definition))
+    head = {"destination": queue, "http_requestMethod": "NOTIFY", "http_requestUrl": "/status/400", "receipt": "r"}
+    head["content-length"] = str(LIMIT - 300)
+    body = b"x" * (LIMIT - 300)
+    assert len(Frame("SEND", head, body).encode()) <= LIMIT
+    with dead_letters(broker, queue) as dead:
+        with Connection("127.0.0.1", broker.port) as sender:
+            sender.confirmed(Frame("SEND", head, body))
+        if not is_limited(broker):
+            letter = dead.receive(20)
+            assert letter.headers["message-failed"] == "NOTIFY /status/400 was answered 400"
+        elif broker.kind == "rabbitmq":
+            letter = dead.receive(20)
+            assert (letter.headers["x-first-death-reason"], len(letter.body)) == ("rejected", len(body))
+        if is_limited(broker):
+            server.wait_log("its dead letter is larger than the broker takes in a frame")
+    undisturbed(server)
+    assert server.stop() == 0
+    broker.wait_empty(queue)
 
 
 def test_who_says_that_more_is_taken_is_wrong_at_most_once(broker, serve, queue):

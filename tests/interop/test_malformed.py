@@ -217,6 +217,22 @@ def publish(broker, queue: str, back: str, messages: list[tuple[bytes, str, list
 
 
 @pytest.mark.rabbitmq
+def test_dead_letters_have_no_long_properties(shared_brokers, serve, queue):
+    """An AMQP sender can put what STOMP reads as a property into the table, where it may be of any length."""
+    broker = shared_brokers("rabbitmq")
+    server = serve(broker, "thread-pool")
+    long = "v" * 300
+    with dead_letters(broker, queue) as dead:
+        table = [("content-type", long), ("type", long), ("app-id", long), ("X-Long", long)]
+        publish(broker, queue, "/foo/bar", [(b"body", "c", table)])
+        letter = dead.receive(20)
+        assert (letter.body, letter.headers["X-Long"]) == (b"body", long)
+        assert not letter.headers.keys() & {"content-type", "type", "app-id"}
+    undisturbed(server, broker)
+    assert server.stop() == 0
+
+
+@pytest.mark.rabbitmq
 def test_heads_that_rabbitmq_does_not_limit(shared_brokers, reactor, serve, queue):
     broker = shared_brokers("rabbitmq")
     server = serve(broker, reactor)
