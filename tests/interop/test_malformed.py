@@ -11,6 +11,7 @@ import jms
 import processes
 import pytest
 from stomp_client import Connection, Frame, ProtocolError, Requester
+from test_notify import dead_letters
 
 #: What makes any of them a request that is answered with its body.
 CALL = {"http_requestMethod": "POST", "http_requestUrl": "/plain"}
@@ -224,7 +225,8 @@ def test_dead_letters_have_no_long_properties(shared_brokers, serve, queue):
     long = "v" * 300
     with dead_letters(broker, queue) as dead:
         table = [("content-type", long), ("type", long), ("app-id", long), ("X-Long", long)]
-        publish(broker, queue, "/foo/bar", [(b"body", "c", table)])
+        notify = [("http_requestMethod", "NOTIFY"), ("http_requestUrl", "/status/400")]
+        publish(broker, queue, "nobody", [(b"body", "c", table + notify)])
         letter = dead.receive(20)
         assert (letter.body, letter.headers["X-Long"]) == (b"body", long)
         assert not letter.headers.keys() & {"content-type", "type", "app-id"}
