@@ -146,3 +146,26 @@ fn a_dead_letter_that_no_frame_can_hold_is_left_to_the_broker() {
         assert_eq!(sent[0].command == Command::Send, !left);
     }
 }
+
+#[test]
+fn at_most_once_such_a_dead_letter_has_no_body() {
+    let mut bench = Bench::with("stomp://h", |config| config.delivery = DeliveryMode::AtMostOnce);
+    bench.server = "RabbitMQ/4.0.5";
+    bench.come_up();
+    let octets = 4 << 20;
+    let headers =
+        [("http_requestMethod", "G E T"), ("X-Tenant", "acme"), ("content-length", &*octets.to_string())];
+    let bytes = bench.delivery("m", &headers, &vec![b'x'; octets]);
+    bench.bytes(&bytes);
+    let ack = bench.sent().remove(0);
+    bench.receipt(ack.headers.text("receipt").unwrap());
+    bench.work();
+    let letter = bench.sent().remove(0);
+    assert_eq!(letter.headers.text("destination"), Some("/queue/DLQ.a"));
+    assert_eq!((letter.headers.text("X-Tenant"), letter.body.len()), (Some("acme"), 0));
+    assert!(letter.headers.text("message-failed").is_some_and(|why| why.contains("the method")));
+    bench.receipt(letter.headers.text("receipt").unwrap());
+    assert!(bench.sent().is_empty());
+    bench.give(Input::Stop);
+    assert_eq!(bench.commands(), [Command::Disconnect], "nothing is left");
+}

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Instant};
 
+use bytes::Bytes;
+
 use super::{MAX_RETRY_DELAY, Phase, Worker};
 use crate::{
     link::{
@@ -9,6 +11,7 @@ use crate::{
         quarantine::Kind,
     },
     service::{Delivered, Receipt},
+    stomp::Frame,
 };
 
 impl Worker {
@@ -63,12 +66,23 @@ impl Worker {
     }
 
     /// Sends a dead letter, unless none may be sent to its destination now: it is empty then, or the broker refuses it.
-    pub(super) fn send_letter(&mut self, now: Instant, job: u64, frame: Vec<u8>) {
+    pub(super) fn send_letter(&mut self, now: Instant, job: u64, mut frame: Vec<u8>) {
         let Some(entry) = self.ledger.get(job) else { return };
         let can_refuse = entry.acknowledged || self.nack().is_some();
         let message = &entry.delivered.message;
-        if can_refuse && !self.service.fits_frame(frame.len(), self.connection.limits()) {
-            return self.give_up(job, "its dead letter is larger than the broker takes in a frame");
+        if !self.service.fits_frame(frame.len(), self.connection.limits()) {
+            if !entry.acknowledged && self.nack().is_some() {
+                return self.give_up(job, "its dead letter is larger than the broker takes in a frame");
+            }
+            tracing::error!(
+                job,
+                octets = message.body.len(),
+                "a dead letter without its body: it would be larger than the broker takes in a frame"
+            );
+            let bodiless = Frame { body: Bytes::new(), headers: message.headers.clone(), ..*message };
+            let reason = entry.delivered.progress.buried().unwrap_or_default();
+            let (version, dialect) = (self.connection.version(), self.connection.dialect());
+            frame = self.service.dead_letter(version, dialect, &bodiless, reason, Receipt(job));
         }
         let closed = || self.refusing.is_closed(&self.service.dead_letter_of(message), now);
         if frame.is_empty() || can_refuse && !self.refusing.is_empty() && closed() {
