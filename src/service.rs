@@ -17,7 +17,7 @@ use crate::{
     activity::Activity,
     app::{AppError, Application, Flow, Reply},
     http::{self, EmptyJms, Head, Mapping, Rejected, Request, Responder, Status},
-    link::{Dialect, Earlier, Jms, jms},
+    link::{Dialect, Earlier, FrameLimits, Jms, jms},
     stomp::{Frame, Shown, Version},
 };
 
@@ -72,6 +72,8 @@ pub(crate) struct Origin {
     pub(crate) version: Version,
     pub(crate) dialect: Dialect,
     pub(crate) jms: Jms,
+    /// What a frame may hold that goes there.
+    pub(crate) limits: &'static FrameLimits,
     /// The server stops: what has not begun is left to the broker.
     pub(crate) stopping: Arc<AtomicBool>,
 }
@@ -205,6 +207,8 @@ pub(crate) enum Part {
     /// A block of a stream that goes on.
     Block,
     DeadLetter,
+    /// What tells a requester that there will be no other reply; a dead letter follows.
+    Notice,
     /// The ACK of a message that is acknowledged first.
     Ack,
     /// The COMMIT of a reply and its ACK.
@@ -220,6 +224,7 @@ impl Receipt {
                 &id[..slash],
                 match &id[slash + 1..] {
                     b"dead" => Part::DeadLetter,
+                    b"notice" => Part::Notice,
                     b"ack" => Part::Ack,
                     b"commit" => Part::Commit,
                     _ => Part::Block,
@@ -288,6 +293,11 @@ impl Service {
         let destination = self.policy.dead_letter_of(from);
         let why = (dialect.row().refuses)(destination.as_bytes())?;
         Some(format!("--dead-letter: {destination:?}, for what comes from {from}: {why}"))
+    }
+
+    /// Whether a broker with these limits takes a frame of so many octets.
+    pub(crate) fn fits_frame(&self, octets: usize, limits: &FrameLimits) -> bool {
+        self.mapping.fits_frame(octets, limits)
     }
 
     pub(crate) fn max_attempts(&self) -> u32 {
@@ -403,7 +413,7 @@ impl Service {
             Err(rejected) => &mut rejected.delivery,
         };
         let ago = || now.saturating_duration_since(delivered.since);
-        delivery.came_from(origin.dialect, origin.jms, ago);
+        delivery.came_from(origin.dialect, origin.jms, origin.limits, ago);
         match request {
             Ok(request) if self.mapping.lacks_its_body(&request, origin.jms) => {
                 self.mapping.with_its_body(request, origin.jms)
@@ -444,6 +454,19 @@ impl Service {
         let request = self.request(delivered, Instant::now()).ok()?;
         let (version, receipt) = (delivered.origin.version, delivered.receipt.to_string());
         Some(http::break_off(version, &self.mapping, &request.delivery, blocks, &receipt))
+    }
+
+    /// What tells a requester that its request is not served again, as the reply to it ended the connection each time.
+    /// `None` where nobody waits, or may be told.
+    pub(crate) fn notice(&self, delivered: &Delivered) -> Option<Vec<u8>> {
+        const TEXT: &str = "the reply to this request ended the connection to the broker each time that it was sent; it may \
+                            be larger than the broker takes. The request is not tried again\n";
+        let request = self.request(delivered, Instant::now()).ok()?;
+        if request.delivery.one_way {
+            return None;
+        }
+        let (version, receipt) = (delivered.origin.version, format!("{}/notice", delivered.receipt));
+        Some(http::answer(version, &self.mapping, &request.delivery, &Status::of(500), TEXT, &receipt))
     }
 
     fn bury(&self, delivered: &Delivered, reason: &str) -> Vec<u8> {

@@ -53,7 +53,7 @@ pub fn check(data: &[u8]) {
     let mut mapping = Mapping::default();
     mapping.strict_headers = options & 8 != 0;
     mapping.consumed.extend(["/queue/in".to_owned()]);
-    mapping.max_reply = 4096;
+    mapping.max_reply = Some(4096);
     if options & 16 != 0 {
         mapping.default_path = "/{destination}/{type}?a=b".to_owned();
     }

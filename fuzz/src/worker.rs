@@ -45,7 +45,7 @@ pub fn check(data: &[u8]) {
     config.prefetch = PREFETCH.try_into().ok();
     config.limits = LIMITS;
     config.policy.max_attempts = 3;
-    config.mapping.max_reply = 2048;
+    config.mapping.max_reply = Some(2048);
     config.delivery = match options >> 4 & 3 {
         1 => DeliveryMode::AtMostOnce,
         2 => DeliveryMode::Transactional,

@@ -19,6 +19,9 @@ pub struct BrokerConfig {
     pub memory: usize,
     /// What one frame may hold.
     pub frame: Limits,
+    /// Octets of one frame, from the command to the NUL: no limit of its own. A longer frame ends the connection, without an
+    /// ERROR.
+    pub frame_len: usize,
     /// Connections at once: 1000.
     pub connections: usize,
     /// Queues and topics that hold something or are subscribed to: 10,000.
@@ -93,6 +96,7 @@ impl Default for BrokerConfig {
             allow_remote: false,
             memory: 256 * 1024 * 1024,
             frame: Limits::default(),
+            frame_len: usize::MAX,
             connections: 1000,
             destinations: 10_000,
             subscriptions: 1000,
@@ -132,6 +136,7 @@ impl BrokerConfig {
         self.frame.header_line = self.frame.header_line.min(row.limits.header_line);
         self.frame.headers = self.frame.headers.min(row.limits.headers);
         self.frame.body = self.frame.body.min(row.limits.body);
+        self.frame_len = self.frame_len.min(row.limits.frame);
         self
     }
 

@@ -13,7 +13,7 @@ use super::{
     refusal::Refusal,
     subscription::Key,
 };
-use crate::stomp::Shown;
+use crate::stomp::{Frame, ParseError, Shown};
 
 /// How often expired messages are looked for, while there may be any.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -279,7 +279,11 @@ impl Broker {
                     if connection.buffered > 0 {
                         self.charge(id);
                     }
-                    self.command(id, frame, now);
+                    if self.config.frame_len < usize::MAX && frame_len(&frame) > self.config.frame_len {
+                        self.close(id, now);
+                    } else {
+                        self.command(id, frame, now);
+                    }
                 }
                 Ok(None) => {
                     if self.charge(id) {
@@ -292,6 +296,9 @@ impl Broker {
                         connection.parser.feed(&[]);
                     }
                     break;
+                }
+                Err(ParseError::BodyTooLong { .. }) if self.config.frame_len <= self.config.frame.body => {
+                    self.close(id, now);
                 }
                 Err(error) => self.refuse(id, &Refusal::unreadable(&error), None, now),
             }
@@ -404,4 +411,10 @@ impl Broker {
             }
         }
     }
+}
+
+/// Octets of a frame as its sender wrote it, but for escapes.
+fn frame_len(frame: &Frame) -> usize {
+    let lines: usize = frame.headers.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
+    frame.command.as_str().len() + lines + frame.body.len() + 3
 }

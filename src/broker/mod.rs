@@ -72,10 +72,12 @@ pub const SERVER_NAME: &str = "stomp-wsgi-dev";
 
 const SERVER: &str = concat!("stomp-wsgi-dev/", env!("CARGO_PKG_VERSION"));
 
-/// CONNECTED's `server`: our own name, or that of the broker that is played.
+/// CONNECTED's `server`: our own name, or that of the broker that is played, in the version whose limits it has.
 fn server(dialect: Dialect) -> String {
-    match dialect.row().servers {
-        [first, ..] if dialect != Dialect::default() => format!("{first}/0 ({SERVER})"),
-        _ => SERVER.to_owned(),
-    }
+    let version = match dialect {
+        Dialect::ActiveMq => return SERVER.to_owned(),
+        Dialect::RabbitMq => 4,
+        Dialect::Artemis => 0,
+    };
+    format!("{}/{version} ({SERVER})", dialect.row().servers[0])
 }

@@ -28,6 +28,10 @@ impl Broker {
         }
         let row = self.config.dialect.row();
         check_transient(row, &frame.headers)?;
+        if frame.headers.iter().any(|(name, value)| !row.limits.takes(name, value)) {
+            let why = "Reason: content_properties_shortstr_overflow: a name, or a property of AMQP, has more than 255 bytes.";
+            return Err(Refusal::new("AMQP channel died", why));
+        }
         let target = self.target(id, Address::parse(&name, row.replies)?)?;
         let reply_to = self.reply_to(id, &frame.headers)?;
         self.check_refused(&name)?;

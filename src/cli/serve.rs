@@ -89,6 +89,11 @@ pub(super) struct Serve {
     /// reject (the same, and one-way messages are refused)
     #[arg(long, value_name = "HOW", default_value = "answer", env = "STOMP_WSGI_EMPTY_JMS")]
     empty_jms: EmptyJms,
+    /// The largest body of a reply, or of a block of a streamed reply, such as 8MiB; a larger reply becomes a 500
+    /// [default: what the broker takes with its own settings: 100MiB on ActiveMQ and Artemis; 128MiB on RabbitMQ before
+    /// 3.12, since then 4MiB with the headers, as stomp.max_frame_size has it]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, env = "STOMP_WSGI_MAX_REPLY")]
+    max_reply: Option<usize>,
     /// Seconds that a reply lives in the broker, where the request does not say
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds, env = "STOMP_WSGI_REPLY_TTL")]
     reply_ttl: Option<Duration>,
@@ -396,6 +401,7 @@ mod with_python {
             config.policy.dead_letter.clone_from(&self.dead_letter);
             config.limits = self.environ.limits();
             self.environ.mapping(&mut config.mapping);
+            config.mapping.max_reply = self.max_reply;
             config.mapping.reply_ttl = self.reply_ttl;
             config.mapping.reply_header_names = self.reply_header_names;
             if !self.allow_reply_to.is_empty() {

@@ -21,7 +21,8 @@ const LONGEST_REASON: usize = 500;
 /// Headers that belong to the one delivery (message-id, ack, redelivered ...), that would make a broker
 /// act (expires, transaction, AMQ_SCHEDULED_DELAY ...), or for which one refuses the frame (amq-msg-type, CC ...), are
 /// left out; reply-to, correlation-id, content-type and the sender's own stay, the first of each name, as far as
-/// brokers take as many and as long ones ([`Mapping::max_headers`], [`Mapping::max_header_line`]). A reply-to that the
+/// brokers take as many and as long ones ([`Mapping::max_headers`], [`Mapping::max_header_line`]; on RabbitMQ 255 octets
+/// of a name, and of what it turns into a property). A reply-to that the
 /// broker would refuse, or for which it would make a queue, is sent as `original-reply-to`.
 pub fn dead_letter(
     version: Version,
@@ -46,7 +47,8 @@ pub fn dead_letter(
         let repeated = || frame.headers.iter().take(at).any(|(earlier, _)| earlier == name);
         let strange = name == b"reply-to" && !dialect.takes_reply_to(value);
         let written = if strange { REPLY_TO } else { name };
-        if room == 0 || !is_kept(version, name, value) || !mapping.fits(written, value) || repeated() {
+        let fits = mapping.fits(written, value) && dialect.row().limits.takes(written, value);
+        if room == 0 || !fits || !is_kept(version, name, value) || repeated() {
             continue;
         }
         room -= 1;

@@ -47,6 +47,17 @@ impl<'a> Envelope<'a> {
         Self { version, mapping, delivery, correlation: delivery.correlation() }
     }
 
+    /// The same, unless the broker takes no frame of that length.
+    pub(super) fn encode_within(&self, part: &Part<'_>) -> Result<Vec<u8>, Fault> {
+        let frame = self.encode(part);
+        let limits = self.delivery.limits;
+        if self.mapping.fits_frame(frame.len(), limits) {
+            Ok(frame)
+        } else {
+            Err(Fault::TooLarge { limit: limits.frame })
+        }
+    }
+
     /// One whole frame in a buffer of its own, for which the body is copied once.
     ///
     /// It is never `persistent:false`: with that, RabbitMQ makes the queue that it creates exclusive.
@@ -105,7 +116,7 @@ impl<'a> Envelope<'a> {
     /// Whether a body can go as it has to.
     pub(super) fn check(&self, inner: &[u8], body: &[u8]) -> Result<(), Fault> {
         let modified = self.delivery.modified_utf8;
-        let limit = self.mapping.max_reply;
+        let limit = self.mapping.max_body(self.delivery.limits);
         // No text grows to more than twice its length.
         if modified && self.wants_text() && inner.len() + body.len() > limit / 2 {
             let length = jms::modified_len(inner) + jms::modified_len(body);

@@ -14,7 +14,7 @@ use super::{
     Delivery, Destinations, EmptyJms, HeaderNames, InvalidTarget, Reason, Rejected, ReplyBody, Request,
     reply_to, structured,
 };
-use crate::link::{Jms, jms};
+use crate::link::{FrameLimits, Jms, jms};
 use crate::stomp::{Frame, Headers, Shown};
 
 /// How messages become requests, and responses become messages. The default is safe for any broker.
@@ -58,9 +58,10 @@ pub struct Mapping {
     pub reply_ttl: Option<Duration>,
     /// How the headers of a response are named.
     pub reply_header_names: HeaderNames,
-    /// How large a reply in one message may grow, in bytes; a larger one becomes a 500. 100 MiB, which is
-    /// what ActiveMQ takes.
-    pub max_reply: usize,
+    /// How large the body of a reply may grow, or of one message of a streamed reply, in bytes; a larger reply becomes a
+    /// 500. `None`: what the broker takes with its own settings. That is 100 MiB on ActiveMQ and Artemis, and 128 MiB on
+    /// RabbitMQ before 3.12; later ones take 4 MiB in a frame, its headers included.
+    pub max_reply: Option<usize>,
     /// How long a header of a reply may be, in bytes as sent: name, colon, escaped value and line feed. A
     /// reply with a longer one becomes a 500. 10 240: a longer line costs us the connection to ActiveMQ.
     pub max_header_line: usize,
@@ -83,7 +84,7 @@ impl Default for Mapping {
             reply_body: ReplyBody::default(),
             reply_ttl: None,
             reply_header_names: HeaderNames::default(),
-            max_reply: 100 << 20,
+            max_reply: None,
             max_header_line: 10_240,
             max_headers: 90,
         }
@@ -207,6 +208,16 @@ impl Mapping {
             delivery.accept_stream = !delivery.one_way && metadata.accept_stream.is_some_and(is_true);
         }
         delivery
+    }
+
+    /// How large the body of a message may be that goes to a broker with these limits.
+    pub(super) fn max_body(&self, limits: &FrameLimits) -> usize {
+        self.max_reply.unwrap_or(limits.body)
+    }
+
+    /// Whether such a broker takes a frame of so many octets. It was set up otherwise where somebody says what it takes.
+    pub(crate) fn fits_frame(&self, octets: usize, limits: &FrameLimits) -> bool {
+        self.max_reply.is_some() || limits.fits(octets)
     }
 
     /// Whether brokers take a header of that length, escaped as STOMP 1.2 does.

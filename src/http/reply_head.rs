@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 use super::name::{HeaderNames, Short, has_prefix, same_key};
 use super::reserved::is_reserved_outwards;
 use super::{Delivery, Fault, Head, Mapping, Status, whole};
+use crate::link::FrameLimits;
 use crate::stomp::{Command, Encoder, Version};
 
 /// A head whose names and values are fit for any broker.
@@ -42,6 +43,8 @@ pub(super) struct Manner {
     names: HeaderNames,
     max_headers: usize,
     max_header_line: usize,
+    /// Of [`FrameLimits`].
+    short: usize,
 }
 
 /// The most headers that [`Envelope`](super::envelope::Envelope) adds to those of the head.
@@ -54,12 +57,16 @@ impl<'a> EncodedHead<'a> {
         head: &'a Head,
         mapping: &Mapping,
         version: Version,
+        limits: &FrameLimits,
         length: bool,
         broken: bool,
     ) -> Result<Self, Fault> {
         let &Mapping { reply_header_names: names, max_headers, max_header_line, .. } = mapping;
-        let manner = Manner { version, names, max_headers, max_header_line };
-        let encode = || Ok(ReplyHead::new(head, mapping, length)?.encode(version, broken).lines.into_owned());
+        let manner = Manner { version, names, max_headers, max_header_line, short: limits.short };
+        let encode = || {
+            let reply = ReplyHead::new(head, mapping, limits, length)?;
+            Ok(reply.encode(version, broken).lines.into_owned())
+        };
         // What is rare is not kept, and in nobody's way.
         let lines = if length || broken { encode()?.into() } else { head.encoded(manner, encode)? };
         Ok(Self { lines, inner: Vec::new() })
@@ -89,12 +96,14 @@ impl<'a> ReplyHead<'a> {
     pub(super) fn whole(
         head: &'a Head,
         mapping: &Mapping,
+        limits: &FrameLimits,
         is_head: bool,
         taken: usize,
     ) -> Result<Self, Fault> {
         let mut reply = Self::around(&head.status, whole::head(head, is_head, taken as u64));
-        if reply.inner.len() + taken > mapping.max_reply {
-            return Err(Fault::TooLarge { limit: mapping.max_reply });
+        let limit = mapping.max_body(limits);
+        if reply.inner.len() + taken > limit {
+            return Err(Fault::TooLarge { limit });
         }
         if !mapping.fits(b"http_reasonPhrase", &reply.reason) {
             reply.reason = Cow::Borrowed(b""); // it is in the response, too
@@ -109,7 +118,12 @@ impl<'a> ReplyHead<'a> {
 
     /// An application's head. `length` says whether its Content-Length goes along: only a reply to HEAD
     /// cannot be counted by who gets it.
-    pub(super) fn new(head: &'a Head, mapping: &Mapping, length: bool) -> Result<Self, Fault> {
+    pub(super) fn new(
+        head: &'a Head,
+        mapping: &Mapping,
+        limits: &FrameLimits,
+        length: bool,
+    ) -> Result<Self, Fault> {
         let names = mapping.reply_header_names;
         let mut reply = Self::bare(&head.status);
         let mut cookies = 0_usize;
@@ -155,7 +169,7 @@ impl<'a> ReplyHead<'a> {
         if dropped > 0 {
             tracing::warn!(dropped, "response headers left out: brokers or STOMP claim their names");
         }
-        reply.fits(mapping)
+        reply.fits(mapping, limits)
     }
 
     /// `broken` where the reply is not whole.
@@ -185,7 +199,8 @@ impl<'a> ReplyHead<'a> {
         self.fields.iter().any(|field| field.name.eq_ignore_ascii_case(name))
     }
 
-    fn fits(self, mapping: &Mapping) -> Result<Self, Fault> {
+    /// Checks how many headers there are, and how long each is.
+    fn fits(self, mapping: &Mapping, limits: &FrameLimits) -> Result<Self, Fault> {
         let headers = self.fields.len() + OURS;
         if headers > mapping.max_headers {
             return Err(Fault::TooManyHeaders { headers });
@@ -193,11 +208,18 @@ impl<'a> ReplyHead<'a> {
         let ours = [("http_reasonPhrase", Some(&self.reason)), ("content-type", self.content_type.as_ref())];
         let ours = ours.iter().filter_map(|(name, value)| Some((name.as_bytes(), (*value)?)));
         let fields = self.fields.iter().map(|field| (&field.name[..], &field.value));
+        // What is so short fits, whatever is escaped in it.
+        let short = limits.short.min((mapping.max_header_line / 2).saturating_sub(1));
         for (name, value) in ours.chain(fields) {
+            if name.len() + value.len() <= short {
+                continue;
+            }
+            let shown = || String::from_utf8_lossy(&name[..name.len().min(60)]).into_owned();
             if !mapping.fits(name, value) {
-                let octets = line_len(name, value);
-                let name = String::from_utf8_lossy(&name[..name.len().min(60)]).into_owned();
-                return Err(Fault::HeaderLine { name, octets });
+                return Err(Fault::HeaderLine { name: shown(), octets: line_len(name, value) });
+            }
+            if !limits.takes(name, value) {
+                return Err(Fault::LongString { name: shown(), limit: limits.short });
             }
         }
         Ok(self)
@@ -258,7 +280,7 @@ mod tests {
         let mut head = Head::new(Status::of(200));
         head.headers = headers;
         let mapping = Mapping { reply_header_names: names, ..Mapping::default() };
-        let reply = ReplyHead::new(&head, &mapping, false).expect("a small head fits");
+        let reply = ReplyHead::new(&head, &mapping, Default::default(), false).expect("a small head fits");
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("what leaves is UTF-8");
         reply.fields.iter().map(|field| (text(&field.name), text(&field.value))).collect()
     }
@@ -344,7 +366,7 @@ mod tests {
             head.header(name.as_bytes(), value.as_bytes()).unwrap();
         }
         let mapping = Mapping { reply_header_names: HeaderNames::Raw, ..Mapping::default() };
-        let reply = ReplyHead::new(&head, &mapping, true).unwrap();
+        let reply = ReplyHead::new(&head, &mapping, Default::default(), true).unwrap();
         assert_eq!(reply.content_type.as_deref(), Some(&b"a/b"[..]));
         assert_eq!(reply.fields.len(), 1);
         assert_eq!(&reply.fields[0].name[..], b"Content-Length");
@@ -353,7 +375,8 @@ mod tests {
     #[test]
     fn what_is_kept_is_of_this_head_and_this_manner() {
         let lines = |head: &Head, mapping: &Mapping, version, length, broken| {
-            let encoded = EncodedHead::of(head, mapping, version, length, broken).expect("a small head fits");
+            let encoded = EncodedHead::of(head, mapping, version, Default::default(), length, broken);
+            let encoded = encoded.expect("a small head fits");
             String::from_utf8(encoded.lines.into_owned()).expect("what leaves is UTF-8")
         };
         let camel = Mapping { reply_header_names: HeaderNames::Camel, ..Mapping::default() };
@@ -386,7 +409,7 @@ mod tests {
                 let changed = lines(&same, mapping, *version, *length, *broken);
                 assert_eq!(changed, expected.replace("200", "201"));
             }
-            assert!(EncodedHead::of(&head, &small, *version, *length, *broken).is_err());
+            assert!(EncodedHead::of(&head, &small, *version, Default::default(), *length, *broken).is_err());
         }
         assert_eq!(
             lines(&head, &manners[4].0, Version::V1_2, true, true),
@@ -403,17 +426,19 @@ mod tests {
             head.headers.push((b"x-a".to_vec(), value));
             head
         };
-        assert!(ReplyHead::new(&with(vec![b'x'; 10_240 - 5]), &mapping, false).is_ok());
-        let fault = ReplyHead::new(&with(vec![b'x'; 10_240 - 4]), &mapping, false).unwrap_err();
+        assert!(ReplyHead::new(&with(vec![b'x'; 10_240 - 5]), &mapping, Default::default(), false).is_ok());
+        let fault =
+            ReplyHead::new(&with(vec![b'x'; 10_240 - 4]), &mapping, Default::default(), false).unwrap_err();
         assert_eq!(fault, Fault::HeaderLine { name: "X-A".into(), octets: 10_241 });
-        let fault = ReplyHead::new(&with(vec![b':'; 5_200]), &mapping, false).unwrap_err();
+        let fault =
+            ReplyHead::new(&with(vec![b':'; 5_200]), &mapping, Default::default(), false).unwrap_err();
         assert!(matches!(fault, Fault::HeaderLine { octets: 10_405, .. }), "{fault:?}");
 
         let mut head = Head::new(Status::of(200));
         head.headers = (0..77).map(|n| (format!("x-{n}").into_bytes(), vec![])).collect();
-        assert!(ReplyHead::new(&head, &mapping, false).is_ok());
+        assert!(ReplyHead::new(&head, &mapping, Default::default(), false).is_ok());
         head.headers.push((b"x-last".to_vec(), vec![]));
-        let fault = ReplyHead::new(&head, &mapping, false).unwrap_err();
+        let fault = ReplyHead::new(&head, &mapping, Default::default(), false).unwrap_err();
         assert_eq!(fault, Fault::TooManyHeaders { headers: 91 });
     }
 }

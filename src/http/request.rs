@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::metadata::{Envelope, Metadata};
 use crate::{
-    link::{Dialect, Jms, is_topic, jms},
+    link::{Dialect, FrameLimits, Jms, is_topic, jms},
     stomp::Headers,
 };
 
@@ -70,6 +70,8 @@ pub struct Delivery {
     pub head_only: bool,
     /// Text of the reply has to be in Java's modified UTF-8, which its broker passes on to a JMS client.
     pub(super) modified_utf8: bool,
+    /// What a frame of the reply may hold.
+    pub(super) limits: &'static FrameLimits,
     /// 1 for the first try.
     pub attempt: u32,
     /// `host:port` of the broker connection.
@@ -101,6 +103,7 @@ impl Delivery {
             structured: false,
             head_only: false,
             modified_utf8: false,
+            limits: Default::default(),
             attempt,
             broker,
             headers,
@@ -147,8 +150,15 @@ impl Delivery {
 
     /// Reads what only some brokers say: `expiration`, the milliseconds that RabbitMQ gave the message to live. It does
     /// not say since when, so that they count from its delivery at the latest, which was `ago`.
-    pub(crate) fn came_from(&mut self, dialect: Dialect, jms: Jms, ago: impl FnOnce() -> Duration) {
+    pub(crate) fn came_from(
+        &mut self,
+        dialect: Dialect,
+        jms: Jms,
+        limits: &'static FrameLimits,
+        ago: impl FnOnce() -> Duration,
+    ) {
         self.dialect = dialect;
+        self.limits = limits;
         // Who sent text waits for text of the same kind: a STOMP client, or one of JMS.
         self.modified_utf8 = jms.wants_modified() && !jms::is_sent_by_stomp(self.message_id());
         if !dialect.expires_relatively() {

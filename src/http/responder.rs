@@ -47,6 +47,8 @@ pub struct Responder<'a> {
     /// Messages that have left.
     sent: u64,
     fault: Option<Fault>,
+    /// Bytes of body that a message may have.
+    max_body: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,8 +87,10 @@ pub enum Fault {
     /// The application ended, or gave a block, before status and headers.
     #[error("the application gave no status")]
     NotStarted,
-    /// A message's body would be larger than [`Mapping::max_reply`].
-    #[error("the reply is larger than {limit} bytes (option max_reply)")]
+    /// A message's body would be larger than [`Mapping::max_reply`], or the message larger than the broker takes.
+    #[error(
+        "the reply, or a block of it, takes more than {limit} bytes, the most for a message here (option --max-reply)"
+    )]
     TooLarge {
         /// The most that is allowed, in bytes.
         limit: usize,
@@ -98,6 +102,16 @@ pub enum Fault {
         name: String,
         /// The length of the line.
         octets: usize,
+    },
+    /// The name of a header, or its value where that is a property of AMQP, is longer than this broker takes.
+    #[error(
+        "the name or the value of the reply's header {name} has more than {limit} bytes, which RabbitMQ refuses"
+    )]
+    LongString {
+        /// The header's name as sent.
+        name: String,
+        /// The most that is allowed, in bytes.
+        limit: usize,
     },
     /// There are more headers than [`Mapping::max_headers`].
     #[error("the reply has {headers} headers, more than brokers accept")]
@@ -114,6 +128,18 @@ pub enum Fault {
         /// Bytes that never came.
         missing: u64,
     },
+}
+
+impl Fault {
+    const TEXT: &str = "Internal Server Error\n";
+
+    /// What a requester is told: what is wrong with the reply, but nothing of what the application says of a failure.
+    fn text(&self) -> Cow<'static, str> {
+        match self {
+            Self::Failed | Self::NotStarted => Cow::Borrowed(Self::TEXT),
+            fault => format!("Internal Server Error: {fault}\n").into(),
+        }
+    }
 }
 
 impl<'a> Responder<'a> {
@@ -146,6 +172,7 @@ impl<'a> Responder<'a> {
             body: Vec::new(),
             sent: 0,
             fault: None,
+            max_body: mapping.max_body(delivery.limits),
         }
     }
 
@@ -208,15 +235,16 @@ impl<'a> Responder<'a> {
             let broken = self.fault.is_some();
             // Never absent: that would be a fault.
             let encoded = self.head.as_ref().ok_or(Fault::NotStarted).and_then(|head| {
+                let limits = self.envelope.delivery.limits;
                 let reply = if self.envelope.delivery.structured {
-                    ReplyHead::whole(head, self.mapping, self.is_head, self.body.len())?
+                    ReplyHead::whole(head, self.mapping, limits, self.is_head, self.body.len())?
                         .encode(version, broken)
                 } else {
-                    EncodedHead::of(head, self.mapping, version, self.is_head, broken)?
+                    EncodedHead::of(head, self.mapping, version, limits, self.is_head, broken)?
                 };
                 self.envelope.check(&reply.inner, &self.body)?;
                 let part = Part::whole(&reply, &self.body, self.receipt);
-                Ok((self.envelope.encode(&part), head.status.code))
+                Ok((self.envelope.encode_within(&part)?, head.status.code))
             });
             match encoded {
                 Ok((bytes, status)) => {
@@ -227,7 +255,8 @@ impl<'a> Responder<'a> {
             }
         }
         let status = Status::of(500);
-        let body: &[u8] = if self.is_head { b"" } else { b"Internal Server Error\n" };
+        let text = self.fault.as_ref().map_or(Cow::Borrowed(Fault::TEXT), Fault::text);
+        let body = if self.is_head { b"" } else { text.as_bytes() };
         let reply = ReplyHead::plain(&status, self.envelope.delivery, body.len()).encode(version, false);
         Finished {
             bytes: self.envelope.encode(&Part::whole(&reply, body, self.receipt)),
@@ -261,7 +290,10 @@ impl<'a> Responder<'a> {
     /// Sends one block of a stream.
     fn send(&mut self, head: &Head, block: &[u8]) -> Result<(), Fault> {
         let first = match self.sent {
-            0 => Some(EncodedHead::of(head, self.mapping, self.envelope.version, self.is_head, false)?),
+            0 => {
+                let (version, limits) = (self.envelope.version, self.envelope.delivery.limits);
+                Some(EncodedHead::of(head, self.mapping, version, limits, self.is_head, false)?)
+            }
             _ => None,
         };
         self.envelope.check(b"", block)?;
@@ -269,14 +301,14 @@ impl<'a> Responder<'a> {
             "" => String::new(),
             receipt => format!("{receipt}/{}", self.sent),
         };
-        let bytes = self.envelope.encode(&Part {
+        let bytes = self.envelope.encode_within(&Part {
             lines: first.as_ref().map_or(&[], |head| &head.lines),
             number: self.sent,
             more: true,
             receipt: &receipt,
             inner: b"",
             body: block,
-        });
+        })?;
         (self.more)(bytes);
         self.sent += 1;
         Ok(())
@@ -285,17 +317,17 @@ impl<'a> Responder<'a> {
     /// Takes a block that is not empty, and not more than may come.
     fn take(&mut self, block: &[u8]) -> Result<(), Fault> {
         let head = self.head.take().ok_or(Fault::NotStarted)?;
-        let too_large = Fault::TooLarge { limit: self.mapping.max_reply };
+        let too_large = Fault::TooLarge { limit: self.max_body };
         let taken = match self.mode {
             Mode::OneWay => Ok(()),
-            Mode::Stream if block.len() > self.mapping.max_reply => Err(too_large),
+            Mode::Stream if block.len() > self.max_body => Err(too_large),
             Mode::Stream if self.envelope.wants_text() => self.send_text(&head, block),
             Mode::Stream => self.send(&head, block),
-            Mode::Whole if self.mapping.max_reply - self.body.len() < block.len() => Err(too_large),
+            Mode::Whole if self.max_body - self.body.len() < block.len() => Err(too_large),
             Mode::Whole => {
                 if let (true, Some(limit)) = (self.body.is_empty(), self.limit) {
                     // The length is known: no growing, which would copy.
-                    let room = usize::try_from(limit).unwrap_or(usize::MAX).min(self.mapping.max_reply);
+                    let room = usize::try_from(limit).unwrap_or(usize::MAX).min(self.max_body);
                     self.body.reserve_exact(room.clamp(block.len(), AHEAD.max(block.len())));
                 }
                 self.body.extend_from_slice(block);

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use reactors::{Action, Input};
 
 use super::{
-    Dialect, Jms, Outbox,
+    Dialect, FrameLimits, Jms, Outbox,
     dialect::is_development,
     priority::{CHECK, Priority},
     unreadable::Unreadable,
@@ -142,6 +142,8 @@ pub(crate) struct Connection {
     second: bool,
     /// What its CONNECTED said, and `--dialect`.
     jms: Jms,
+    /// What a frame to it may hold, by the same.
+    limits: &'static FrameLimits,
     /// It vouches for the senders of messages.
     vouches: bool,
     peer: Arc<str>,
@@ -197,6 +199,7 @@ impl Connection {
             misread: false,
             second: false,
             jms: Jms::default(),
+            limits: Default::default(),
             vouches: false,
             peer: "".into(),
             paused: false,
@@ -415,6 +418,11 @@ impl Connection {
         self.jms
     }
 
+    /// What a frame to this broker may hold, unless it was set up otherwise.
+    pub(crate) fn limits(&self) -> &'static FrameLimits {
+        self.limits
+    }
+
     /// Whether the connection goes on after an ERROR that names one frame's receipt. Of a broker that we do not know we
     /// take it that it closes the connection, as STOMP says.
     pub(crate) fn survives_error(&self) -> bool {
@@ -605,6 +613,7 @@ impl Connection {
                     let (said, server) = (self.config.brokers.dialect, connected.server.as_deref());
                     self.dialect = said.or_else(|| Dialect::of(server));
                     self.jms = Jms::of(said, server);
+                    self.limits = self.dialect().limits(server);
                     self.vouches = said.is_some() || !server.is_some_and(is_development);
                     let dialect = self.dialect();
                     if self.config.brokers.virtual_host.is_some() && !dialect.row().virtual_hosts {

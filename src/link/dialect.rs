@@ -68,7 +68,7 @@ pub(crate) struct Row {
     pub(crate) error: Blame,
     /// Whether BEGIN, SEND, ACK and COMMIT are one step.
     pub(crate) transactions: Transactions,
-    /// What a frame that we send may hold.
+    /// What a frame that we send may hold, at the strictest of its versions ([`Dialect::limits`]).
     pub(crate) limits: FrameLimits,
     /// How CONNECT's `host` is read.
     pub(crate) virtual_hosts: bool,
@@ -163,6 +163,45 @@ pub(crate) struct FrameLimits {
     pub(crate) headers: usize,
     /// Octets of the body.
     pub(crate) body: usize,
+    /// Octets of the whole frame, from the command to the NUL.
+    pub(crate) frame: usize,
+    /// Octets of the name of a header, and of the value of a header that is a property of AMQP ([`SHORT`]).
+    pub(crate) short: usize,
+}
+
+/// Headers that RabbitMQ turns into properties of AMQP, which are short strings.
+const SHORT: [&[u8]; 8] = [
+    b"app-id",
+    b"amqp-message-id",
+    b"content-encoding",
+    b"content-type",
+    b"correlation-id",
+    b"reply-to",
+    b"type",
+    b"user-id",
+];
+
+/// No limit is known.
+const ANY: usize = usize::MAX;
+
+impl FrameLimits {
+    /// Whether a frame of so many octets is not too long, also as a part of a transaction.
+    pub(crate) fn fits(&self, octets: usize) -> bool {
+        /// `transaction:job-N` and a line feed, and an end of line before the frame.
+        const ROOM: usize = 64;
+        octets <= self.frame - ROOM
+    }
+
+    /// Whether a header's name, and its value if that is one of [`SHORT`], are not too long.
+    pub(crate) fn takes(&self, name: &[u8], value: &[u8]) -> bool {
+        name.len() <= self.short && (value.len() <= self.short || !SHORT.contains(&name))
+    }
+}
+
+impl Default for &FrameLimits {
+    fn default() -> Self {
+        &Dialect::default().row().limits
+    }
 }
 
 /// How SUBSCRIBE has a topic's messages kept.
@@ -204,7 +243,7 @@ const ACTIVEMQ: Row = Row {
     error: Blame::Frame,
     transactions: Transactions::Atomic,
     // Its STOMP codec's defaults; more ends the connection, with an ERROR that a long SEND never sees.
-    limits: FrameLimits { header_line: 10_240, headers: 1000, body: 100 << 20 },
+    limits: FrameLimits { header_line: 10_240, headers: 1000, body: 100 << 20, frame: ANY, short: ANY },
     virtual_hosts: false,
     unescapes_connect: true,
     silence: None,
@@ -217,6 +256,14 @@ const ACTIVEMQ: Row = Row {
     lengths: Lengths::Claimed,
     routing: None,
 };
+
+/// RabbitMQ's limits with its own settings: `stomp.max_frame_size` since 3.12, and since 4.0 each message is turned into
+/// AMQP when it is sent. A longer frame ends the connection without an ERROR, a longer string with one.
+const RABBITMQ_4: FrameLimits =
+    FrameLimits { header_line: 100 << 10, headers: 100, body: 4 << 20, frame: 4 << 20, short: 255 };
+const RABBITMQ_3_12: FrameLimits = FrameLimits { short: ANY, ..RABBITMQ_4 };
+/// What came before takes more headers, too, and longer ones. The body is `max_message_size`.
+const RABBITMQ_3: FrameLimits = FrameLimits { body: 128 << 20, frame: ANY, ..RABBITMQ_3_12 };
 
 const RABBITMQ: Row = Row {
     name: "rabbitmq",
@@ -236,8 +283,7 @@ const RABBITMQ: Row = Row {
     // ERROR has no receipt-id, and a RECEIPT for the same frame may even follow it.
     error: Blame::Connection,
     transactions: Transactions::Buffered,
-    // Since 3.12; what came before takes more headers, and longer ones.
-    limits: FrameLimits { header_line: 100 << 10, headers: 100, body: 128 << 20 },
+    limits: RABBITMQ_4,
     virtual_hosts: true,
     unescapes_connect: true,
     silence: None,
@@ -271,7 +317,7 @@ const ARTEMIS: Row = Row {
     error: Blame::Connection,
     transactions: Transactions::SendOnly,
     // A persistent message has to fit into the journal's buffer, which has room for about 100 KiB of headers.
-    limits: FrameLimits { header_line: 64 << 10, headers: 1000, body: 100 << 20 },
+    limits: FrameLimits { header_line: 64 << 10, headers: 1000, body: 100 << 20, frame: ANY, short: ANY },
     virtual_hosts: false,
     unescapes_connect: false,
     // `connectionTtl`, which heart-beats replace where both sides send some.
@@ -343,6 +389,18 @@ impl Dialect {
     pub(crate) fn of(server: Option<&str>) -> Option<Self> {
         let name = server.and_then(|server| server.split(['/', ' ']).next()).unwrap_or_default();
         Self::ALL.into_iter().find(|dialect| dialect.row().servers.contains(&name))
+    }
+
+    /// What a frame may hold that goes to this broker, whose version CONNECTED's `server` header says. Where it does not, or
+    /// is another broker's, the strictest of all versions.
+    pub(crate) fn limits(self, server: Option<&str>) -> &'static FrameLimits {
+        let name = self.row().servers[0];
+        let version = server.and_then(|server| server.strip_prefix(name)?.strip_prefix('/'));
+        match version.and_then(version_numbers) {
+            Some((major, minor, _)) if self == Self::RabbitMq && (major, minor) < (3, 12) => &RABBITMQ_3,
+            Some((..4, ..)) if self == Self::RabbitMq => &RABBITMQ_3_12,
+            _ => &self.row().limits,
+        }
     }
 
     /// Reads the `message` of an ERROR that refuses a login, since an ERROR has no `server` header.
@@ -431,6 +489,12 @@ impl Dialect {
     pub(crate) fn destination_type(self, destination: &[u8]) -> Option<(&'static str, &'static str)> {
         self.row().routing.as_ref().map(|routing| (routing.send, kind(destination)))
     }
+}
+
+/// Major, minor and patch number of such as `5.17.2`, `5.18-SNAPSHOT`, `5.11.0.redhat-630495`; missing ones are 0.
+pub(super) fn version_numbers(version: &str) -> Option<(u32, u32, u32)> {
+    let mut numbers = version.split(['.', '-', '+', ' ']).map_while(|part| part.parse().ok());
+    Some((numbers.next()?, numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)))
 }
 
 /// Whether CONNECTED's `server` header is the development broker's.
@@ -524,14 +588,58 @@ mod tests {
         }
     }
 
-    /// A reply is mapped before anyone knows which broker takes it.
+    /// How many headers a reply has, and how long they are, does not depend on the broker.
     #[test]
     fn replies_fit_every_broker() {
         let mapping = Mapping::default();
         for limits in Dialect::ALL.map(|dialect| dialect.row().limits) {
             assert!(mapping.max_header_line <= limits.header_line);
             assert!(mapping.max_headers < limits.headers);
-            assert!(mapping.max_reply <= limits.body);
+        }
+    }
+
+    #[test]
+    fn limits_go_by_the_version() {
+        let (any, mib) = (usize::MAX, 1 << 20);
+        for (dialect, server, frame, body, short) in [
+            (Dialect::RabbitMq, Some("RabbitMQ/4.0.5"), 4 * mib, 4 * mib, 255),
+            (Dialect::RabbitMq, Some("RabbitMQ/4.3.6+2.g1234"), 4 * mib, 4 * mib, 255),
+            (Dialect::RabbitMq, Some("RabbitMQ/3.13.7"), 4 * mib, 4 * mib, any),
+            (Dialect::RabbitMq, Some("RabbitMQ/3.12.0-rc.1"), 4 * mib, 4 * mib, any),
+            (Dialect::RabbitMq, Some("RabbitMQ/3.11.28"), any, 128 * mib, any),
+            (Dialect::RabbitMq, Some("RabbitMQ/3.10.8"), any, 128 * mib, any),
+            (Dialect::RabbitMq, Some("RabbitMQ"), 4 * mib, 4 * mib, 255),
+            (Dialect::RabbitMq, Some("RabbitMQ/%%VSN%%"), 4 * mib, 4 * mib, 255),
+            (Dialect::RabbitMq, Some("gateway/3.10.8"), 4 * mib, 4 * mib, 255),
+            (Dialect::RabbitMq, None, 4 * mib, 4 * mib, 255),
+            (Dialect::ActiveMq, Some("ActiveMQ/5.17.2"), any, 100 * mib, any),
+            (Dialect::ActiveMq, Some("RabbitMQ/4.0.5"), any, 100 * mib, any),
+            (Dialect::Artemis, None, any, 100 * mib, any),
+        ] {
+            let limits = dialect.limits(server);
+            assert_eq!(
+                (limits.frame, limits.body, limits.short),
+                (frame, body, short),
+                "{dialect} {server:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn names_and_properties_may_be_short_strings() {
+        let (fits, long) = ("v".repeat(255), "v".repeat(256));
+        let takes =
+            |limits: &FrameLimits, name: &str, value: &str| limits.takes(name.as_bytes(), value.as_bytes());
+        for (name, value, taken) in [
+            ("X-A", &long, true),
+            ("content-type", &fits, true),
+            ("content-type", &long, false),
+            ("correlation-id", &long, false),
+            (&fits, &long, true),
+            (&long, &fits, false),
+        ] {
+            assert_eq!(takes(&RABBITMQ_4, name, value), taken, "{name}");
+            assert!(takes(&RABBITMQ_3_12, name, value) && takes(&ACTIVEMQ.limits, name, value));
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use super::Dialect;
+use super::{Dialect, dialect::version_numbers};
 use crate::stomp::Frame;
 
 /// How a broker treats the bodies of JMS messages.
@@ -36,14 +36,11 @@ impl Jms {
     }
 
     fn of_version(version: &str) -> Self {
-        // Such as 5.17.2, 5.18-SNAPSHOT or 5.11.0.redhat-630495.
-        let mut numbers = version.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
-        let Some(major) = numbers.next() else { return Self::Unknown };
-        let (minor, patch) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-        match major {
-            0..=5 if (major, minor, patch) < (5, 18, 6) => Self::Modified,
-            6 if (minor, patch) < (1, 4) => Self::Modified,
-            _ => Self::Utf8,
+        match version_numbers(version) {
+            None => Self::Unknown,
+            Some(numbers) if numbers < (5, 18, 6) => Self::Modified,
+            Some((6, minor, patch)) if (minor, patch) < (1, 4) => Self::Modified,
+            Some(_) => Self::Utf8,
         }
     }
 

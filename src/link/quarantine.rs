@@ -21,6 +21,8 @@ pub(super) enum Kind {
     Block,
     /// The reply, or its end.
     Answer,
+    /// What tells a requester that there will be no answer. A dead letter follows.
+    Notice,
     DeadLetter,
 }
 

@@ -59,6 +59,8 @@ pub(super) struct Suspects {
     paused: HashMap<u64, Instant>,
     /// The suspect of which something was sent last, and the largest of what was sent for it.
     sent: (u64, usize),
+    /// Condemned messages whose requesters were told, or at least were tried to be told: never twice.
+    told: HashSet<u64>,
     /// Where the answer to a condemned message was to go, and none has gone since.
     unreached: HashSet<String>,
     /// Those of which that holds for two messages. Others with the same reply-to are not tried one after the other: each of
@@ -72,6 +74,7 @@ impl Suspects {
     pub(super) fn accuse<'a>(&mut self, error: bool, unconfirmed: impl Iterator<Item = &'a Frame>) -> bool {
         if self.against.len() > MOST {
             self.against.clear();
+            self.told.clear();
         }
         // Once, however many there are that look the same.
         let identities: HashSet<u64> = unconfirmed.map(|message| self.identity.of(message)).collect();
@@ -123,8 +126,19 @@ impl Suspects {
     /// An answer was confirmed: it was not this one.
     pub(super) fn acquit(&mut self, message: &Frame) {
         if !self.against.is_empty() {
-            self.against.remove(&self.identity.of(message));
+            let identity = self.identity.of(message);
+            self.against.remove(&identity);
+            self.told.remove(&identity);
         }
+    }
+
+    /// Whether to tell the requester of a condemned message that there will be no answer: once, and not where small answers
+    /// end the connection, too.
+    pub(super) fn may_tell(&mut self, now: Instant, message: &Frame) -> bool {
+        let Some(reply_to) = message.headers.text("reply-to") else { return false };
+        !self.unreached.contains(reply_to)
+            && !self.closed.is_closed(reply_to, now)
+            && self.told.insert(self.identity.of(message))
     }
 
     /// The broker has taken a reply to this message, so that it takes others to the same destination.

@@ -355,6 +355,10 @@ impl Worker {
                     self.connection.served();
                     self.settle(job);
                 }
+                (State::Replied, Part::Notice) => {
+                    self.suspects.answered(&entry.delivered.message);
+                    self.bury_condemned(now, job);
+                }
                 (State::Sent, Part::Last) => self.commit(job),
                 (_, Part::Block) => self.block_confirmed(now, job, None),
                 (State::Acking, Part::Ack) => {
@@ -457,6 +461,7 @@ fn origin(connection: &Connection, stopping: &Arc<AtomicBool>) -> Arc<Origin> {
         version: connection.version(),
         dialect: connection.dialect(),
         jms: connection.jms(),
+        limits: connection.limits(),
         stopping: Arc::clone(stopping),
     })
 }

@@ -35,14 +35,18 @@ def fault(name: str, **properties: object) -> Callable[[Callable[..., Iterator[N
 # The server dies, at each point of a request's life.
 
 
+def killed_once(run: Run, share: float, command: str, passes: float) -> Iterator[None]:
+    yield from run.answered(share)
+    run.relay.strike_at(command, passes, run.server.process.kill)
+    yield from run.until(run.relay.struck.is_set, 20, f"a {command} came by")
+    run.over()
+    run.server.kill()
+    run.server.start()
+
+
 def killed_at(command: str, passes: bool, run: Run) -> Iterator[None]:
     for share in SHARES:
-        yield from run.answered(share)
-        run.relay.strike_at(command, passes, run.server.process.kill)
-        yield from run.until(run.relay.struck.is_set, 20, f"a {command} came by")
-        run.over()
-        run.server.kill()
-        run.server.start()
+        yield from killed_once(run, share, command, passes)
 
 
 TRANSACTIONAL = ("--delivery", "transactional")
@@ -586,6 +590,22 @@ def flood(run: Run) -> Iterator[None]:
     run.expect(most < 150, f"{most:.0f} MiB of memory")
     # On mio no heart-beats are promised: the application runs where they would be sent.
     run.expect(silence < 1.5 or run.reactor == "mio", f"{silence:.1f} s without a heart-beat, one a second was promised")
+
+
+# At the end, so that in `make test` each fault above keeps its broker and its reactor.
+
+
+@fault(
+    "server killed around the COMMIT, quorum queue",
+    bound=5,
+    twice=IN_HAND,
+    kinds=("rabbitmq",),
+    options=TRANSACTIONAL,
+    quorum=True,
+)
+def killed_around_the_commit(run: Run) -> Iterator[None]:
+    for share, passes in zip(SHARES, (0.5, 1, 0, 0.5, 1), strict=True):
+        yield from killed_once(run, share, "COMMIT", passes)
 
 
 #: What faults are played on.

@@ -50,13 +50,13 @@ class FrameRelay(Proxy):
 
     def __init__(self, port: int) -> None:
         self.struck = threading.Event()
-        self._armed: tuple[bytes, bool, Callable[[], None]] | None = None
+        self._armed: tuple[bytes, float, Callable[[], None]] | None = None
         self._lock = threading.Lock()
         self._silenced: set[socket.socket] = set()
         super().__init__(port)
 
-    def strike_at(self, command: str, passes: bool, then: Callable[[], None]) -> None:
-        """Calls `then` when the next frame of this kind has come, and was passed on if it `passes`."""
+    def strike_at(self, command: str, passes: float, then: Callable[[], None]) -> None:
+        """Calls `then` when the next frame of this kind has come, and so much of it was passed on: 0 for nothing, 1 for all."""
         self.struck.clear()
         self._armed = (command.encode() + b"\n", passes, then)
 
@@ -86,7 +86,7 @@ class FrameRelay(Proxy):
         if not armed:  # another connection was quicker
             return False
         _, passes, then = armed
-        sink.sendall(bytes(before) + (frame if passes else b""))
+        sink.sendall(bytes(before) + frame[: round(len(frame) * passes)])
         self._silenced |= {source, sink}
         then()
         self.struck.set()

@@ -183,8 +183,9 @@ def test_a_port_of_another_protocol(answer, word):
 
 
 @pytest.mark.parametrize("size", ["", "0", "-1", "8 apples", "0MiB", "99999999999999999999"])
-def test_bad_max_body(size):
-    done = serve(f"--max-body={size}")
+@pytest.mark.parametrize("option", ["--max-body", "--max-reply"])
+def test_bad_sizes(option, size):
+    done = serve(f"{option}={size}")
     assert done.returncode == 2
     says(done, "8MiB")
 

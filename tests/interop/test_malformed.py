@@ -11,6 +11,7 @@ import jms
 import processes
 import pytest
 from stomp_client import Connection, Frame, ProtocolError, Requester
+from test_notify import dead_letters
 
 #: What makes any of them a request that is answered with its body.
 CALL = {"http_requestMethod": "POST", "http_requestUrl": "/plain"}
@@ -214,6 +215,23 @@ def publish(broker, queue: str, back: str, messages: list[tuple[bytes, str, list
             message = f"element(2,{{ok,_}} = mc_amqpl:message(Name,{key},{content}))"
             calls.append(f"rabbit_queue_type:publish_at_most_once(Exchange,{message})")
     broker.control("eval", f"{','.join(calls)}.")
+
+
+@pytest.mark.rabbitmq
+def test_dead_letters_have_no_long_properties(shared_brokers, serve, queue):
+    """An AMQP sender can put what STOMP reads as a property into the table, where it may be of any length."""
+    broker = shared_brokers("rabbitmq")
+    server = serve(broker, "thread-pool")
+    long = "v" * 300
+    with dead_letters(broker, queue) as dead:
+        table = [("content-type", long), ("type", long), ("app-id", long), ("X-Long", long)]
+        notify = [("http_requestMethod", "NOTIFY"), ("http_requestUrl", "/status/400")]
+        publish(broker, queue, "nobody", [(b"body", "c", table + notify)])
+        letter = dead.receive(20)
+        assert (letter.body, letter.headers["X-Long"]) == (b"body", long)
+        assert not letter.headers.keys() & {"content-type", "type", "app-id"}
+    undisturbed(server, broker)
+    assert server.stop() == 0
 
 
 @pytest.mark.rabbitmq

@@ -19,7 +19,8 @@ def echo(n: int) -> Request:
 
 
 def test_every_request_comes_back(broker, reactor, serve, record_property):
-    server = serve(broker, reactor)
+    # RabbitMQ 4 is set up here to take more than by default.
+    server = serve(broker, reactor, options=("--max-reply", "16MiB"))
     with server.requester() as caller:
         load = caller.load((echo(n) for n in range(MANY)), in_flight=32)
         print(f"{broker.kind} {reactor}: {load}")

@@ -170,3 +170,50 @@ fn frames_are_as_narrow_as_the_ones_that_are_played() {
     bed.put(client, &frame);
     bed.nothing(client);
 }
+
+/// As RabbitMQ does since 3.12: the connection is closed without an ERROR, whether the frame is complete or not.
+#[test]
+fn rabbitmq_closes_the_connection_over_a_long_frame() {
+    const LIMIT: usize = 4 << 20;
+    let head = "SEND\ndestination:/queue/a\nreceipt:1\n";
+    let frame = |octets: usize| {
+        let length = octets - head.len() - "content-length:4194000\n\n\0".len();
+        format!("{head}content-length:{length}\n\n{}\0", "x".repeat(length))
+    };
+    for (octets, taken) in [(LIMIT, true), (LIMIT + 1, false), (LIMIT + 200, false)] {
+        let (mut bed, frame) = (playing(Dialect::RabbitMq), frame(octets));
+        assert_eq!(frame.len(), octets);
+        let client = bed.connect("1.2");
+        bed.put(client, &frame);
+        if taken {
+            assert_eq!(bed.one(client).command, Command::Receipt);
+        } else {
+            bed.nothing(client);
+        }
+        assert_eq!(bed.broker.status(client) == Status::Open, taken, "{octets}");
+        assert_eq!(bed.waiting("/queue/a"), usize::from(taken));
+    }
+}
+
+#[test]
+fn rabbitmq_takes_no_long_names_and_properties() {
+    let (fits, long) = ("x".repeat(255), "x".repeat(256));
+    for (line, taken) in [
+        (format!("{fits}:v"), true),
+        (format!("{long}:v"), false),
+        (format!("correlation-id:{fits}"), true),
+        (format!("correlation-id:{long}"), false),
+        (format!("X-A:{long}"), true),
+    ] {
+        let mut bed = playing(Dialect::RabbitMq);
+        let client = bed.connect("1.2");
+        let frame = format!("SEND\ndestination:/queue/a\n{line}\n\n\0");
+        if taken {
+            bed.put(client, &frame);
+            bed.nothing(client);
+        } else {
+            assert_eq!(message(&bed.refused(client, &frame)), "AMQP channel died");
+        }
+        assert_eq!(bed.waiting("/queue/a"), usize::from(taken), "{line}");
+    }
+}

@@ -13,7 +13,7 @@ const EMOJI_JAVA: &[u8] = b"a\xed\xa0\xbd\xed\xb8\x80b";
 fn came(mapping: &Mapping, frame: &Frame, broker: Jms) -> Result<Request, Rejected> {
     let repaired = jms::repaired_message(frame, broker);
     let mut request = map(mapping, repaired.as_ref().unwrap_or(frame))?;
-    request.delivery.came_from(Dialect::ActiveMq, broker, || Duration::ZERO);
+    request.delivery.came_from(Dialect::ActiveMq, broker, Default::default(), || Duration::ZERO);
     mapping.with_its_body(request, broker)
 }
 
@@ -89,7 +89,7 @@ fn text_goes_back_as_its_reader_reads_it() {
 
 #[test]
 fn text_that_grows_beyond_the_limit_is_too_large() {
-    let mapping = Mapping { max_reply: 10, ..Mapping::default() };
+    let mapping = Mapping { max_reply: Some(10), ..Mapping::default() };
     let request = came(&mapping, &raw(&[JAVA], b"x"), Jms::Modified).unwrap();
     let emojis = "\u{1F600}\u{1F600}";
     assert_eq!(

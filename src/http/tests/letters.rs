@@ -229,3 +229,28 @@ fn who_can_be_answered_is_known_of_any_message() {
         assert!(mapping.can_answer(&frame), "{frame:?}");
     }
 }
+
+/// RabbitMQ 4 ends the connection over a name of more than 255 octets, and over a property of AMQP that is as long. By AMQP a
+/// sender can put those into the table of headers.
+#[test]
+fn dead_letters_have_no_long_names_and_properties_on_rabbitmq() {
+    let (fits, long) = ("v".repeat(255), "v".repeat(256));
+    let given = [
+        ("correlation-id", &*long),
+        ("content-type", &long),
+        ("type", &long),
+        ("app-id", &long),
+        (&long, "x"),
+        ("X-A", &long),
+        (&fits, &long),
+    ];
+    let frame = message(&given, "body");
+    for (dialect, kept) in [(Dialect::RabbitMq, &given[5..]), (Dialect::ActiveMq, &given[..])] {
+        let bytes = dead_letter(Version::V1_2, dialect, &Mapping::default(), &frame, "d", "r", "");
+        let letter = one_frame(Version::V1_2, &bytes);
+        for (name, value) in given {
+            let expected = kept.contains(&(name, value)).then_some(value);
+            assert_eq!(letter.headers.text(name), expected, "{dialect} {name}");
+        }
+    }
+}

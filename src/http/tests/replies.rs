@@ -2,6 +2,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::*;
+use crate::link::Jms;
 
 fn names(frame: &Frame) -> Vec<&str> {
     frame.headers.iter().map(|(name, _)| std::str::from_utf8(name).expect("UTF-8")).collect()
@@ -227,7 +228,7 @@ fn a_second_head_replaces_the_first_until_a_block_came() {
 #[test]
 fn replies_have_limits() {
     let request = request(&call(&[], ""));
-    let mapping = Mapping { max_reply: 10, ..Mapping::default() };
+    let mapping = Mapping { max_reply: Some(10), ..Mapping::default() };
     let mut flows = Vec::new();
     let sent = reply_with(&mapping, &request, |reply| {
         reply.start(head(200, &[]));
@@ -248,6 +249,121 @@ fn replies_have_limits() {
     let sent = reply(&request, head(200, &many), &[]);
     assert_eq!(sent.finished.fault, Some(Fault::TooManyHeaders { headers: 113 }));
     assert_eq!(sent.finished.status, 500);
+}
+
+/// The request as it comes from this broker.
+fn from(dialect: Dialect, server: &str, frame: &Frame) -> Request {
+    let mut request = request(frame);
+    let limits = dialect.limits(Some(server));
+    request.delivery.came_from(dialect, Jms::Other, limits, || Duration::ZERO);
+    request
+}
+
+/// A SEND of more than the limit would end the connection, each time that the request is delivered.
+#[test]
+fn a_reply_fits_into_a_frame_of_rabbitmq() {
+    const LIMIT: usize = 4 << 20;
+    let large = vec![b'x'; LIMIT];
+    let answered = |server: &str, mapping: &Mapping, frame: &Frame, octets: usize| {
+        let sent = reply_with(mapping, &from(Dialect::RabbitMq, server, frame), |reply| {
+            reply.start(head(200, &[("X-A", "b")]));
+            let _ = reply.block(&large[..octets]);
+            Ok(())
+        });
+        (sent.finished.status, sent.finished.bytes.len(), sent.only().clone())
+    };
+    let http = call(&[("content-type", "application/http")], "GET / HTTP/1.1\r\n\r\n");
+    for frame in [call(&[("correlation-id", "c")], ""), http] {
+        let by_default = Mapping::default();
+        let (status, whole, _) = answered("RabbitMQ/4.0.5", &by_default, &frame, LIMIT - 1000);
+        assert_eq!(status, 200);
+        // What the message has besides its body is in the limit, and so is what a transaction adds.
+        let most = LIMIT - 64 - (whole - (LIMIT - 1000));
+        let (status, whole, _) = answered("RabbitMQ/4.0.5", &by_default, &frame, most);
+        assert_eq!((status, whole), (200, LIMIT - 64));
+        for (octets, server) in [
+            (most + 1, "RabbitMQ/4.0.5"),
+            (LIMIT, "RabbitMQ/4.0.5"),
+            (most + 1, "RabbitMQ/3.12.0"),
+            (most + 1, "gateway"),
+        ] {
+            let (status, whole, told) = answered(server, &by_default, &frame, octets);
+            assert_eq!(
+                (status, told.headers.text("http_statusCode")),
+                (500, Some("500")),
+                "{octets} {server}"
+            );
+            assert!(
+                String::from_utf8_lossy(&told.body).contains("takes more than 4194304 bytes"),
+                "{told:?}"
+            );
+            assert!(whole < 1000);
+        }
+        assert_eq!(answered("RabbitMQ/3.10.8", &by_default, &frame, LIMIT).0, 200);
+        // Somebody who raised `stomp.max_frame_size` says so.
+        let raised = Mapping { max_reply: Some(8 << 20), ..Mapping::default() };
+        assert_eq!(answered("RabbitMQ/4.0.5", &raised, &frame, LIMIT).0, 200);
+        let lowered = Mapping { max_reply: Some(1 << 20), ..Mapping::default() };
+        assert_eq!(answered("RabbitMQ/4.0.5", &lowered, &frame, (1 << 20) + 1).0, 500);
+    }
+}
+
+#[test]
+fn each_block_of_a_stream_fits_into_a_frame() {
+    let blocks = vec![vec![b'x'; 3 << 20], vec![b'y'; 3 << 20], vec![b'z'; 4 << 20], vec![b'x'; 1]];
+    let frame = call(&[("http_acceptStream", "true")], "");
+    let sent = reply_with(&Mapping::default(), &from(Dialect::RabbitMq, "RabbitMQ/4.0.5", &frame), |reply| {
+        reply.start(head(200, &[]));
+        for block in &blocks {
+            let _ = reply.block(block);
+        }
+        Ok(())
+    });
+    assert_eq!(sent.parts.len(), 2, "6 MiB");
+    let end = sent.last.as_ref().expect("an end");
+    assert_eq!((end.headers.text("http_isError"), end.body.len()), (Some("true"), 0));
+    assert_eq!(sent.finished.fault, Some(Fault::TooLarge { limit: 4 << 20 }));
+}
+
+#[test]
+fn a_reply_has_no_long_names_or_types_on_rabbitmq() {
+    let long = "X".repeat(256);
+    for (name, value, server, status) in [
+        (&long[..255], "v", "RabbitMQ/4.0.5", 200),
+        (&long, "v", "RabbitMQ/4.0.5", 500),
+        (&long, "v", "RabbitMQ/3.13.7", 200),
+        ("Content-Type", &long[..255], "RabbitMQ/4.0.5", 200),
+        ("Content-Type", &long, "RabbitMQ/4.0.5", 500),
+        ("Content-Type", &long, "RabbitMQ/3.10.8", 200),
+        ("X-A", &long, "RabbitMQ/4.0.5", 200),
+    ] {
+        let mapping = Mapping { reply_header_names: HeaderNames::Raw, ..Mapping::default() };
+        for stream in ["false", "true"] {
+            let request = from(Dialect::RabbitMq, server, &call(&[("http_acceptStream", stream)], ""));
+            let sent = reply_with(&mapping, &request, |reply| {
+                reply.start(head(200, &[(name, value)]));
+                let _ = reply.block(b"body");
+                Ok(())
+            });
+            assert_eq!(sent.finished.status, status, "{name} {server}");
+            let refused = matches!(sent.finished.fault, Some(Fault::LongString { limit: 255, .. }));
+            assert_eq!(refused, status == 500);
+        }
+    }
+}
+
+/// One head, encoded for the first of two brokers, is not taken for the other.
+#[test]
+fn a_head_that_is_kept_is_checked_for_each_broker() {
+    let shared = head(200, &[("Content-Type", &"x".repeat(256))]);
+    for (server, status) in [("RabbitMQ/3.10.8", 200), ("RabbitMQ/4.0.5", 500)] {
+        let sent =
+            reply_with(&Mapping::default(), &from(Dialect::RabbitMq, server, &call(&[], "")), |reply| {
+                reply.start(shared.clone());
+                Ok(())
+            });
+        assert_eq!(sent.finished.status, status);
+    }
 }
 
 #[test]
@@ -315,7 +431,7 @@ fn a_stream_without_blocks_is_one_message() {
 
 #[test]
 fn broken_streams_end_with_an_error() {
-    let mapping = Mapping { max_reply: 4, ..Mapping::default() };
+    let mapping = Mapping { max_reply: Some(4), ..Mapping::default() };
     let start = |reply: &mut dyn Reply, headers: &[Pair<'_>]| {
         reply.start(head(200, headers));
         let _ = reply.block(b"one");

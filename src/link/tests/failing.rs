@@ -79,7 +79,9 @@ fn malformed_frames_cost_the_connection_and_nothing_else() {
 
 /// What is sent next: the dead letter of the one message there is.
 pub(super) fn dead_letter(bench: &mut Bench) -> (String, String) {
-    let dead = bench.sent().remove(0);
+    let mut sent = bench.sent();
+    assert_eq!(sent.len(), 1, "{sent:?}");
+    let dead = sent.remove(0);
     assert_eq!(dead.headers.text("destination"), Some("/queue/DLQ.a"));
     let text = |name| dead.headers.text(name).expect("it has one").to_owned();
     (text("receipt"), text("message-failed"))

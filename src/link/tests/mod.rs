@@ -23,6 +23,7 @@ use crate::{
 mod beating;
 #[cfg(feature = "tls")]
 mod certificates;
+mod condemned;
 mod connecting;
 mod delivering;
 mod draining;

@@ -384,6 +384,9 @@ fn replies_that_may_be_too_large_say_nothing_of_their_destination() {
             again(&mut bench, |bench| bench.bytes(REFUSAL));
         }
         bench.message_with(id, &[("reply-to", "/queue/shared")]);
+        let notice = bench.sent().remove(0);
+        assert_eq!(notice.headers.text("destination"), Some("/queue/shared"));
+        bench.receipt(notice.headers.text("receipt").unwrap());
         let (receipt, why) = dead_letter(&mut bench);
         assert_eq!(why, "its reply ended the connection each time");
         bench.receipt(&receipt);

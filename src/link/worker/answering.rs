@@ -40,7 +40,7 @@ impl Worker {
                 self.connection.push(bytes);
             }
             Kind::Answer => self.send_reply(job, bytes),
-            Kind::DeadLetter => {
+            Kind::Notice | Kind::DeadLetter => {
                 self.connection.push(bytes);
                 self.ledger.set(job, State::Replied);
             }

@@ -187,7 +187,7 @@ impl Worker {
                 Verdict::Unanswerable => {
                     self.bury(now, job, "replies to its reply-to ended the connection each time");
                 }
-                Verdict::Condemned => self.bury(now, job, "its reply ended the connection each time"),
+                Verdict::Condemned => self.condemned(now, job),
                 Verdict::Hopeless => {
                     self.give_up(job, "its reply, and its dead letter, ended the connection each time");
                 }

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Instant};
 
+use bytes::Bytes;
+
 use super::{MAX_RETRY_DELAY, Phase, Worker};
 use crate::{
     link::{
@@ -9,6 +11,7 @@ use crate::{
         quarantine::Kind,
     },
     service::{Delivered, Receipt},
+    stomp::Frame,
 };
 
 impl Worker {
@@ -31,6 +34,23 @@ impl Worker {
         }
     }
 
+    /// A message whose reply ended the connection each time becomes a dead letter. Its requester is told before, if that may
+    /// be done: what ends the connection then is not sent again.
+    pub(super) fn condemned(&mut self, now: Instant, job: u64) {
+        let Some(entry) = self.ledger.get(job) else { return };
+        let delivered = &entry.delivered;
+        let tells = self.suspects.may_tell(now, &delivered.message);
+        match self.service.notice(delivered).filter(|_| tells) {
+            Some(notice) => self.send(now, job, notice, Kind::Notice),
+            None => self.bury_condemned(now, job),
+        }
+    }
+
+    /// The dead letter of such a message.
+    pub(super) fn bury_condemned(&mut self, now: Instant, job: u64) {
+        self.bury(now, job, "its reply ended the connection each time");
+    }
+
     /// Sends a message to the dead letters.
     pub(super) fn bury(&mut self, now: Instant, job: u64, reason: &str) {
         let Some(entry) = self.ledger.get(job) else { return };
@@ -46,10 +66,24 @@ impl Worker {
     }
 
     /// Sends a dead letter, unless none may be sent to its destination now: it is empty then, or the broker refuses it.
-    pub(super) fn send_letter(&mut self, now: Instant, job: u64, frame: Vec<u8>) {
+    pub(super) fn send_letter(&mut self, now: Instant, job: u64, mut frame: Vec<u8>) {
         let Some(entry) = self.ledger.get(job) else { return };
         let can_refuse = entry.acknowledged || self.nack().is_some();
         let message = &entry.delivered.message;
+        if !self.service.fits_frame(frame.len(), self.connection.limits()) {
+            if !entry.acknowledged && self.nack().is_some() {
+                return self.give_up(job, "its dead letter is larger than the broker takes in a frame");
+            }
+            tracing::error!(
+                job,
+                octets = message.body.len(),
+                "a dead letter without its body: it would be larger than the broker takes in a frame"
+            );
+            let bodiless = Frame { body: Bytes::new(), headers: message.headers.clone(), ..*message };
+            let reason = entry.delivered.progress.buried().unwrap_or_default();
+            let (version, dialect) = (self.connection.version(), self.connection.dialect());
+            frame = self.service.dead_letter(version, dialect, &bodiless, reason, Receipt(job));
+        }
         let closed = || self.refusing.is_closed(&self.service.dead_letter_of(message), now);
         if frame.is_empty() || can_refuse && !self.refusing.is_empty() && closed() {
             return self.give_up(job, "its dead letter cannot be sent");

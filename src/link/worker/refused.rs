@@ -118,6 +118,7 @@ impl Worker {
                 entry.delivered.progress.cancel();
                 self.block_confirmed(now, job, Some(refusal));
             }
+            (State::Replied, Part::Notice) => self.bury_condemned(now, job),
             (State::Replied, Part::DeadLetter) => self.letter_refused(now, job, refusal, said),
             (State::Replied | State::Sent, Part::Last) => self.reply_refused(now, job, refusal, said),
             _ => {}

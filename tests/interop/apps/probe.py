@@ -63,6 +63,22 @@ def octets(environ, start_response, rest, query):
     return (body[at : at + 1] for at in range(len(body)))
 
 
+def large(environ, start_response, rest, query):
+    """So many octets, in blocks of `block` octets or in one."""
+    record("large", rest)
+    octets = int(rest)
+    block = int(query.get("block", octets))
+    start_response("200 OK", [("Content-Type", "application/octet-stream")])
+    return (b"x" * min(block, octets - at) for at in range(0, octets, block))
+
+
+def named(environ, start_response, rest, query):
+    """A header with a name of so many octets."""
+    record("named", rest)
+    start_response("200 OK", [("X" * int(rest), "v"), ("Content-Type", "text/plain")])
+    return [b"named"]
+
+
 def binary(environ, start_response, rest, query):
     """What is no text."""
     start_response("200 OK", [("Content-Type", "application/octet-stream")])
@@ -154,6 +170,8 @@ VIEWS = {
     "echo": echo,
     "plain": plain,
     "octets": octets,
+    "large": large,
+    "named": named,
     "binary": binary,
     "task": task,
     "gated": gated,

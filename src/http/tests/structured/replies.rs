@@ -129,7 +129,7 @@ fn failures_are_answered_in_kind() {
         let request = request(&wrapped(&format!("{method} / HTTP/1.1\r\n\r\n")));
         let text: &[u8] = if method == "HEAD" { b"" } else { b"Internal Server Error\n" };
         let failed = |app: &mut dyn FnMut(&mut dyn Reply) -> Result<(), AppError>| {
-            let mapping = Mapping { max_reply: 100, ..Mapping::default() };
+            let mapping = Mapping { max_reply: Some(100), ..Mapping::default() };
             let sent = reply_with(&mapping, &request, app);
             let response = Response::of(sent.only());
             assert_eq!((response.code, &response.body[..]), (500, text), "{method}");
@@ -169,7 +169,7 @@ fn only_the_whole_reply_has_a_limit() {
 
     let size = sent.only().body.len();
     for (max_reply, status) in [(size, 200), (size - 1, 500)] {
-        let mapping = Mapping { max_reply, ..Mapping::default() };
+        let mapping = Mapping { max_reply: Some(max_reply), ..Mapping::default() };
         let sent = reply_with(&mapping, &request, |reply| {
             reply.start(large.clone());
             let _ = reply.block(b"x");
