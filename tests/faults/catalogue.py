@@ -595,17 +595,10 @@ def flood(run: Run) -> Iterator[None]:
 # At the end, so that in `make test` each fault above keeps its broker and its reactor.
 
 
-@fault(
-    "server killed around the COMMIT, quorum queue",
-    bound=5,
-    twice=IN_HAND,
-    kinds=("rabbitmq",),
-    options=TRANSACTIONAL,
-    quorum=True,
-)
-def killed_around_the_commit(run: Run) -> Iterator[None]:
+@fault("server killed around the ACK, quorum queue", bound=5, twice=IN_HAND, kinds=("rabbitmq",), quorum=True)
+def killed_around_the_ack(run: Run) -> Iterator[None]:
     for share, passes in zip(SHARES, (0.5, 1, 0, 0.5, 1), strict=True):
-        yield from killed_once(run, share, "COMMIT", passes)
+        yield from killed_once(run, share, "ACK", passes)
 
 
 #: What faults are played on.
