@@ -8,8 +8,11 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
+import textwrap
 import time
 
+import jms
 import jvm
 import pytest
 import server
@@ -353,6 +356,14 @@ def wait_for(done, what, timeout: float = 20.0) -> None:
         time.sleep(0.05)
 
 
+@on_both
+def test_headers_of_camel_do_not_leave_it(callers, service):
+    """Camel 4.9 and later drop them at the border of JMS, so that our names have to be used."""
+    properties = {"CamelHttpMethod": "PUT", "CamelHttpUri": "/elsewhere", "http_requestUrl": "/show"}
+    shown = json.loads(callers.run("camel", "call", service, text="x", properties=properties)["text"])
+    assert (shown["REQUEST_METHOD"], shown["PATH_INFO"]) == ("POST", "/show")
+
+
 # What docs/calling.md shows.
 
 
@@ -366,3 +377,24 @@ def test_the_code_that_the_documentation_shows(callers, service):
     # /orders is no URL of the probe.
     with pytest.raises(jvm.CallFailed, match="404"):
         callers.run("template", "call", service, text="{}")
+
+
+REGION = re.compile(r"^ *// docs: \S+\n(.*?)^ *// end$", re.MULTILINE | re.DOTALL)
+SHOWN = re.compile(r"^```java\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def test_the_documentation_shows_what_is_run_here():
+    """Each block of Java is a region of the sources, word for word, and no region is left out."""
+    sources = [path.read_text() for path in (*jvm.SOURCES, jms.SOURCE)]
+    regions = [textwrap.dedent(region) for source in sources for region in REGION.findall(source)]
+    blocks = SHOWN.findall((jvm.ROOT / "docs" / "calling.md").read_text())
+    assert len(blocks) >= 8
+    assert sorted(blocks) == sorted(regions)
+
+
+def test_the_documentation_names_the_versions_that_are_run_here():
+    page = (jvm.ROOT / "docs" / "calling.md").read_text()
+    pom = (jvm.ROOT / "tests" / "jvm" / "callers" / "pom.xml").read_text()
+    for artifact, name in (("spring-boot-dependencies", "Spring Boot"), ("camel-jms", "Camel"), ("pooled-jms", "pooled-jms")):
+        version = re.search(rf"<artifactId>{artifact}</artifactId><version>([\d.]+)<", pom)[1]
+        assert f"{name} {version}" in page, name
