@@ -279,6 +279,23 @@ def test_nobody_waits_longer_than_it_wants(by, kind, callers, services):
     assert callers.call(by, one.destination, "POST", "/echo/x", text="y")["text"] == "x:y"
 
 
+@pytest.mark.artemis
+def test_a_late_reply_makes_no_queue(running, services, shared_brokers):
+    """Sent to a temporary queue that is gone, it would make an ordinary one of that name, were it said to be a queue's."""
+    broker, one, callers = shared_brokers("artemis"), services("artemis"), running("artemis", "artemis")
+
+    def queues() -> set[str]:
+        return {name for name in broker.control("broker", "queueNames") if not name.startswith("control.")}
+
+    callers.call("context", one.destination, "GET", "/ping", kind="empty")  # keeps its queue for replies
+    before = queues()
+    reply = callers.call("template", one.destination, "POST", "/task/late?ms=900", text="x", timeout=300)
+    assert reply["type"] == "none"
+    wait_for(lambda: "late" in one.records("done"), lambda: one.records("done"))
+    callers.call("context", one.destination, "GET", "/ping", kind="empty")
+    assert queues() <= before
+
+
 @on_both
 @pytest.mark.parametrize("by", ["context", "template", "client", "camel"])
 def test_a_request_does_not_outlive_its_caller(by, broker, callers, serve, queue):
