@@ -262,7 +262,9 @@ def test_errors_are_replies(by, callers, service):
 @on_both
 @pytest.mark.parametrize("by", ["context", "template", "camel"])
 def test_what_takes_too_long_is_answered_504_or_503(by, broker, callers, serve, queue):
-    serve(broker, "thread-pool", options=("--request-timeout", "0.4", "--threads", "1"))
+    # Not stuck so soon: then it would leave the broker, and the second request with it.
+    options = ("--request-timeout", "0.4", "--threads", "1", "--stuck-after", "60")
+    serve(broker, "thread-pool", options=options)
     assert status(callers.call(by, queue, "POST", "/task/slow?ms=9000", text="x")) == "504"
     # Its thread is still busy.
     assert status(callers.call(by, queue, "POST", "/task/next", text="x")) == "503"
