@@ -132,6 +132,9 @@ prepare_fetched_brokers() {
         leave_out "tests against Artemis: Maven is missing (apt-get install maven), or its repository cannot be reached"
     fetch_broker rabbitmq-4 $rabbitmq_suite fetch_rabbitmq_4 ||
         leave_out "tests against RabbitMQ 4: only root can make its root directory, with mmdebstrap and Debian's mirror at hand"
+    # No broker, but libraries for tests of callers.
+    fetch_broker jvm-callers "$(cksum <tests/jvm/callers/pom.xml | tr -d ' ')" fetch_jvm_callers ||
+        leave_out "tests with callers on Jakarta JMS, Spring and Camel: Maven is missing (apt-get install maven), or its repository cannot be reached"
 }
 
 # Has the function $3 fetch the broker $1, unless its stamp says that $2 is there.
@@ -150,6 +153,11 @@ maven() { command -v mvn >/dev/null || apt_install maven && mvn --quiet --batch-
 fetch_activemq_6() {
     maven -f tests/jvm/activemq-6/pom.xml dependency:copy-dependencies -DincludeScope=runtime \
         -DoutputDirectory="$PWD/$at/activemq-6"
+}
+
+fetch_jvm_callers() {
+    maven -f tests/jvm/callers/pom.xml dependency:copy-dependencies -DincludeScope=runtime \
+        -DoutputDirectory="$PWD/$at/jvm-callers"
 }
 
 artemis_version=2.40.0

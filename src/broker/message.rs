@@ -131,9 +131,14 @@ impl Message {
 
     /// Appends the MESSAGE frame to a consumer's outbox.
     pub(super) fn encode(&self, out: &mut Vec<u8>, to: &Envelope<'_>) {
-        let mut encoder = Encoder::new(out, to.version, Command::Message)
-            .header("destination", to.destination)
-            .header("message-id", to.message_id);
+        let mut encoder =
+            Encoder::new(out, to.version, Command::Message).header("destination", to.destination);
+        // Where text is measured, too, that of bytes comes first.
+        let early = self.sized && to.row.measures_text;
+        if early {
+            encoder = encoder.encoded(format!("content-length:{}\n", self.body.len()).as_bytes());
+        }
+        encoder = encoder.header("message-id", to.message_id);
         if let Some(subscription) = to.subscription {
             encoder = encoder.header("subscription", subscription);
         }
@@ -161,7 +166,9 @@ impl Message {
         for (name, value) in self.headers.iter() {
             encoder = encoder.header(name, value);
         }
-        if self.sized {
+        if early {
+            encoder.measured(&self.body);
+        } else if self.sized || to.row.measures_text && !self.body.is_empty() {
             encoder.body(&self.body);
         } else {
             // Without a length the body came to an end at the first NUL, so it has none.

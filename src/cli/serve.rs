@@ -84,7 +84,7 @@ pub(super) struct Serve {
     /// (always; 500 where it is none) or bytes (always)
     #[arg(long, value_name = "FORM", default_value = "auto", env = "STOMP_WSGI_REPLY_BODY")]
     reply_body: ReplyBody,
-    /// Messages of a JMS client on ActiveMQ that arrive without a body, as a MapMessage and an ObjectMessage do, with a
+    /// Messages of a JMS client on ActiveMQ or Artemis that arrive without a body, as a MapMessage and an ObjectMessage do, with a
     /// method other than GET, HEAD, DELETE, OPTIONS, TRACE and CONNECT: accept (serve them), answer (requests get 415) or
     /// reject (the same, and one-way messages are refused)
     #[arg(long, value_name = "HOW", default_value = "answer", env = "STOMP_WSGI_EMPTY_JMS")]

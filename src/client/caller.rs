@@ -336,7 +336,9 @@ impl Part {
         let headers = message
             .headers
             .iter()
-            .filter(|(name, _)| *name == b"content-type" || !http::is_reserved(name))
+            .filter(|(name, _)| {
+                *name == b"content-type" || !http::is_reserved(name) && *name != b"content_type"
+            })
             .map(|(name, value)| {
                 (String::from_utf8_lossy(name).into_owned(), String::from_utf8_lossy(value).into_owned())
             })

@@ -57,10 +57,11 @@ pub fn dead_letter(
     if !receipt.is_empty() {
         encoder = encoder.header("receipt", receipt);
     }
-    if frame.headers.get("content-length").is_some() {
-        encoder.body(&frame.body);
-    } else {
+    let place = |wanted: &[u8]| frame.headers.names().position(|name| name == wanted);
+    if dialect.is_text(place(b"content-length"), place(b"message-id")) {
         encoder.text(&frame.body);
+    } else {
+        encoder.body(&frame.body);
     }
     out
 }

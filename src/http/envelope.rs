@@ -69,8 +69,10 @@ impl<'a> Envelope<'a> {
         let known = reply_to.len() + correlation + part.receipt.len() + part.lines.len();
         let mut out = Vec::with_capacity(256 + known + part.inner.len() + part.body.len());
 
-        let mut encoder = Encoder::new(&mut out, self.version, Command::Send).known("destination", reply_to);
-        if let Some((name, value)) = self.delivery.dialect.destination_type(reply_to) {
+        let (destination, routing) = self.delivery.dialect.reply_destination(reply_to);
+        let mut encoder =
+            Encoder::new(&mut out, self.version, Command::Send).known("destination", destination);
+        if let Some((name, value)) = routing {
             encoder = encoder.header(name, value);
         }
         if let Some(correlation) = self.correlation {

@@ -15,10 +15,10 @@ pub enum ReplyBody {
     Bytes,
 }
 
-/// What becomes of a message that a JMS client sent to ActiveMQ, with a method that has a body (`POST`, `PUT`, `PATCH`,
-/// `NOTIFY`), and that arrives without one. It may be an empty TextMessage, or a MapMessage, an ObjectMessage or a
-/// StreamMessage, whose content ActiveMQ does not hand out: over STOMP they look the same. An empty BytesMessage, and any
-/// message with a property Content-Length of 0, is known to be empty.
+/// What becomes of a message that a JMS client sent to ActiveMQ or Artemis, with a method that has a body (`POST`, `PUT`,
+/// `PATCH`, `NOTIFY`), and that arrives without one. It may be an empty TextMessage, or a MapMessage, an ObjectMessage or a
+/// StreamMessage, whose content these brokers do not hand out: over STOMP they look the same. An empty BytesMessage on
+/// ActiveMQ, and any message with a property Content-Length of 0, is known to be empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum EmptyJms {

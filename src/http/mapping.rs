@@ -14,7 +14,7 @@ use super::{
     Delivery, Destinations, EmptyJms, HeaderNames, InvalidTarget, Reason, Rejected, ReplyBody, Request,
     reply_to, structured,
 };
-use crate::link::{FrameLimits, Jms, jms};
+use crate::link::{FrameLimits, Jms};
 use crate::stomp::{Frame, Headers, Shown};
 
 /// How messages become requests, and responses become messages. The default is safe for any broker.
@@ -36,7 +36,8 @@ pub struct Mapping {
     /// Whether a message with two headers that make the same `HTTP_` key (`X_Tenant`, `X-Tenant`) is
     /// rejected, rather than one of them dropped.
     pub strict_headers: bool,
-    /// What a reply-to may begin with; `*` allows all. A bare name counts as `/queue/` and the name.
+    /// What a reply-to may begin with; `*` allows all. A bare name counts as `/queue/` and the name, and so does
+    /// `queue://` and the name; behind `temp-queue://` there has to be a temporary queue's name as Artemis has them.
     /// Temporary queues and queues by default.
     pub allow_reply_to: Vec<String>,
     /// The destinations that we subscribe to. No reply goes there: it would come back as a request.
@@ -72,7 +73,14 @@ pub struct Mapping {
 
 impl Default for Mapping {
     fn default() -> Self {
-        let queues = ["/temp-queue/", "/remote-temp-queue/", "/reply-queue/", "/queue/", "/amq/queue/"];
+        let queues = [
+            "/temp-queue/",
+            "/remote-temp-queue/",
+            "/reply-queue/",
+            "temp-queue://",
+            "/queue/",
+            "/amq/queue/",
+        ];
         Self {
             default_path: "/".to_owned(),
             strict_headers: false,
@@ -149,9 +157,9 @@ impl Mapping {
         !delivery.one_way && self.check_reply_to(&delivery).is_ok()
     }
 
-    /// Rejects a request whose body the broker may have kept: ActiveMQ hands out a MapMessage, an ObjectMessage or a
-    /// StreamMessage as it does an empty TextMessage. (It can be asked to make JSON of them, but then an ObjectMessage of
-    /// a class that the broker does not trust ends the connection each time that it is delivered.)
+    /// Rejects a request whose body the broker may have kept: ActiveMQ and Artemis hand out a MapMessage, an ObjectMessage
+    /// or a StreamMessage as they do an empty TextMessage. (ActiveMQ can be asked to make JSON of them, but then an
+    /// ObjectMessage of a class that the broker does not trust ends the connection each time that it is delivered.)
     pub(crate) fn with_its_body(&self, request: Request, jms: Jms) -> Result<Request, Rejected> {
         if !self.lacks_its_body(&request, jms) {
             return Ok(request);
@@ -178,7 +186,7 @@ impl Mapping {
 
     /// Whether a message that nobody waits for lacks its body so.
     pub(crate) fn is_withheld(&self, frame: &Frame, jms: Jms) -> bool {
-        if !jms.is_activemq() || !frame.body.is_empty() {
+        if !frame.body.is_empty() || !jms.may_withhold(&frame.headers) {
             return false;
         }
         let request = self.request(frame, &Arc::from(""), 1);
@@ -311,10 +319,9 @@ fn vouched(headers: &Headers, name: &str) -> Option<Bytes> {
 /// empty body is a property of that name, and proves nothing.
 fn lacks_its_body(request: &Request, jms: Jms) -> bool {
     let delivery = &request.delivery;
-    jms.is_activemq()
-        && !delivery.structured
+    !delivery.structured
         && !matches!(&*request.method, "GET" | "HEAD" | "DELETE" | "OPTIONS" | "TRACE" | "CONNECT")
-        && !jms::is_sent_by_stomp(delivery.message_id())
+        && jms.may_withhold(delivery.headers())
         && !delivery.headers().iter().any(|(name, value)| {
             let decoded = camel_decoded(name);
             same_key(decoded.as_deref().unwrap_or(name), b"content-length") && value == b"0"

@@ -50,16 +50,23 @@ pub(super) struct Envelope {
     pub(super) persistent: Place,
     pub(super) content_length: Place,
     pub(super) destination_type: Place,
+    /// JMSMessageID of an OpenWire or AMQP client on Artemis, whose own `message-id` it does not know.
+    pub(super) jms_message_id: Place,
 }
 
 /// Which of a message's headers it is, if it is there.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, PartialOrd)]
 pub(super) struct Place(Option<NonZeroU32>);
 
 impl Place {
     /// The first of a name counts.
     fn found(&mut self, at: usize) {
         self.0 = self.0.or_else(|| NonZeroU32::new(u32::try_from(at + 1).ok()?));
+    }
+
+    /// Itself, if it is there.
+    pub(super) fn known(self) -> Option<Self> {
+        self.0.map(|_| self)
     }
 
     /// The value of that header.
@@ -82,6 +89,7 @@ impl Envelope {
             (14, b"content-length") => &mut self.content_length,
             (14, b"correlation-id") => &mut self.correlation_id,
             (16, b"destination-type") => &mut self.destination_type,
+            (16, b"__HDR_MESSAGE_ID") | (17, b"NATIVE_MESSAGE_ID") => &mut self.jms_message_id,
             _ => return None,
         })
     }

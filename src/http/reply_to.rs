@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::link::is_topic;
+use crate::link::{TEMPORARY_QUEUE, is_topic};
 
 /// Why a reply-to is not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -189,12 +189,35 @@ fn allows(prefix: &[u8], name: &[u8]) -> bool {
     if prefix.is_empty() {
         return false;
     }
-    if prefix == b"*" || name.starts_with(prefix) {
+    if prefix == b"*" {
+        return true;
+    }
+    // Artemis makes of `temp-queue://orders` the queue of that name, be it temporary or not.
+    if let Some(rest) = name.strip_prefix(TEMPORARY_QUEUE) {
+        return name.starts_with(prefix) && is_temporary(rest);
+    }
+    if name.starts_with(prefix) {
         return true;
     }
     // A bare name is a queue to every broker (RabbitMQ, ActiveMQ), `topic://x` is not bare.
     let is_bare = || memchr::memchr(b'/', name).is_none();
-    prefix.strip_prefix(b"/queue/").is_some_and(|rest| name.starts_with(rest) && is_bare())
+    let queue = name.strip_prefix(b"queue://").or_else(|| is_bare().then_some(name));
+    prefix.strip_prefix(b"/queue/").zip(queue).is_some_and(|(rest, queue)| queue.starts_with(rest))
+}
+
+/// Whether JMS clients of Artemis call temporary queues so: a UUID, or `ID:host-port-time-n:n:n` by OpenWire.
+fn is_temporary(name: &[u8]) -> bool {
+    let is_uuid = || {
+        let dash = |at: usize| matches!(at, 8 | 13 | 18 | 23);
+        let fits = |(at, byte): (usize, &u8)| if dash(at) { *byte == b'-' } else { byte.is_ascii_hexdigit() };
+        name.len() == 36 && name.iter().enumerate().all(fits)
+    };
+    let is_id = |id: &[u8]| {
+        let fits = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':');
+        // `a::b` is a queue of another name.
+        id.iter().all(fits) && !id.windows(2).any(|two| two == b"::") && id.last() != Some(&b':')
+    };
+    name.strip_prefix(b"ID:").map_or_else(is_uuid, |id| !id.is_empty() && !id.starts_with(b":") && is_id(id))
 }
 
 fn first_overlapping<'a>(ours: impl IntoIterator<Item = &'a String>, name: &[u8]) -> Option<&'a str> {
@@ -287,7 +310,7 @@ pub(crate) fn canonical(name: &[u8]) -> Cow<'_, [u8]> {
 
 /// What all prefixes of queues stand before.
 fn without_prefix(name: &[u8]) -> &[u8] {
-    let queues: [&[u8]; 4] = [b"/queue/", b"/amq/queue/", b"/reply-queue/", b"queue://"];
+    let queues: [&[u8]; 5] = [b"/queue/", b"/amq/queue/", b"/reply-queue/", b"queue://", TEMPORARY_QUEUE];
     queues.iter().find_map(|prefix| name.strip_prefix(*prefix)).unwrap_or(name)
 }
 
@@ -318,6 +341,19 @@ mod tests {
             ("/amq/queue/replies", Ok(())),
             ("replies", Ok(())),
             ("replies.of.me", Ok(())),
+            // As Artemis writes JMS's.
+            ("queue://replies", Ok(())),
+            ("temp-queue://4f5b3339-a1cd-4661-8218-c10f059ad957", Ok(())),
+            ("temp-queue://ID:vm-1.example-38653-1796055768170-1:1:1", Ok(())),
+            ("temp-queue://orders", Err(NotAllowed)),
+            ("temp-queue://4f5b3339-a1cd-4661-8218-c10f059ad95", Err(NotAllowed)),
+            ("temp-queue://4f5b3339-a1cd-4661-8218-c10f059ad95/", Err(NotAllowed)),
+            ("temp-queue://ID:vm-1::orders", Err(NotAllowed)),
+            ("temp-queue://ID:", Err(NotAllowed)),
+            ("temp-queue://ID::orders", Err(NotAllowed)),
+            ("temp-queue://ID:a/b", Err(NotAllowed)),
+            ("temp-topic://ID:vm-1-2:1:1", Err(NotAllowed)),
+            ("temp-queue://queue://orders", Err(Malformed)),
             ("/queue/a,b", Ok(())),
             ("/queue/a?x=1", Ok(())),
             ("/topic/a", Err(NotAllowed)),
@@ -367,6 +403,12 @@ mod tests {
             ("/queue/replies.", "replies.a", true),
             ("/queue/replies.", "/queue/other", false),
             ("/queue/replies.", "other", false),
+            ("/queue/replies.", "queue://replies.a", true),
+            ("/queue/replies.", "queue://other", false),
+            ("temp-queue://", "temp-queue://ID:vm-1-2:1:1", true),
+            ("temp-queue://", "temp-queue://orders", false),
+            ("temp-queue://", "orders", false),
+            ("temp-queue://", "/queue/orders", false),
             ("replies.", "replies.a", true),
             ("/topic/", "/topic/a", true),
             ("/topic/", "a", false),
@@ -380,7 +422,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_simple_is_judged_as_the_rest(
-            reply_to in "((/queue/|/topic/|queue://|topic://|/amq/queue/|/temp-queue/|)[a-b/.:*,?%# ]{0,4}){1,2}",
+            reply_to in "((/queue/|/topic/|queue://|topic://|temp-queue://ID:|/amq/queue/|/temp-queue/|)[a-b/.:*,?%# ]{0,4}){1,2}",
             ours in prop::collection::vec("(/queue/|/topic/|)[a-b/.:*>]{1,4}", 0..4),
             everything: bool,
         ) {

@@ -143,9 +143,11 @@ impl Delivery {
     }
 
     /// What a reply's correlation-id is: the request's own, or else its message's id: `amqp-message-id`
-    /// (the sender's, on RabbitMQ) before `message-id` (JMSMessageID, on ActiveMQ).
+    /// (the sender's, on RabbitMQ) and what Artemis keeps of OpenWire's and AMQP's before `message-id` (JMSMessageID, on
+    /// ActiveMQ).
     pub fn correlation(&self) -> Option<&[u8]> {
-        self.correlation_id().or_else(|| Dialect::message_id(&self.headers))
+        let jms = || self.envelope.jms_message_id.of(&self.headers).filter(|id| !id.is_empty());
+        self.correlation_id().or_else(jms).or_else(|| Dialect::message_id(&self.headers))
     }
 
     /// Reads what only some brokers say: `expiration`, the milliseconds that RabbitMQ gave the message to live. It does
@@ -188,13 +190,14 @@ impl Delivery {
     /// it from a queue that outlives the broker, too. Temporary queues do not.
     pub(super) fn is_persistent(&self) -> bool {
         self.envelope.persistent.of(&self.headers) == Some(b"true")
-            && self.reply_to().is_some_and(|reply_to| reply_to.starts_with(b"/queue/"))
+            && self.reply_to().is_some_and(|to| to.starts_with(b"/queue/") || to.starts_with(b"queue://"))
     }
 
-    /// Whether the request came as text: a JMS broker leaves content-length off a TextMessage. Its sender
-    /// wants text back, unless [`Mapping::reply_body`](super::Mapping::reply_body) says what it wants.
+    /// Whether the request came as text: a JMS broker leaves content-length off a TextMessage, or writes it elsewhere.
+    /// Its sender wants text back, unless [`Mapping::reply_body`](super::Mapping::reply_body) says what it wants.
     pub(super) fn is_text(&self) -> bool {
-        self.envelope.content_length.of(&self.headers).is_none()
+        let Envelope { content_length, message_id, .. } = &self.envelope;
+        self.dialect.is_text(content_length.known(), message_id.known())
     }
 
     /// Whether the message was published and not sent to a queue: many may have got it, so that nobody

@@ -60,6 +60,10 @@ const PREFIXES: &[&str] = &[
     "http_",
     "AMQ",
     "_AMQ",
+    // Artemis, of what was sent by its own clients, by OpenWire and by AMQP.
+    "__AMQ_",
+    "__HDR_",
+    "NATIVE_MESSAGE_ID",
     "amqp-",
     "activemq.",
     // Callers' metadata: read by us, or of no use to an application.
@@ -226,6 +230,9 @@ mod tests {
             ("HTTP2-Settings", false),
             ("AMQ_SCHEDULED_DELAY", true),
             ("_AMQ_DUPL_ID", true),
+            ("__AMQ_CID", true),
+            ("__HDR_ARRIVAL", true),
+            ("NATIVE_MESSAGE_ID", true),
             ("amqp-message-id", true),
             ("Amqp-Thing", false),
             ("x-death", true),

@@ -88,6 +88,12 @@ pub(crate) struct Row {
     /// Headers by which SUBSCRIBE and SEND say whether a name is a queue's (`ANYCAST`) or a topic's (`MULTICAST`), where
     /// a prefix of the name says it only if the broker was configured so.
     pub(crate) routing: Option<Routing>,
+    /// Whether a MESSAGE says in which URI scheme its sender's JMSReplyTo is (`temp-queue://x`, `queue://x`), of which a
+    /// SEND takes the name alone.
+    pub(crate) jms_schemes: bool,
+    /// Whether the MESSAGE of a TextMessage has a `content-length`, too: behind all other headers, where that of a
+    /// BytesMessage comes before `message-id`.
+    pub(crate) measures_text: bool,
 }
 
 /// The header that opens a window of unacknowledged messages.
@@ -255,6 +261,8 @@ const ACTIVEMQ: Row = Row {
     // A sender's property, where the message is a text: properties are written over the broker's own headers.
     lengths: Lengths::Claimed,
     routing: None,
+    jms_schemes: false,
+    measures_text: false,
 };
 
 /// RabbitMQ's limits with its own settings: `stomp.max_frame_size` since 3.12, and since 4.0 each message is turned into
@@ -295,6 +303,8 @@ const RABBITMQ: Row = Row {
     // Its own comes last, and none where the body is empty. Of two in an AMQP message one is left before it.
     lengths: Lengths::Last,
     routing: None,
+    jms_schemes: false,
+    measures_text: false,
 };
 
 const ARTEMIS: Row = Row {
@@ -328,6 +338,8 @@ const ARTEMIS: Row = Row {
     user: None,
     lengths: Lengths::Claimed,
     routing: Some(Routing { subscribe: "subscription-type", send: "destination-type" }),
+    jms_schemes: true,
+    measures_text: true,
 };
 
 impl Dialect {
@@ -489,6 +501,30 @@ impl Dialect {
     pub(crate) fn destination_type(self, destination: &[u8]) -> Option<(&'static str, &'static str)> {
         self.row().routing.as_ref().map(|routing| (routing.send, kind(destination)))
     }
+
+    /// What a SEND calls the destination of this `reply-to`, and the header that says what it is.
+    ///
+    /// A temporary queue has no such header: it is there already. Where it is gone with its requester, Artemis drops the
+    /// reply; with `ANYCAST` it would make a queue of that name, which nobody reads and nobody removes.
+    pub(crate) fn reply_destination(self, reply_to: &[u8]) -> (&[u8], Option<(&'static str, &'static str)>) {
+        if !self.row().jms_schemes {
+            return (reply_to, self.destination_type(reply_to));
+        }
+        match JMS_SCHEMES.iter().find_map(|scheme| reply_to.strip_prefix(*scheme)) {
+            Some(name) if reply_to.starts_with(TEMPORARY_QUEUE) => (name, None),
+            Some(name) => (name, self.destination_type(reply_to)),
+            None => (reply_to, self.destination_type(reply_to)),
+        }
+    }
+
+    /// Whether a message is a TextMessage to JMS, by the places of its first `content-length` and `message-id`.
+    pub(crate) fn is_text<T: PartialOrd>(self, content_length: Option<T>, message_id: Option<T>) -> bool {
+        match (content_length, message_id) {
+            (None, _) => true,
+            (Some(length), Some(id)) => self.row().measures_text && length > id,
+            (Some(_), None) => false,
+        }
+    }
 }
 
 /// Major, minor and patch number of such as `5.17.2`, `5.18-SNAPSHOT`, `5.11.0.redhat-630495`; missing ones are 0.
@@ -511,9 +547,16 @@ pub(crate) fn kept_in(client: &str, name: &str) -> String {
     format!("{client}.{name}")
 }
 
+/// How Artemis writes a temporary queue of JMS.
+pub(crate) const TEMPORARY_QUEUE: &[u8] = b"temp-queue://";
+
+/// How it writes whatever JMS replies to.
+const JMS_SCHEMES: [&[u8]; 4] = [TEMPORARY_QUEUE, b"queue://", b"topic://", b"temp-topic://"];
+
 /// Whether a name is a topic's, on any broker.
 pub(crate) fn is_topic(destination: &[u8]) -> bool {
-    const TOPICS: [&[u8]; 4] = [b"/topic/", b"/temp-topic/", b"/remote-temp-topic/", b"topic://"];
+    const TOPICS: [&[u8]; 5] =
+        [b"/topic/", b"/temp-topic/", b"/remote-temp-topic/", b"topic://", b"temp-topic://"];
     TOPICS.iter().any(|prefix| destination.starts_with(prefix))
 }
 
@@ -585,6 +628,41 @@ mod tests {
         ] {
             let header = Some(("destination-type", kind));
             assert_eq!(Dialect::Artemis.destination_type(destination.as_bytes()), header, "{destination}");
+        }
+    }
+
+    #[test]
+    fn replies_to_jms_on_artemis() {
+        const ANYCAST: Option<(&str, &str)> = Some(("destination-type", "ANYCAST"));
+        const MULTICAST: Option<(&str, &str)> = Some(("destination-type", "MULTICAST"));
+        for (reply_to, destination, kind) in [
+            ("temp-queue://ID:a-1:1:1", "ID:a-1:1:1", None),
+            ("queue://replies", "replies", ANYCAST),
+            ("topic://replies", "replies", MULTICAST),
+            ("temp-topic://ID:a-1:1:1", "ID:a-1:1:1", MULTICAST),
+            ("/queue/replies", "/queue/replies", ANYCAST),
+            ("replies", "replies", ANYCAST),
+        ] {
+            let got = Dialect::Artemis.reply_destination(reply_to.as_bytes());
+            assert_eq!(got, (destination.as_bytes(), kind), "{reply_to}");
+            for dialect in [Dialect::ActiveMq, Dialect::RabbitMq] {
+                assert_eq!(dialect.reply_destination(reply_to.as_bytes()), (reply_to.as_bytes(), None));
+            }
+        }
+    }
+
+    #[test]
+    fn artemis_measures_text_too() {
+        for (length, id, artemis, others) in [
+            (None, Some(1), true, true),
+            (None, None, true, true),
+            (Some(1), Some(2), false, false),
+            (Some(9), Some(2), true, false),
+            (Some(9), None, false, false),
+        ] {
+            assert_eq!(Dialect::Artemis.is_text(length, id), artemis, "{length:?} {id:?}");
+            assert_eq!(Dialect::ActiveMq.is_text(length, id), others);
+            assert_eq!(Dialect::RabbitMq.is_text(length, id), others);
         }
     }
 

@@ -8,12 +8,12 @@
 use std::borrow::Cow;
 
 use super::{Dialect, dialect::version_numbers};
-use crate::stomp::Frame;
+use crate::stomp::{Frame, Headers};
 
 /// How a broker treats the bodies of JMS messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Jms {
-    /// It is not ActiveMQ, or not known to be: nothing is assumed of it.
+    /// It is neither ActiveMQ nor Artemis, or not known to be: nothing is assumed of it.
     #[default]
     Other,
     /// ActiveMQ that translates text: UTF-8 in both directions.
@@ -22,15 +22,19 @@ pub(crate) enum Jms {
     Modified,
     /// ActiveMQ of a version that is not known.
     Unknown,
+    /// Artemis: UTF-8 in both directions.
+    Artemis,
 }
 
 impl Jms {
     /// By CONNECTED's `server` header; `said` is `--dialect`.
     pub(crate) fn of(said: Option<Dialect>, server: Option<&str>) -> Self {
         match (server.and_then(|server| server.strip_prefix("ActiveMQ/")), said) {
-            (_, Some(Dialect::RabbitMq | Dialect::Artemis)) => Self::Other,
+            (_, Some(Dialect::RabbitMq)) => Self::Other,
+            (_, Some(Dialect::Artemis)) => Self::Artemis,
             (Some(version), _) => Self::of_version(version),
             (None, Some(Dialect::ActiveMq)) => Self::Unknown,
+            (None, None) if Dialect::of(server) == Some(Dialect::Artemis) => Self::Artemis,
             (None, None) => Self::Other,
         }
     }
@@ -55,11 +59,27 @@ impl Jms {
         self == Self::Modified
     }
 
-    /// Whether it is ActiveMQ. There a MapMessage, ObjectMessage or StreamMessage arrives like an empty TextMessage: no
-    /// body, no content-length. And no header comes twice, unless a sender had a hand in it.
+    /// Whether it is ActiveMQ. There no header comes twice, unless a sender had a hand in it.
     pub(crate) fn is_activemq(self) -> bool {
-        self != Self::Other
+        !matches!(self, Self::Other | Self::Artemis)
     }
+
+    /// Whether these headers, of a message without a body and without content-length, may be those of a MapMessage,
+    /// ObjectMessage or StreamMessage, which arrives like an empty TextMessage: a JMS client sent it.
+    pub(crate) fn may_withhold(self, headers: &Headers) -> bool {
+        match self {
+            Self::Other => false,
+            Self::Artemis => is_sent_by_jms(headers),
+            _ => !is_sent_by_stomp(headers.get("message-id").unwrap_or_default()),
+        }
+    }
+}
+
+/// Whether a message was sent by JMS, by the headers that Artemis gives to what its own clients, OpenWire's and AMQP's
+/// send. A STOMP sender can add them; it deceives itself alone.
+fn is_sent_by_jms(headers: &Headers) -> bool {
+    let marks: [&[u8]; 2] = [b"__AMQ_CID", b"JMS_AMQP_MA_x-opt-jms-msg-type"];
+    headers.names().any(|name| marks.contains(&name))
 }
 
 /// Whether a message was sent by STOMP, by the id that ActiveMQ gave it: `ID:host-port-time-n:n:-1:1:n`. What came by
@@ -186,16 +206,18 @@ mod tests {
             (Some(Dialect::ActiveMq), Some("ActiveMQ/5.17.2"), Jms::Modified),
             (Some(Dialect::ActiveMq), None, Jms::Unknown),
             (Some(Dialect::RabbitMq), Some("ActiveMQ/5.17.2"), Jms::Other),
-            (None, Some("ActiveMQ-Artemis/2.31.0"), Jms::Other),
+            (None, Some("ActiveMQ-Artemis/2.31.0"), Jms::Artemis),
+            (Some(Dialect::Artemis), None, Jms::Artemis),
             (None, Some("RabbitMQ/3.10.8"), Jms::Other),
             (None, Some("stomp-wsgi-dev/0.1.0"), Jms::Other),
             (None, None, Jms::Other),
         ] {
             assert_eq!(Jms::of(said, server), jms, "{said:?} {server:?}");
         }
-        let reads = [Jms::Other, Jms::Utf8, Jms::Modified, Jms::Unknown].map(Jms::may_be_modified);
-        let writes = [Jms::Other, Jms::Utf8, Jms::Modified, Jms::Unknown].map(Jms::wants_modified);
-        assert_eq!((reads, writes), ([false, false, true, true], [false, false, true, false]));
+        let all = [Jms::Other, Jms::Utf8, Jms::Modified, Jms::Unknown, Jms::Artemis];
+        assert_eq!(all.map(Jms::may_be_modified), [false, false, true, true, false]);
+        assert_eq!(all.map(Jms::wants_modified), [false, false, true, false, false]);
+        assert_eq!(all.map(Jms::is_activemq), [false, true, true, true, false]);
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(crate) use connection::{Connection, ConnectionConfig, Event};
 pub use dialect::{Dialect, UnknownDialect};
 #[cfg(feature = "broker")]
 pub(crate) use dialect::{Expiry, Nack, Row, Transactions};
-pub(crate) use dialect::{FrameLimits, Replies, is_topic, kept_in};
+pub(crate) use dialect::{FrameLimits, Replies, TEMPORARY_QUEUE, is_topic, kept_in};
 pub(crate) use jms::Jms;
 pub(crate) use ledger::Ledger;
 pub(crate) use outbox::Outbox;

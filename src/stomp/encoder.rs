@@ -117,6 +117,14 @@ impl<'a> Encoder<'a> {
         self.out.push(0);
     }
 
+    /// Ends the frame with a body whose `content-length` is among the headers that were [`encoded`](Self::encoded) before.
+    #[cfg(feature = "broker")]
+    pub(crate) fn measured(self, body: &[u8]) {
+        self.out.push(b'\n');
+        self.out.extend_from_slice(body);
+        self.out.push(0);
+    }
+
     /// Ends the frame with a body and no `content-length`, which a JMS broker takes for a text message. A
     /// text with a NUL in it is sent as [`body`](Self::body) does: it would end there otherwise.
     pub fn text(self, body: &[u8]) {

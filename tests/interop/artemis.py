@@ -20,7 +20,7 @@ class Artemis(Broker):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
-        #: For JMS clients.
+        #: For JMS clients, by OpenWire or Artemis' own protocol.
         self.openwire_port = processes.free_port()
 
     @classmethod
@@ -61,7 +61,7 @@ class Artemis(Broker):
         prefixes = "anycastPrefix=/queue/;multicastPrefix=/topic/"
         return {
             "stomp": f"tcp://127.0.0.1:{self.port}?protocols=STOMP;useEpoll=true;{prefixes}",
-            "openwire": f"tcp://127.0.0.1:{self.openwire_port}?protocols=OPENWIRE;supportAdvisory=false",
+            "openwire": f"tcp://127.0.0.1:{self.openwire_port}?protocols=CORE,OPENWIRE;supportAdvisory=false",
         }
 
     def _files(self, etc: Path) -> dict[str, str]:

@@ -63,6 +63,10 @@ class JmsCaller:
         """A message that nobody answers. Its id."""
         return self.call(queue, kind, properties, oneWay=True, **message)["id"]
 
+    def get(self, queue: str, url: str) -> str:
+        """The text that comes back, by the code of docs/calling.md."""
+        return self._run(to=queue.removeprefix("/queue/"), get=url)["text"]
+
     def take(self, queue: str, wait: float = 20.0) -> dict:
         """The next message of a queue."""
         return self._run(receive=queue.removeprefix("/queue/"), wait=int(wait * 1000))

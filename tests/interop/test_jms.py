@@ -120,6 +120,13 @@ def test_a_line_feed_in_a_name_does_not_change_it_either(reactor, activemq, call
     activemq.wait_empty(queue)
 
 
+def test_the_code_that_the_documentation_shows(activemq, caller, serve, queue):
+    serve(activemq, "thread-pool")
+    assert caller.get(queue, "/ping") == "pong"
+    with pytest.raises(AssertionError, match="404"):
+        caller.get(queue, "/nowhere")
+
+
 # Text.
 
 

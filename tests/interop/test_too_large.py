@@ -106,7 +106,8 @@ def test_what_nobody_waits_for_is_gone_where_rabbitmq_is_told_to_keep_nothing(sh
 
 
 def test_from_a_topic(broker, serve, queue):
-    topic = queue.replace("/queue/", "/topic/")
+    # On Artemis a subscription to a topic would take messages from a queue of the same name.
+    topic = queue.replace("/queue/", "/topic/events.")
     server = serve(broker, "thread-pool", options=(*MAX_BODY, "--destination", topic))
     with server.requester() as caller:
         caller.confirmed(Frame("SEND", {"destination": topic, "content-length": str(len(LARGE))}, LARGE))

@@ -36,16 +36,18 @@ import org.apache.activemq.ActiveMQConnectionFactory;
  * "type" is text, bytes ("hex"), map, object, stream ("values") or message (no body). "properties" are strings,
  * numbers and booleans. A message is sent with a temporary queue as its JMSReplyTo, unless "oneWay" is true, and its
  * reply waited for, "wait" milliseconds at most; the further messages of a streamed one are in "more".
- * {"receive": "queue"} takes a message from a queue.
+ * {"receive": "queue"} takes a message from a queue. {"get": "url", "to": "queue"} is what docs/calling.md shows.
  */
 public final class JmsCaller {
     private static final ObjectMapper JSON = new ObjectMapper();
 
+    private final Connection connection;
     private final Session session;
     private final TemporaryQueue replies;
     private final MessageConsumer consumer;
 
     private JmsCaller(Connection connection) throws JMSException {
+        this.connection = connection;
         session = connection.createSession(false, Session.AUTO_ACKNOWLEDGE);
         replies = session.createTemporaryQueue();
         consumer = session.createConsumer(replies);
@@ -73,7 +75,41 @@ public final class JmsCaller {
         connection.close();
     }
 
+    // docs: jms-1-1
+    static String get(Connection connection, String queue, String url) throws JMSException {
+        Session session = connection.createSession(false, Session.AUTO_ACKNOWLEDGE);
+        try {
+            TemporaryQueue replies = session.createTemporaryQueue();
+            MessageConsumer consumer = session.createConsumer(replies);
+            Message request = session.createMessage();
+            request.setStringProperty("http_requestMethod", "GET");
+            request.setStringProperty("http_requestUrl", url);
+            request.setJMSReplyTo(replies);
+            MessageProducer producer = session.createProducer(session.createQueue(queue));
+            producer.setTimeToLive(5_000);
+            producer.send(request);
+
+            Message reply = consumer.receive(5_000);
+            consumer.close();
+            replies.delete();
+            if (reply == null) {
+                throw new IllegalStateException("no reply within 5 s");
+            }
+            if ("true".equals(reply.getStringProperty("http_isError"))) {
+                throw new IllegalStateException(reply.getStringProperty("http_statusCode"));
+            }
+            return ((TextMessage) reply).getText();
+        } finally {
+            session.close();
+        }
+    }
+    // end
+
     private ObjectNode run(JsonNode command) throws JMSException {
+        if (command.has("get")) {
+            String text = get(connection, command.get("to").asText(), command.get("get").asText());
+            return JSON.createObjectNode().put("text", text);
+        }
         long wait = command.path("wait").asLong(20_000);
         if (command.has("receive")) {
             MessageConsumer one = session.createConsumer(session.createQueue(command.get("receive").asText()));

@@ -95,6 +95,25 @@ fn artemis_has_no_temporary_queues() {
 }
 
 #[test]
+fn artemis_measures_text_behind_its_headers_and_bytes_before_its_id() {
+    let mut bed = playing(Dialect::Artemis);
+    let one = bed.connect("1.2");
+    bed.subscribe(one, "r", "/queue/a", "auto");
+    let mut lengths = |length: &str, body: &str| {
+        bed.put(one, &format!("SEND\ndestination:/queue/a\n{length}X:1\n\n{body}\0"));
+        let frame = bed.one(one);
+        let place = |wanted: &[u8]| frame.headers.names().position(|name| name == wanted);
+        assert_eq!(frame.body, body.as_bytes());
+        (place(b"content-length"), place(b"message-id"), frame.headers.len())
+    };
+    let (length, id, _) = lengths("content-length:1\n", "x");
+    assert!(length.is_some() && length < id);
+    let (length, _, headers) = lengths("", "x");
+    assert_eq!(length, Some(headers - 1));
+    assert_eq!(lengths("", "").0, None);
+}
+
+#[test]
 fn artemis_acknowledges_at_once_whatever_the_transaction() {
     let mut bed = playing(Dialect::Artemis);
     let worker = bed.connect("1.2");

@@ -207,6 +207,16 @@ fn a_body_that_the_broker_keeps_is_asked_for() {
     ] {
         assert!(!refused(&call(headers, body), broker), "{headers:?}");
     }
+    // Artemis' message ids say nothing; what its JMS clients add does.
+    for mark in ["__AMQ_CID", "JMS_AMQP_MA_x-opt-jms-msg-type"] {
+        let sent = &[post, ("message-id", "23,39"), (mark, "2")];
+        assert!(refused(&call(sent, ""), Jms::Artemis), "{mark}");
+        assert!(!refused(&call(sent, "x"), Jms::Artemis), "{mark}");
+        assert!(!refused(&call(sent, ""), Jms::Other), "{mark}");
+        let empty = [&sent[..], &[("Content_HYPHEN_Length", "0")]].concat();
+        assert!(!refused(&call(&empty, ""), Jms::Artemis), "{mark}");
+    }
+    assert!(!refused(&call(&[post, ("message-id", "23,39")], ""), Jms::Artemis));
     let [accept, reject] =
         [EmptyJms::Accept, EmptyJms::Reject].map(|empty_jms| Mapping { empty_jms, ..Mapping::default() });
     assert!(came(&accept, &call(&[JAVA, post], ""), Jms::Modified).is_ok());
@@ -218,4 +228,65 @@ fn a_body_that_the_broker_keeps_is_asked_for() {
     assert!(!reject.is_withheld(&call(&[JAVA, post], ""), Jms::Modified), "it is answered");
     assert!(!reject.is_withheld(&message(&[STOMP], ""), Jms::Modified));
     assert!(!came(&reject, &event, Jms::Modified).unwrap_err().can_answer());
+}
+
+/// A MESSAGE of Artemis 2.40, as it was captured.
+fn of_artemis(kind: &[Pair<'_>], length: Option<(usize, &str)>, body: &'static [u8]) -> Frame {
+    let mut headers = vec![
+        ("subscription", "0"),
+        ("message-id", "23,39"),
+        ("destination", "probe"),
+        ("persistent", "true"),
+        ("destination-type", "ANYCAST"),
+        ("http_requestMethod", "POST"),
+    ];
+    headers.extend_from_slice(kind);
+    if let Some((at, length)) = length {
+        headers.insert(at.min(headers.len()), ("content-length", length));
+    }
+    Frame { command: Command::Message, headers: headers.into_iter().collect(), body: body.into(), cut: None }
+}
+
+#[test]
+fn a_jms_client_of_artemis_is_answered_in_kind_by_the_bare_name() {
+    let answered = |frame: &Frame| {
+        let mut request = map(&Mapping::default(), frame).unwrap();
+        request.delivery.came_from(Dialect::Artemis, Jms::Artemis, Default::default(), || Duration::ZERO);
+        let sent = sent(&Mapping::default(), &request, &[b"ok"]);
+        let text = |name| sent.only().headers.text(name).map(str::to_owned);
+        ["destination", "destination-type", "correlation-id", "persistent", "content-length"].map(text)
+    };
+    let said = |values: [Option<&str>; 5]| values.map(|value| value.map(str::to_owned));
+    let core = [("reply-to", "temp-queue://4f5b3339-a1cd-4661-8218-c10f059ad957"), ("__AMQ_CID", "1")];
+    let name = Some("4f5b3339-a1cd-4661-8218-c10f059ad957");
+    let text = of_artemis(&core, Some((99, "1")), b"x");
+    assert_eq!(answered(&text), said([name, None, Some("23,39"), None, None]));
+    let bytes = of_artemis(&core, Some((1, "1")), b"x");
+    assert_eq!(answered(&bytes), said([name, None, Some("23,39"), None, Some("2")]));
+    // What its sender knows as its message's id comes before what only STOMP does.
+    for id in ["__HDR_MESSAGE_ID", "NATIVE_MESSAGE_ID"] {
+        let fixed = of_artemis(&[("reply-to", "queue://replies"), (id, "ID:a-1")], Some((99, "1")), b"x");
+        assert_eq!(
+            answered(&fixed),
+            said([Some("replies"), Some("ANYCAST"), Some("ID:a-1"), Some("true"), None])
+        );
+    }
+}
+
+#[test]
+fn a_text_of_artemis_stays_text_as_a_dead_letter() {
+    let sized = |frame: &Frame| {
+        let out = dead_letter(
+            Version::V1_2,
+            Dialect::Artemis,
+            &Mapping::default(),
+            frame,
+            "/queue/DLQ",
+            "late",
+            "",
+        );
+        memchr::memmem::find(&out, b"\ncontent-length:").is_some()
+    };
+    assert!(!sized(&of_artemis(&[], Some((99, "1")), b"x")));
+    assert!(sized(&of_artemis(&[], Some((1, "1")), b"x")));
 }

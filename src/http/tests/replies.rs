@@ -27,6 +27,7 @@ fn one_message() {
         ("http_reasonPhrase", "Created"),
         ("http_isError", "false"),
         ("content-type", "text/html"),
+        ("content_type", "text/html"),
         ("X-A", "1"),
         ("Set-Cookie", "a"),
         ("Set-Cookie_2", "b"),
@@ -247,7 +248,7 @@ fn replies_have_limits() {
     let many: Vec<String> = (0..100).map(|n| format!("X-{n}")).collect();
     let many: Vec<Pair<'_>> = many.iter().map(|name| (name.as_str(), "")).collect();
     let sent = reply(&request, head(200, &many), &[]);
-    assert_eq!(sent.finished.fault, Some(Fault::TooManyHeaders { headers: 113 }));
+    assert_eq!(sent.finished.fault, Some(Fault::TooManyHeaders { headers: 114 }));
     assert_eq!(sent.finished.status, 500);
 }
 

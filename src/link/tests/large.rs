@@ -102,7 +102,10 @@ fn by_version_1_1_it_is_named_as_in_an_ack() {
 /// Artemis takes a NACK for an ACK, and STOMP 1.0 has none.
 #[test]
 fn a_broker_that_cannot_keep_it_is_given_a_letter_of_what_there_is() {
-    for (server, version) in [("ActiveMQ-Artemis/2.31.0", "1.2"), ("ActiveMQ/5.17.2", "1.0")] {
+    // A length behind the other headers is a text's on Artemis.
+    for (server, version, length) in
+        [("ActiveMQ-Artemis/2.31.0", "1.2", None), ("ActiveMQ/5.17.2", "1.0", Some("0"))]
+    {
         let mut bench = Bench::with("stomp://h", |config| {
             config.connection.limits.body = 10;
             config.delivery = DeliveryMode::AtMostOnce;
@@ -117,10 +120,10 @@ fn a_broker_that_cannot_keep_it_is_given_a_letter_of_what_there_is() {
             ("destination", "/queue/DLQ.a"),
             ("message-failed", "message rejected: a body of 11 octets is more than this server takes"),
             ("X-Tenant", "acme"),
-            ("content-length", "0"),
         ] {
             assert_eq!(letter.headers.text(name), Some(value), "{name}");
         }
+        assert_eq!(letter.headers.text("content-length"), length);
         bench.receipt(letter.headers.text("receipt").unwrap());
         assert_eq!(bench.commands(), [Command::Ack]);
     }
