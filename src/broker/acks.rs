@@ -36,7 +36,6 @@ impl Broker {
                 _ if !nack => End::Acknowledged,
                 Nack::Acknowledge => End::Acknowledged,
                 Nack::DeadLetter => End::Dead,
-                Nack::Requeue if headers.get("requeue") == Some(b"false") => End::Dead,
                 Nack::Requeue => End::Again,
             };
             self.finish(key, &acknowledged.deliveries, end, now);
@@ -106,10 +105,15 @@ impl Broker {
     ) -> Result<Transaction, Refusal> {
         let name = headers.get("transaction").ok_or_else(|| Refusal::missing(command, "transaction"))?;
         self.open_transaction(id, name)?;
-        let transaction = self.connection_mut(id).transactions.remove(name).expect("it was found just now");
+        Ok(self.take_transaction(id, name).expect("it was found just now"))
+    }
+
+    /// Closes a transaction, if it is open.
+    pub(super) fn take_transaction(&mut self, id: ConnId, name: &[u8]) -> Option<Transaction> {
+        let transaction = self.connection_mut(id).transactions.remove(name)?;
         self.memory -= transaction.size();
         self.names -= NAMED + name.len();
-        Ok(transaction)
+        Some(transaction)
     }
 
     pub(super) fn commit(&mut self, id: ConnId, headers: &Headers, now: Now) -> Result<(), Refusal> {
@@ -117,7 +121,7 @@ impl Broker {
         for (number, delivery) in transaction.acks {
             self.finish(Key { connection: id, number }, &[delivery], End::Acknowledged, now);
         }
-        for (target, message) in transaction.sends {
+        for (target, message, _) in transaction.sends {
             self.route(target, message, now);
         }
         Ok(())

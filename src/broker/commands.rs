@@ -14,7 +14,7 @@ use super::{
     subscription::{AckMode, Key, Source, Subscription},
 };
 use crate::{
-    link::{Replies, Row},
+    Dialect,
     stomp::{Command, Frame, Headers, HeartBeatOffer, Version},
 };
 
@@ -41,12 +41,21 @@ impl Broker {
             _ => frame.headers.bytes("receipt"),
         };
         let answered = receipt.as_ref().map_or(Ok(()), |receipt| self.admit_answer(id, receipt.len()));
+        // RabbitMQ answers a SEND when a message is taken, which may be at COMMIT.
+        let confirmed = self.config.dialect == Dialect::RabbitMq && command == Command::Send;
+        let receipt = receipt.filter(|_| !confirmed);
         if let Err(refusal) = answered.and_then(|()| self.obey(id, frame, now)) {
             return self.refuse(id, &refusal, receipt.as_deref(), now);
         }
-        if let (Some(receipt), Some(connection)) = (receipt, self.connections.get_mut(&id)) {
-            connection.receipt(&receipt);
-            self.mark_changed(id);
+        if let Some(connection) = self.connections.get_mut(&id) {
+            let answers = receipt.is_some() || !connection.confirms.is_empty();
+            if let Some(receipt) = receipt {
+                connection.receipt(&receipt);
+            }
+            connection.confirm();
+            if answers {
+                self.mark_changed(id);
+            }
         }
         if command == Command::Disconnect {
             self.close(id, now);
@@ -54,6 +63,9 @@ impl Broker {
     }
 
     fn obey(&mut self, id: ConnId, frame: Frame, now: Now) -> Result<(), Refusal> {
+        if self.config.dialect == Dialect::RabbitMq {
+            return self.obey_as_rabbitmq(id, frame, now);
+        }
         let connection = self.connections.get(&id).expect("frames are processed of connections that exist");
         let connects = matches!(frame.command, Command::Connect | Command::Stomp);
         let connected = connection.stage == Stage::Open;
@@ -98,9 +110,6 @@ impl Broker {
             }
         };
         let row = self.config.dialect.row();
-        if row.virtual_hosts && headers.get("host").is_some_and(|host| host != b"/") {
-            return Err(Refusal::new("Bad CONNECT", "There is one virtual host here, and its name is /."));
-        }
         if let Some(credentials) = &self.config.credentials {
             if !credentials.admit(headers.get("login"), headers.get("passcode")) {
                 return Err(Refusal::new(
@@ -116,23 +125,33 @@ impl Broker {
             _ => HeartBeatOffer::default(),
         };
         let ours = Liveness::offer(theirs, self.config.heart_beat_floor);
+        let user = String::from_utf8_lossy(headers.get("login").unwrap_or_default()).into_owned();
+        let liveness = Liveness::new(ours, theirs, row.silence, now.monotonic);
+        self.open_session(id, version, liveness, ours, user);
+        Ok(())
+    }
+
+    /// Answers CONNECT.
+    pub(super) fn open_session(
+        &mut self,
+        id: ConnId,
+        version: Version,
+        liveness: Liveness,
+        ours: HeartBeatOffer,
+        user: String,
+    ) {
         let server = super::server(self.config.dialect);
         let connection = self.connection_mut(id);
-        connection.stage = Stage::Open;
-        connection.version = version;
-        connection.parser.set_version(version);
-        connection.liveness = Liveness::new(ours, theirs, row.silence, now.monotonic);
+        connection.open(version, liveness, user);
         connection.connected(&server, ours);
         tracing::debug!(connection = id.0, version = version.as_str(), "session open");
         self.schedule(id);
         self.mark_changed(id);
-        Ok(())
     }
 
     fn subscribe(&mut self, id: ConnId, headers: &Headers) -> Result<(), Refusal> {
         let connection = &self.connections[&id];
         let row = self.config.dialect.row();
-        check_transient(row, headers)?;
         // Copies, since slices would keep all headers of the frame for as long as the subscription.
         let copied = |name| headers.get(name).map(Bytes::copy_from_slice);
         let destination =
@@ -165,7 +184,7 @@ impl Broker {
         };
         let window = &row.prefetch;
         let prefetch = match headers.get(window.header) {
-            None => self.config.prefetch,
+            None => connection.prefetch,
             // Zero means on ActiveMQ that the client pulls, for which STOMP has no frame.
             Some(text) => number(text)
                 .and_then(|n| usize::try_from((n / window.per_message).max(1)).ok())
@@ -222,12 +241,6 @@ impl Broker {
                 }
                 self.destinations.open_queue(&name)
             }
-            Address::Temporary(_) if self.config.dialect.row().replies == Replies::Implied => {
-                return Err(Refusal::new(
-                    "a temporary queue is made by reply-to",
-                    "Name it in the reply-to of a SEND, and its messages come by themselves.",
-                ));
-            }
             Address::Temporary(local) => self.temporary(key.connection, &local)?,
             Address::RemoteTemporary(name) => {
                 let id = self.destinations.queue_id(&name).ok_or_else(|| Refusal::gone(&name))?;
@@ -272,15 +285,4 @@ impl Broker {
         self.end_subscription(Key { connection: id, number });
         Ok(())
     }
-}
-
-/// Refuses `persistent:false` where it would make a queue that nobody else may use.
-pub(super) fn check_transient(row: &Row, headers: &Headers) -> Result<(), Refusal> {
-    if row.takes_transient || headers.get("persistent") != Some(b"false") {
-        return Ok(());
-    }
-    Err(Refusal::new(
-        "RESOURCE_LOCKED",
-        "RabbitMQ would make a queue of this connection's own for 'persistent:false'. Leave out the header.",
-    ))
 }

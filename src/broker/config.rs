@@ -123,7 +123,9 @@ impl BrokerConfig {
     }
 
     /// Plays this broker: says its name in CONNECTED; knows its headers and the window where none is set; has its manner
-    /// of temporary queues, NACK, ERROR and transactions; and takes no more in a frame than it does.
+    /// of destinations, acknowledgements, ERROR and transactions; and takes no more in a frame than it does. RabbitMQ knows one
+    /// user, `guest` with the passcode `guest`, unless [`with_credentials`](Self::with_credentials) names another: who does not
+    /// log in is that one.
     #[must_use]
     pub fn with_dialect(mut self, dialect: Dialect) -> Self {
         let row = dialect.row();
@@ -132,6 +134,9 @@ impl BrokerConfig {
         self.frame.header_line = self.frame.header_line.min(row.limits.header_line);
         self.frame.headers = self.frame.headers.min(row.limits.headers);
         self.frame.body = self.frame.body.min(row.limits.body);
+        if dialect == Dialect::RabbitMq && self.credentials.is_none() {
+            return self.with_credentials("guest", "guest");
+        }
         self
     }
 

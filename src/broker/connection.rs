@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -12,16 +12,17 @@ use super::{
     BrokerConfig, ConnId,
     destination::QueueId,
     id::{Ids, Session},
+    layout::Envelope,
     liveness::Liveness,
-    message::Envelope,
     outbox::Outbox,
     queue::Entry,
+    rabbitmq::consumer_tag,
     refusal::Refusal,
     subscription::{AckMode, Subscription},
     transaction::Transaction,
 };
 use crate::{
-    link::Row,
+    Dialect,
     stomp::{Command, Encoder, Headers, HeartBeatOffer, Parser, Version},
 };
 
@@ -65,6 +66,14 @@ pub(super) struct Connection {
     pub(super) transactions: HashMap<Bytes, Transaction>,
     /// By the name that this client gave.
     pub(super) temporary: BTreeMap<Bytes, QueueId>,
+    /// Unacknowledged messages of a subscription that does not say.
+    pub(super) prefetch: usize,
+    /// The queues that it has declared (RabbitMQ).
+    pub(super) declared: HashSet<Bytes>,
+    /// Receipts of messages that were taken, for after that of the frame (RabbitMQ).
+    pub(super) confirms: Vec<Bytes>,
+    /// Who has logged in.
+    user: String,
     /// Not read until there is memory again.
     pub(super) paused: bool,
     /// Whether messages wait for room in the outbox.
@@ -88,9 +97,13 @@ impl Connection {
             outbox: Outbox::default(),
             subscriptions: BTreeMap::new(),
             next_subscription: 0,
-            next_delivery: 0,
+            next_delivery: 1,
             transactions: HashMap::new(),
             temporary: BTreeMap::new(),
+            prefetch: config.prefetch,
+            declared: HashSet::new(),
+            confirms: Vec::new(),
+            user: String::new(),
             paused: false,
             starved: false,
             listed: false,
@@ -172,6 +185,15 @@ impl Connection {
             .finish();
     }
 
+    /// RabbitMQ's ERROR, which names no receipt.
+    pub(super) fn error_as_rabbitmq(&mut self, refusal: &Refusal) {
+        Encoder::new(self.outbox.end(), self.version, Command::Error)
+            .header("message", refusal.message.as_bytes())
+            .header("content-type", "text/plain")
+            .header("version", "1.0,1.1,1.2")
+            .body(refusal.advice.as_bytes());
+    }
+
     pub(super) fn error(&mut self, refusal: &Refusal, receipt: Option<&[u8]>, survivable: bool) {
         let mut encoder = Encoder::new(self.outbox.end(), self.version, Command::Error)
             .header("message", refusal.message.as_bytes())
@@ -210,7 +232,7 @@ impl Connection {
         entry: Entry,
         shown: &[u8],
         ids: &mut Ids,
-        row: &Row,
+        dialect: Dialect,
     ) -> bool {
         let Some(subscription) = self.subscriptions.get_mut(&subscription) else { return true };
         let automatic = subscription.ack == AckMode::Auto;
@@ -219,21 +241,19 @@ impl Connection {
         message.encode(
             self.outbox.end(),
             &Envelope {
+                dialect,
                 version: self.version,
                 consumer: self.id,
-                destination: shown,
+                destination: message.destination().map_or(shown, |routed| &routed.shown),
                 message_id: ids.messages.text(message.number).as_bytes(),
                 subscription: subscription.id.as_deref(),
-                ack: match self.version {
-                    Version::V1_2 if !automatic => Some(subscription.ack_ids.text(delivery).as_bytes()),
-                    _ => None,
-                },
+                delivery: subscription.ack_ids.text(delivery).as_bytes(),
+                acknowledged: self.version == Version::V1_2 && !automatic,
                 redelivered: entry.redelivered,
-                row,
             },
         );
+        self.next_delivery += 1;
         if !automatic {
-            self.next_delivery += 1;
             subscription.delivered(delivery, entry);
         }
         automatic
@@ -258,6 +278,58 @@ impl Connection {
     /// The subscription that a client named.
     pub(super) fn subscription(&self, id: &[u8]) -> Option<u64> {
         self.subscriptions.iter().find(|(_, s)| s.id.as_deref() == Some(id)).map(|(number, _)| *number)
+    }
+
+    /// The subscription of RabbitMQ's consumer tag.
+    pub(super) fn tagged(&self, tag: &[u8]) -> Option<u64> {
+        let named = |s: &Subscription| consumer_tag(s.id.as_deref(), &s.destination) == tag;
+        self.subscriptions.iter().find(|(_, s)| !s.ended && named(s)).map(|(number, _)| *number)
+    }
+
+    /// Tells the client that a subscription is over, since its queue was deleted (RabbitMQ).
+    pub(super) fn cancelled(&mut self, subscription: u64) {
+        let Some(subscription) = self.subscriptions.get(&subscription) else { return };
+        let (name, quoted) = match &subscription.id {
+            Some(id) => (id, format!("id='{}'", String::from_utf8_lossy(id))),
+            None => {
+                let destination = &subscription.destination;
+                (destination, format!("destination='{}'", String::from_utf8_lossy(destination)))
+            }
+        };
+        let body = format!(
+            "The server has canceled a subscription.\nNo more messages will be delivered for \"{quoted}\".\n"
+        );
+        Encoder::new(self.outbox.end(), self.version, Command::Error)
+            .header("message", "Server cancelled subscription")
+            .header("content-type", "text/plain")
+            .header("version", "1.0,1.1,1.2")
+            .header("subscription", name)
+            .body(body.as_bytes());
+    }
+
+    pub(super) fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// Whether this is who has logged in, or nobody.
+    pub(super) fn is_user(&self, name: Option<&[u8]>) -> bool {
+        name.is_none_or(|name| name == self.user.as_bytes())
+    }
+
+    /// Its session is open.
+    pub(super) fn open(&mut self, version: Version, liveness: Liveness, user: String) {
+        self.stage = Stage::Open;
+        self.version = version;
+        self.parser.set_version(version);
+        self.liveness = liveness;
+        self.user = user;
+    }
+
+    /// Takes the receipts of messages that were taken.
+    pub(super) fn confirm(&mut self) {
+        for receipt in std::mem::take(&mut self.confirms) {
+            self.receipt(&receipt);
+        }
     }
 
     /// Finds the deliveries that an ACK or NACK is for.

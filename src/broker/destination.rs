@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::HashMap};
 
 use bytes::Bytes;
 
-use super::{ConnId, flow::NAMED, queue::Queue, refusal::Refusal, topic::Topic};
+use super::{ConnId, flow::NAMED, queue::Queue, rabbitmq::Binding, refusal::Refusal, topic::Topic};
 use crate::link::Replies;
 
 const QUEUE: &[u8] = b"/queue/";
@@ -85,6 +85,8 @@ pub(super) struct Destinations {
     queues: HashMap<QueueId, Queue>,
     names: HashMap<Bytes, QueueId>,
     topics: HashMap<Bytes, Topic>,
+    /// Who is bound to RabbitMQ's exchanges.
+    bindings: Vec<Binding>,
     next: u64,
     /// What the names of all of them take.
     charged: usize,
@@ -142,7 +144,7 @@ impl Destinations {
         self.insert(Queue::temporary(name, Bytes::copy_from_slice(local), owner))
     }
 
-    fn insert(&mut self, queue: Queue) -> QueueId {
+    pub(super) fn insert(&mut self, queue: Queue) -> QueueId {
         let id = QueueId(self.next);
         self.next += 1;
         self.charged += Self::charge_of(&queue);
@@ -155,7 +157,43 @@ impl Destinations {
         let queue = self.queues.remove(&id)?;
         self.names.remove(queue.name());
         self.charged -= Self::charge_of(&queue);
+        if queue.declared().is_some() {
+            let charged = &mut self.charged;
+            self.bindings.retain(|binding| {
+                let stays = binding.queue != id;
+                *charged -= if stays { 0 } else { binding.size() };
+                stays
+            });
+        }
         Some(queue)
+    }
+
+    pub(super) fn bindings(&self) -> &[Binding] {
+        &self.bindings
+    }
+
+    /// Binds a queue to an exchange, unless it is.
+    pub(super) fn bind(&mut self, new: Binding) {
+        let same =
+            |old: &Binding| (old.queue, old.exchange) == (new.queue, new.exchange) && old.key == new.key;
+        if !self.bindings.iter().any(same) {
+            self.charged += new.size();
+            self.bindings.push(new);
+        }
+    }
+
+    /// The queues that are one connection's alone.
+    pub(super) fn exclusive_to(&self, owner: ConnId) -> Vec<QueueId> {
+        let theirs =
+            |queue: &Queue| queue.declared().is_some_and(|declared| declared.exclusive == Some(owner));
+        self.queues.iter().filter(|(_, queue)| theirs(queue)).map(|(id, _)| *id).collect()
+    }
+
+    /// Queues that were declared, and hold nothing, have no consumers and are not bound.
+    pub(super) fn unused(&self) -> Vec<QueueId> {
+        let bound = |id: QueueId| self.bindings.iter().any(|binding| binding.queue == id);
+        let unused = self.queues.iter().filter(|(id, queue)| queue.is_unused() && !bound(**id));
+        unused.map(|(id, _)| *id).collect()
     }
 
     pub(super) fn topic(&self, name: &[u8]) -> Option<&Topic> {

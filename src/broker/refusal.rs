@@ -5,6 +5,21 @@ use std::{borrow::Cow, fmt};
 use super::RefuseWhy;
 use crate::{Dialect, stomp::ParseError};
 
+/// What becomes of the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It ends, as STOMP has it.
+    Ends,
+    /// It lives on where a broker is played whose ERRORs are about one frame: ActiveMQ keeps it where a message is
+    /// refused (the requester's temporary queue is gone, an ACL, no room), so that one dead requester does not cost all
+    /// the others.
+    Survives,
+    /// It lives on.
+    GoesOn,
+    /// It ends without an ERROR.
+    Silent,
+}
+
 /// What becomes an ERROR frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
@@ -12,20 +27,41 @@ pub(super) struct Refusal {
     pub(super) message: Cow<'static, str>,
     /// The body: what to do about it.
     pub(super) advice: Cow<'static, str>,
-    /// Whether the connection lives on. STOMP says that it does not; ActiveMQ keeps it where a message is refused (the
-    /// requester's temporary queue is gone, an ACL, no room), so that one dead requester does not cost all the others.
-    pub(super) survivable: bool,
+    pub(super) fate: Fate,
     /// Whether the message quotes what came, which belongs into no log.
     pub(super) quotes: bool,
 }
 
 impl Refusal {
     pub(super) fn new(message: impl Into<Cow<'static, str>>, advice: impl Into<Cow<'static, str>>) -> Self {
-        Self { message: message.into(), advice: advice.into(), survivable: false, quotes: false }
+        Self { message: message.into(), advice: advice.into(), fate: Fate::Ends, quotes: false }
+    }
+
+    /// RabbitMQ's, after which the connection goes on.
+    pub(super) fn goes_on(message: &'static str, body: impl Into<Cow<'static, str>>) -> Self {
+        Self { fate: Fate::GoesOn, ..Self::new(message, body) }
+    }
+
+    /// RabbitMQ's, where AMQP's channel is closed.
+    pub(super) fn ends(message: &'static str, body: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(message, body)
+    }
+
+    /// Without an ERROR.
+    pub(super) fn silent(message: impl Into<Cow<'static, str>>) -> Self {
+        Self { fate: Fate::Silent, ..Self::new(message, "") }
     }
 
     /// Bytes that are no frame, or too large a one.
-    pub(super) fn unreadable(error: &ParseError) -> Self {
+    pub(super) fn unreadable(error: &ParseError, dialect: Dialect) -> Self {
+        match (dialect, error) {
+            (Dialect::RabbitMq, ParseError::UnknownCommand { line }) => {
+                let text = format!("Could not interpret command \"{line}\"\n");
+                return Self { quotes: true, ..Self::new("Bad command", text) };
+            }
+            (Dialect::RabbitMq, _) => return Self { quotes: true, ..Self::silent(error.to_string()) },
+            _ => {}
+        }
         let advice = "These bytes are no STOMP frame that this broker takes.";
         Self { quotes: true, ..Self::new(error.to_string(), advice) }
     }
@@ -87,7 +123,7 @@ impl Refusal {
                 (text, body)
             }
         };
-        Self { survivable: true, ..Self::new(message, advice) }
+        Self { fate: Fate::Survives, ..Self::new(message, advice) }
     }
 
     /// A temporary queue whose owner has gone.
@@ -99,7 +135,7 @@ impl Refusal {
                 "A temporary queue lives as long as the connection that made it, and that one is closed. \
                      Nothing was sent; this connection stays open."
                     .into(),
-            survivable: true,
+            fate: Fate::Survives,
             quotes: false,
         }
     }

@@ -6,18 +6,12 @@ use bytes::Bytes;
 
 use super::{
     Broker, ConnId, Now,
-    commands::check_transient,
     destination::{Address, Destinations, QueueId},
-    flow::NAMED,
     message::{Message, ReplyTo},
     refusal::Refusal,
-    subscription::{AckMode, Key, Source, Subscription},
     transaction::Target,
 };
-use crate::{
-    link::Replies,
-    stomp::{Frame, Headers},
-};
+use crate::stomp::{Frame, Headers};
 
 impl Broker {
     pub(super) fn send(&mut self, id: ConnId, frame: Frame, now: Now) -> Result<(), Refusal> {
@@ -27,25 +21,24 @@ impl Broker {
             self.open_transaction(id, transaction)?;
         }
         let row = self.config.dialect.row();
-        check_transient(row, &frame.headers)?;
         let target = self.target(id, Address::parse(&name, row.replies)?)?;
         let reply_to = self.reply_to(id, &frame.headers)?;
         self.check_refused(&name)?;
-        let message = Message::new(frame, self.next_message, reply_to, row, now)?;
+        let message = Message::new(frame, self.next_message, reply_to, self.config.dialect, now)?;
         self.next_message += 1;
         self.admit(id, message.size())?;
         match transaction {
             None => self.route(target, message, now),
             Some(transaction) => {
                 self.memory += target.size() + message.size();
-                self.open_transaction(id, &transaction)?.sends.push((target, message));
+                self.open_transaction(id, &transaction)?.sends.push((target, message, None));
             }
         }
         Ok(())
     }
 
     /// Refuses what this broker was told to refuse.
-    fn check_refused(&mut self, name: &[u8]) -> Result<(), Refusal> {
+    pub(super) fn check_refused(&mut self, name: &[u8]) -> Result<(), Refusal> {
         let refuse = self.config.refuses.iter_mut();
         let refuse = refuse
             .filter(|refuse| refuse.times > 0)
@@ -67,8 +60,13 @@ impl Broker {
                 self.enqueue(queue, message, now);
             }
             Target::Temporary(queue) => self.enqueue(queue, message, now),
-            Target::Nowhere => {}
             Target::Topic(name) => self.publish(&name, &message),
+            Target::Existing(name) => {
+                if let Some(queue) = self.destinations.queue_id(&[b"/queue/", &name[..]].concat()) {
+                    self.enqueue(queue, message, now);
+                }
+            }
+            Target::Exchange(exchange, key) => self.publish_by_exchange(exchange, &key, &message, now),
         }
     }
 
@@ -79,7 +77,6 @@ impl Broker {
             Address::Temporary(local) => Target::Temporary(self.temporary(id, &local)?),
             Address::RemoteTemporary(name) => match self.destinations.queue_id(&name) {
                 Some(queue) => Target::Temporary(queue),
-                None if self.config.dialect.row().replies == Replies::Implied => Target::Nowhere,
                 None => return Err(Refusal::gone(&name)),
             },
             Address::Queue(name) => {
@@ -92,12 +89,19 @@ impl Broker {
     }
 
     /// Whether there may be one more destination, whose name has so many bytes.
-    pub(super) fn destination_allowed(&self, name: usize) -> Result<(), Refusal> {
+    pub(super) fn destination_allowed(&mut self, name: usize) -> Result<(), Refusal> {
         let limit = self.config.destinations;
-        if self.destinations.len() >= limit {
+        if self.destinations.len() >= limit && !self.forget_unused() {
             return Err(Refusal::too_many("destinations", limit));
         }
         self.admit_names(Destinations::charge(name))
+    }
+
+    /// Deletes queues that only a declaration holds. RabbitMQ would keep them for ever. Answers whether there were any.
+    fn forget_unused(&mut self) -> bool {
+        let unused = self.destinations.unused();
+        unused.iter().for_each(|queue| self.delete_queue(*queue, None));
+        !unused.is_empty()
     }
 
     /// A connection's own temporary queue, made when it is first named.
@@ -111,6 +115,7 @@ impl Broker {
             return Err(Refusal::too_many("temporary queues", limit));
         }
         self.destination_allowed(2 * local.len())?;
+        let connection = &self.connections[&id];
         let name = connection.session.temporary(connection.temporary.len() + 1);
         let queue = self.destinations.open_temporary(id, local, &name, self.config.dialect.row().replies);
         self.names += local.len();
@@ -118,39 +123,12 @@ impl Broker {
         Ok(queue)
     }
 
-    /// Subscribes a connection to its temporary queue, under the queue's name.
-    fn listen(&mut self, id: ConnId, local: &[u8], queue: QueueId) {
-        let connection = &self.connections[&id];
-        if connection.subscription(local).is_some() {
-            return;
-        }
-        let key = Key { connection: id, number: connection.next_subscription };
-        self.destinations.queue_mut(queue).expect("it was found or made just now").join(key, None);
-        let prefetch = self.config.prefetch;
-        let connection = self.connection_mut(id);
-        connection.next_subscription += 1;
-        let name = Bytes::copy_from_slice(local);
-        let ack_prefix = connection.session.ack_prefix(key.number);
-        let (source, ack) = (Source::Queue(queue), AckMode::Auto);
-        let charged = NAMED + name.len();
-        let subscription =
-            Subscription::new(Some(name.clone()), name, source, ack, prefetch, ack_prefix, charged);
-        connection.subscriptions.insert(key.number, subscription);
-        self.names += charged;
-    }
-
     /// What `reply-to` means: a temporary queue has one name for its owner and another for everyone else.
     fn reply_to(&mut self, id: ConnId, headers: &Headers) -> Result<Option<ReplyTo>, Refusal> {
         // A copy, since a slice would keep all headers of the frame.
         let Some(text) = headers.get("reply-to").map(Bytes::copy_from_slice) else { return Ok(None) };
         let queue = match Address::parse(&text, self.config.dialect.row().replies) {
-            Ok(Address::Temporary(local)) => {
-                let queue = self.temporary(id, &local)?;
-                if self.config.dialect.row().replies == Replies::Implied {
-                    self.listen(id, &local, queue);
-                }
-                Some(queue)
-            }
+            Ok(Address::Temporary(local)) => Some(self.temporary(id, &local)?),
             Ok(Address::RemoteTemporary(name)) => self.destinations.queue_id(&name),
             // It is not this broker's business what else an answer is sent to.
             _ => None,

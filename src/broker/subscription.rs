@@ -72,6 +72,8 @@ pub(super) struct Subscription {
     pub(super) ack: AckMode,
     /// The `ack` headers of its deliveries.
     pub(super) ack_ids: Numbered,
+    /// It gets nothing more, and is kept for what it has not acknowledged (RabbitMQ).
+    pub(super) ended: bool,
     /// What the broker's memory was charged for it, its deliveries not counted.
     pub(super) charged: usize,
     /// Most deliveries that may be unacknowledged.
@@ -92,7 +94,18 @@ impl Subscription {
         charged: usize,
     ) -> Self {
         let (deliveries, ack_ids) = (BTreeMap::new(), Numbered::new(ack_prefix));
-        Self { id, destination, source, ack, ack_ids, charged, prefetch, deliveries, claimed: 0 }
+        Self {
+            id,
+            destination,
+            source,
+            ack,
+            ack_ids,
+            ended: false,
+            charged,
+            prefetch,
+            deliveries,
+            claimed: 0,
+        }
     }
 
     /// Whether the prefetch window has room. What a transaction acknowledges no longer takes any: a client
@@ -123,6 +136,18 @@ impl Subscription {
             AckMode::Client => self.deliveries.range(..=delivery).filter_map(open).collect(),
             _ => self.deliveries.get_key_value(&delivery).and_then(open).into_iter().collect(),
         }
+    }
+
+    /// Whether a delivery is unacknowledged.
+    pub(super) fn holds(&self, delivery: u64) -> bool {
+        self.deliveries.contains_key(&delivery)
+    }
+
+    /// The deliveries that a number settles, which may be another subscription's: itself, or all up to it. The latest
+    /// first: in that order each goes back to the front of its queue at little cost.
+    pub(super) fn settled_by(&self, delivery: u64, multiple: bool) -> Vec<u64> {
+        let from = if multiple { 0 } else { delivery };
+        self.deliveries.range(from..=delivery).rev().map(|(delivery, _)| *delivery).collect()
     }
 
     /// Puts a delivery into a transaction, or takes it out again.

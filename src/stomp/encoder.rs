@@ -135,6 +135,14 @@ impl<'a> Encoder<'a> {
         self.out.push(0);
     }
 
+    /// Ends the frame with a body whose length was said before, or which has no NUL.
+    #[cfg(feature = "broker")]
+    pub(crate) fn text_as_it_is(self, body: &[u8]) {
+        self.out.push(b'\n');
+        self.out.extend_from_slice(body);
+        self.out.push(0);
+    }
+
     /// Ends the frame without a body and without `content-length`.
     pub fn finish(self) {
         self.out.extend_from_slice(b"\n\0");

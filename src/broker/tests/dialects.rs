@@ -46,42 +46,6 @@ fn nack_means_three_things() {
     assert_eq!((bed.waiting("/queue/DLQ.work"), bed.broker.memory()), (0, 0));
 }
 
-/// RabbitMQ: a reply-to makes the queue and subscribes to it.
-#[test]
-fn rabbitmq_makes_a_temporary_queue_of_a_reply_to() {
-    let mut bed = playing(Dialect::RabbitMq);
-    let (requester, worker) = (bed.connect("1.2"), bed.connect("1.2"));
-    bed.subscribe(worker, "w", "/queue/work", "auto");
-    let request = "SEND\ndestination:/queue/work\nreply-to:/temp-queue/foo\n\nq\0";
-    bed.put(requester, request);
-    let message = bed.one(worker);
-    let reply_to = header(&message, "reply-to").to_owned();
-    assert!(reply_to.starts_with("/reply-queue/"), "{reply_to}");
-    assert_eq!(header(&message, "redelivered"), "false");
-    bed.send(worker, &reply_to, "a");
-    let reply = bed.one(requester);
-    assert_eq!((body(&reply).as_str(), header(&reply, "subscription")), ("a", "/temp-queue/foo"));
-    // The next request uses the same.
-    bed.put(requester, request);
-    assert_eq!(header(&bed.one(worker), "reply-to"), reply_to);
-
-    // A reply to one who is gone is dropped without a word.
-    bed.closed(requester);
-    bed.put(worker, &format!("SEND\ndestination:{reply_to}\nreceipt:1\n\na\0"));
-    assert_eq!(bed.one(worker).command, Command::Receipt);
-    bed.refused(worker, "SUBSCRIBE\nid:r\ndestination:/temp-queue/foo\n\n\0");
-}
-
-#[test]
-fn an_error_of_rabbitmq_names_no_receipt_and_ends_it() {
-    for (dialect, receipt) in [(Dialect::ActiveMq, Some("7")), (Dialect::RabbitMq, None)] {
-        let mut bed = playing(dialect);
-        let client = bed.connect("1.2");
-        let error = bed.refused(client, "SEND\ndestination:/temp-topic/x\nreceipt:7\n\n\0");
-        assert_eq!(error.headers.text("receipt-id"), receipt);
-    }
-}
-
 #[test]
 fn artemis_has_no_temporary_queues() {
     let mut bed = playing(Dialect::Artemis);
@@ -120,32 +84,6 @@ fn artemis_parts_with_the_silent_after_a_minute() {
 }
 
 #[test]
-fn rabbitmq_has_one_virtual_host_and_no_transient_queues() {
-    let mut bed = playing(Dialect::RabbitMq);
-    let client = bed.accept();
-    let error = bed.refused(client, "CONNECT\naccept-version:1.2\nhost:shop\n\n\0");
-    assert_eq!(message(&error), "Bad CONNECT");
-    for frame in ["SEND\ndestination:/queue/a", "SUBSCRIBE\nid:1\ndestination:/queue/a"] {
-        let client = bed.connect("1.2");
-        let error = bed.refused(client, &format!("{frame}\npersistent:false\n\n\0"));
-        assert_eq!(message(&error), "RESOURCE_LOCKED");
-    }
-}
-
-/// A consumer has to take the first of two headers.
-#[test]
-fn rabbitmq_passes_a_senders_headers_on_behind_its_own() {
-    let mut bed = playing(Dialect::RabbitMq);
-    let client = bed.connect("1.2");
-    bed.subscribe(client, "w", "/queue/a", "auto");
-    bed.put(client, "SEND\ndestination:/queue/a\nsubscription:spoofed\ntransaction-x:1\n\n\0");
-    let frame = bed.one(client);
-    assert_eq!(header(&frame, "subscription"), "w");
-    let all: Vec<_> = frame.headers.iter().filter(|(name, _)| *name == b"subscription").collect();
-    assert_eq!(all.len(), 2);
-}
-
-#[test]
 fn life_is_counted_in_each_ones_own_way() {
     for dialect in Dialect::ALL {
         let mut bed = playing(dialect);
@@ -164,7 +102,8 @@ fn frames_are_as_narrow_as_the_ones_that_are_played() {
     let frame = format!("SEND\ndestination:/queue/a\n{headers}\n\0");
     let mut bed = playing(Dialect::RabbitMq);
     let client = bed.connect("1.2");
-    bed.refused(client, &frame);
+    assert_eq!(bed.ask(client, &frame), []);
+    assert_eq!(bed.broker.status(client), Status::Closing);
     let mut bed = playing(Dialect::ActiveMq);
     let client = bed.connect("1.2");
     bed.put(client, &frame);
