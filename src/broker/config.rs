@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use super::manners::{self, Manners};
 use crate::{Dialect, stomp::Limits};
 
 /// Settings of a broker; the default suits a developer's machine.
@@ -29,7 +30,7 @@ pub struct BrokerConfig {
     pub transactions: usize,
     /// Temporary queues of one connection: 100.
     pub temporary_queues: usize,
-    /// Unacknowledged messages of one subscription that does not say: 1000, as on ActiveMQ.
+    /// Unacknowledged messages of one subscription that does not say: 1000, as on ActiveMQ. Octets, where Artemis is played.
     pub prefetch: usize,
     /// The shortest heart-beat interval agreed to, in either direction: 10 ms.
     pub heart_beat_floor: Duration,
@@ -38,6 +39,8 @@ pub struct BrokerConfig {
     /// Which broker this one plays, for tests of how a client gets on with it: ActiveMQ. See
     /// [`with_dialect`](Self::with_dialect).
     pub dialect: Dialect,
+    /// Whether it was told to play that one, faults included.
+    pub(super) plays: bool,
     /// Which messages are refused, for tests of what a client makes of that: none.
     pub refuses: Vec<Refuse>,
 }
@@ -102,6 +105,7 @@ impl Default for BrokerConfig {
             heart_beat_floor: Duration::from_millis(10),
             connect_timeout: Duration::from_secs(30),
             dialect: Dialect::default(),
+            plays: false,
             refuses: Vec::new(),
         }
     }
@@ -130,7 +134,11 @@ impl BrokerConfig {
     pub fn with_dialect(mut self, dialect: Dialect) -> Self {
         let row = dialect.row();
         self.dialect = dialect;
-        self.prefetch = row.prefetch.unset;
+        self.plays = true;
+        self.prefetch = match usize::try_from(row.prefetch.per_message) {
+            Ok(each) => row.prefetch.unset.saturating_mul(each),
+            Err(_) => usize::MAX,
+        };
         self.frame.header_line = self.frame.header_line.min(row.limits.header_line);
         self.frame.headers = self.frame.headers.min(row.limits.headers);
         self.frame.body = self.frame.body.min(row.limits.body);
@@ -138,6 +146,16 @@ impl BrokerConfig {
             return self.with_credentials("guest", "guest");
         }
         self
+    }
+
+    /// Which broker is played, if one is.
+    pub(super) fn played(&self) -> Option<Dialect> {
+        self.plays.then_some(self.dialect)
+    }
+
+    /// What it does with frames.
+    pub(super) fn manners(&self) -> &'static Manners {
+        manners::of(self.played())
     }
 
     /// See [`refuses`](Self::refuses).

@@ -1,7 +1,6 @@
 //! The broker's side of one connection.
 
 use std::{
-    borrow::Cow,
     collections::{BTreeMap, HashMap, HashSet},
     time::{Duration, Instant},
 };
@@ -16,14 +15,12 @@ use super::{
     liveness::Liveness,
     outbox::Outbox,
     queue::Entry,
-    rabbitmq::consumer_tag,
-    refusal::Refusal,
     subscription::{AckMode, Subscription},
     transaction::Transaction,
 };
 use crate::{
     Dialect,
-    stomp::{Command, Encoder, Headers, HeartBeatOffer, Parser, Version},
+    stomp::{Command, Encoder, HeartBeatOffer, Parser, Version},
 };
 
 /// Messages are added to an outbox only below this: the rest waits where others can have it.
@@ -62,7 +59,7 @@ pub(super) struct Connection {
     /// By number.
     pub(super) subscriptions: BTreeMap<u64, Subscription>,
     pub(super) next_subscription: u64,
-    next_delivery: u64,
+    pub(super) next_delivery: u64,
     pub(super) transactions: HashMap<Bytes, Transaction>,
     /// By the name that this client gave.
     pub(super) temporary: BTreeMap<Bytes, QueueId>,
@@ -170,47 +167,28 @@ impl Connection {
         self.liveness.sent(now);
     }
 
-    pub(super) fn connected(&mut self, server: &str, heart_beat: HeartBeatOffer) {
-        Encoder::new(self.outbox.end(), self.version, Command::Connected)
-            .header("version", self.version.as_str())
-            .header("server", server)
-            .header("session", self.session.to_string())
-            .header("heart-beat", heart_beat.to_string())
-            .finish();
+    /// `heart_beat` is `None` where none is to be named.
+    pub(super) fn connected(&mut self, server: &str, heart_beat: Option<HeartBeatOffer>, in_full: bool) {
+        let (version, session) = (self.version, self.session.to_string());
+        let encoder = self.frame(Command::Connected);
+        if version == Version::V1_0 && !in_full {
+            return encoder.header("session", session).finish();
+        }
+        let encoder =
+            encoder.header("version", version.as_str()).header("server", server).header("session", session);
+        match heart_beat {
+            Some(heart_beat) => encoder.header("heart-beat", heart_beat.to_string()).finish(),
+            None => encoder.finish(),
+        }
+    }
+
+    /// Begins a frame.
+    pub(super) fn frame(&mut self, command: Command) -> Encoder<'_> {
+        Encoder::new(self.outbox.end(), self.version, command)
     }
 
     pub(super) fn receipt(&mut self, receipt: &[u8]) {
-        Encoder::new(self.outbox.end(), self.version, Command::Receipt)
-            .header("receipt-id", receipt)
-            .finish();
-    }
-
-    /// RabbitMQ's ERROR, which names no receipt.
-    pub(super) fn error_as_rabbitmq(&mut self, refusal: &Refusal) {
-        Encoder::new(self.outbox.end(), self.version, Command::Error)
-            .header("message", refusal.message.as_bytes())
-            .header("content-type", "text/plain")
-            .header("version", "1.0,1.1,1.2")
-            .body(refusal.advice.as_bytes());
-    }
-
-    pub(super) fn error(&mut self, refusal: &Refusal, receipt: Option<&[u8]>, survivable: bool) {
-        let mut encoder = Encoder::new(self.outbox.end(), self.version, Command::Error)
-            .header("message", refusal.message.as_bytes())
-            .header("content-type", "text/plain");
-        if let Some(receipt) = receipt {
-            encoder = encoder.header("receipt-id", receipt);
-        }
-        if let Stage::New(_) = self.stage {
-            // For a client whose versions were refused; the others know it anyway.
-            encoder = encoder.header("version", "1.0,1.1,1.2");
-        }
-        let body: Cow<'_, str> = if survivable {
-            Cow::Borrowed(&refusal.advice)
-        } else {
-            format!("{}\nThe broker closes this connection.\n", refusal.advice).into()
-        };
-        encoder.body(body.as_bytes());
+        self.frame(Command::Receipt).header("receipt-id", receipt).finish();
     }
 
     /// Whether a subscription can be sent something now.
@@ -254,7 +232,8 @@ impl Connection {
         );
         self.next_delivery += 1;
         if !automatic {
-            subscription.delivered(delivery, entry);
+            let weight = if dialect == Dialect::Artemis { message.octets_on_artemis() } else { 1 };
+            subscription.delivered(delivery, entry, weight);
         }
         automatic
     }
@@ -277,34 +256,8 @@ impl Connection {
 
     /// The subscription that a client named.
     pub(super) fn subscription(&self, id: &[u8]) -> Option<u64> {
-        self.subscriptions.iter().find(|(_, s)| s.id.as_deref() == Some(id)).map(|(number, _)| *number)
-    }
-
-    /// The subscription of RabbitMQ's consumer tag.
-    pub(super) fn tagged(&self, tag: &[u8]) -> Option<u64> {
-        let named = |s: &Subscription| consumer_tag(s.id.as_deref(), &s.destination) == tag;
-        self.subscriptions.iter().find(|(_, s)| !s.ended && named(s)).map(|(number, _)| *number)
-    }
-
-    /// Tells the client that a subscription is over, since its queue was deleted (RabbitMQ).
-    pub(super) fn cancelled(&mut self, subscription: u64) {
-        let Some(subscription) = self.subscriptions.get(&subscription) else { return };
-        let (name, quoted) = match &subscription.id {
-            Some(id) => (id, format!("id='{}'", String::from_utf8_lossy(id))),
-            None => {
-                let destination = &subscription.destination;
-                (destination, format!("destination='{}'", String::from_utf8_lossy(destination)))
-            }
-        };
-        let body = format!(
-            "The server has canceled a subscription.\nNo more messages will be delivered for \"{quoted}\".\n"
-        );
-        Encoder::new(self.outbox.end(), self.version, Command::Error)
-            .header("message", "Server cancelled subscription")
-            .header("content-type", "text/plain")
-            .header("version", "1.0,1.1,1.2")
-            .header("subscription", name)
-            .body(body.as_bytes());
+        // The last one, where ActiveMQ is played and has several.
+        self.subscriptions.iter().rfind(|(_, s)| s.id.as_deref() == Some(id)).map(|(number, _)| *number)
     }
 
     pub(super) fn user(&self) -> &str {
@@ -331,72 +284,4 @@ impl Connection {
             self.receipt(&receipt);
         }
     }
-
-    /// Finds the deliveries that an ACK or NACK is for.
-    pub(super) fn acknowledged(
-        &self,
-        headers: &Headers,
-        nack: bool,
-        ids: &Ids,
-    ) -> Result<Acknowledged, Refusal> {
-        let command = if nack { "NACK" } else { "ACK" };
-        let required = |name: &str| headers.get(name).ok_or_else(|| Refusal::missing(command, name));
-        let unknown = || {
-            Refusal::new(
-                format!("unexpected {command}"),
-                "No such message is waiting for an acknowledgement on this connection: it was acknowledged \
-                 before, came from a subscription with ack:auto, or was delivered to another connection.",
-            )
-        };
-        let late = |subscription: u64| subscription < self.next_subscription;
-        let (number, delivery) = match self.version {
-            Version::V1_2 => {
-                let (number, delivery) = self.session.delivery(required("id")?).ok_or_else(unknown)?;
-                if !self.subscriptions.contains_key(&number) {
-                    return if late(number) { Ok(Acknowledged::default()) } else { Err(unknown()) };
-                }
-                (number, Some(delivery))
-            }
-            _ => {
-                let message = ids.messages.number(required("message-id")?).ok_or_else(unknown)?;
-                let named = match self.version {
-                    Version::V1_1 => Some(required("subscription")?),
-                    _ => headers.get("subscription"),
-                };
-                let mut candidates = self
-                    .subscriptions
-                    .iter()
-                    .filter(|(_, s)| named.is_none() || s.id.as_deref() == named)
-                    .map(|(number, s)| (*number, s.delivery_of(message)));
-                let first = candidates.next();
-                let found =
-                    first.filter(|(_, d)| d.is_some()).or_else(|| candidates.find(|(_, d)| d.is_some()));
-                match found.or(first) {
-                    Some(found) => found,
-                    None if self.next_subscription > 0 => return Ok(Acknowledged::default()),
-                    None => return Err(unknown()),
-                }
-            }
-        };
-        let subscription = &self.subscriptions[&number];
-        let deliveries = match delivery.filter(|delivery| *delivery < self.next_delivery) {
-            Some(delivery) => subscription.covered(delivery),
-            None => Vec::new(),
-        };
-        match subscription.ack {
-            // An ACK for a later message may have been for this one too.
-            AckMode::Client => {}
-            _ if deliveries.is_empty() => return Err(unknown()),
-            _ => {}
-        }
-        Ok(Acknowledged { subscription: number, deliveries })
-    }
-}
-
-/// What an ACK or NACK is for: nothing, where its subscription has ended and the messages have gone to
-/// others, as on ActiveMQ.
-#[derive(Debug, Default)]
-pub(super) struct Acknowledged {
-    pub(super) subscription: u64,
-    pub(super) deliveries: Vec<u64>,
 }

@@ -13,7 +13,7 @@ use super::{
     refusal::{Fate, Refusal},
     subscription::Key,
 };
-use crate::{Dialect, stomp::Shown};
+use crate::Dialect;
 
 /// How often expired messages are looked for, while there may be any.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -246,7 +246,7 @@ impl Broker {
         if self.config.dialect == Dialect::RabbitMq {
             return self.depth_as_rabbitmq(destination.as_bytes());
         }
-        match Address::parse(destination.as_bytes(), self.config.dialect.row().replies) {
+        match Address::parse(destination.as_bytes(), self.config.dialect, None) {
             Ok(Address::Topic(name)) => Depth {
                 consumers: self.destinations.topic(&name).map_or(0, |topic| topic.len()),
                 ..Depth::default()
@@ -311,38 +311,10 @@ impl Broker {
         self.relieve(now);
     }
 
-    /// Answers with an ERROR, and gives the connection up unless it survives this one.
-    pub(super) fn refuse(&mut self, id: ConnId, refusal: &Refusal, receipt: Option<&[u8]>, now: Now) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
-        let reason = if refusal.quotes { "unreadable" } else { &refusal.message };
-        tracing::debug!(connection = id.0, reason = %Shown(reason.as_bytes()), "refused");
-        // Which frame it was, and that the connection goes on, is said by the same brokers.
-        let survives = self.config.dialect.survives_error();
-        let survivable = match refusal.fate {
-            Fate::GoesOn => true,
-            Fate::Survives => survives,
-            Fate::Ends | Fate::Silent => false,
-        };
-        match refusal.fate {
-            Fate::Silent => {}
-            _ if self.config.dialect == Dialect::RabbitMq => {
-                connection.error_as_rabbitmq(refusal);
-                if let Some(receipt) = receipt.filter(|_| !survivable) {
-                    connection.receipt(receipt);
-                }
-            }
-            _ => connection.error(refusal, receipt.filter(|_| survives), survivable),
-        }
-        if survivable {
-            self.mark_changed(id);
-        } else {
-            self.close(id, now);
-        }
-    }
-
-    /// Gives up a client that says nothing. RabbitMQ does so without a word.
+    /// Gives up a client that says nothing. RabbitMQ and ActiveMQ do so without a word.
     fn refuse_silent(&mut self, id: ConnId, refusal: Refusal, now: Now) {
-        let fate = if self.config.dialect == Dialect::RabbitMq { Fate::Silent } else { refusal.fate };
+        let silent = self.config.dialect == Dialect::RabbitMq || self.config.manners().silent;
+        let fate = if silent { Fate::Silent } else { refusal.fate };
         self.refuse(id, &Refusal { fate, ..refusal }, None, now);
     }
 

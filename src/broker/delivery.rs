@@ -200,7 +200,7 @@ impl Broker {
             };
             let Some(entry) = subscription.settle(*delivery) else { continue };
             if let (End::Again, &Source::Queue(id)) = (end, &subscription.source) {
-                self.give_back(id, entry);
+                self.give_back(id, entry, true);
                 continue;
             }
             self.memory -= entry.message.size();
@@ -234,16 +234,18 @@ impl Broker {
         if let Some(declared) = queue.declared() {
             let declared = declared.clone();
             self.dead_letter_by_exchange(&name, &declared, &message, now);
-        } else if let Some(name) = dead_letter_queue(&name) {
-            let dead_letters = self.destinations.open_queue(&name);
+        } else if let Some(dead_letters) = dead_letter_queue(&name) {
+            let dead_letters = self.destinations.open_queue(&dead_letters);
+            let played = self.config.played() == Some(Dialect::ActiveMq);
+            let message = if played { message.undelivered(&name) } else { message };
             self.enqueue(dead_letters, message, now);
         }
     }
 
     /// Puts back what was out for delivery. A queue that is gone took its messages along.
-    fn give_back(&mut self, id: QueueId, entry: Entry) {
+    fn give_back(&mut self, id: QueueId, entry: Entry, seen: bool) {
         match self.destinations.queue_mut(id) {
-            Some(queue) => queue.put_back(entry),
+            Some(queue) => queue.put_back(entry, seen),
             None => self.memory -= entry.message.size(),
         }
         self.list_queue(id);
@@ -256,11 +258,12 @@ impl Broker {
             .get_mut(&key.connection)
             .and_then(|connection| connection.subscriptions.remove(&key.number));
         if let Some(subscription) = subscription {
-            self.end_of(key, subscription);
+            let seen = !self.config.manners().unsubscribe_undoes;
+            self.end_of(key, subscription, seen);
         }
     }
 
-    fn end_of(&mut self, key: Key, mut subscription: Subscription) {
+    fn end_of(&mut self, key: Key, mut subscription: Subscription, seen: bool) {
         self.names -= subscription.charged;
         match &mut subscription.source {
             Source::Topic { name, waiting } => {
@@ -274,7 +277,7 @@ impl Broker {
                 if let Some(queue) = self.destinations.queue_mut(id) {
                     queue.leave(key);
                 }
-                subscription.into_deliveries().for_each(|entry| self.give_back(id, entry));
+                subscription.into_deliveries().for_each(|entry| self.give_back(id, entry, seen));
                 self.list_queue(id);
                 self.delete_if_unused(id, key.connection);
             }
@@ -297,7 +300,7 @@ impl Broker {
         let declared = std::mem::take(&mut connection.declared);
         self.names -= declared.iter().map(|name| NAMED + name.len()).sum::<usize>();
         for (number, subscription) in subscriptions {
-            self.end_of(Key { connection: id, number }, subscription);
+            self.end_of(Key { connection: id, number }, subscription, true);
         }
         if self.config.dialect == Dialect::RabbitMq {
             for queue in self.destinations.exclusive_to(id) {

@@ -67,7 +67,7 @@ impl ReplyTo {
 }
 
 /// A message. Shared, not copied, by everyone who waits for it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Message {
     /// Its number, of which `message-id` is made.
     pub(super) number: u64,
@@ -99,13 +99,19 @@ impl Message {
         };
         let headers = kept(&frame.headers, dialect);
         let text: usize = headers.iter().map(|(name, value)| name.len() + value.len() + HEADER).sum();
-        let text = text + reply_to.as_ref().map_or(0, ReplyTo::size);
+        let destination = frame.headers.get("destination").map_or(0, <[u8]>::len);
+        let text = text + destination + reply_to.as_ref().map_or(0, ReplyTo::size);
         Ok(Arc::new(Self {
             number,
             sized: frame.headers.get("content-length").is_some(),
             expires: integer("expires", 0)?,
-            routed: None,
-            timestamp: integer("timestamp", now.millis())?,
+            routed: (dialect == Dialect::Artemis).then(|| Routed::as_sent(&frame.headers)),
+            // On Artemis a sender's own is a property.
+            timestamp: if dialect == Dialect::Artemis {
+                now.millis()
+            } else {
+                integer("timestamp", now.millis())?
+            },
             priority: integer("priority", 4)?.min(9),
             persistent: frame.headers.get("persistent") == Some(b"true"),
             size: OVERHEAD + text + frame.body.len(),
@@ -164,6 +170,17 @@ impl Message {
             priority: 0,
             persistent: false,
         })
+    }
+
+    /// What ActiveMQ makes of it on its way to the dead letters.
+    pub(super) fn undelivered(&self, queue: &[u8]) -> Arc<Self> {
+        let expires = self.expires.to_string();
+        let own: [(&[u8], &[u8]); 2] =
+            [(b"original-destination", queue), (b"originalExpiration", expires.as_bytes())];
+        let kept = self.headers.iter().filter(|(name, _)| own.iter().all(|(known, _)| known != name));
+        let headers: Headers = kept.chain(own).collect();
+        let more: usize = own.iter().map(|(name, value)| name.len() + value.len() + HEADER).sum();
+        Arc::new(Self { headers, size: self.size + more, ..self.clone() })
     }
 
     /// What goes to an exchange of dead letters, by this key or its own. It says where it comes from, and lives for ever.

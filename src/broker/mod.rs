@@ -33,6 +33,7 @@
 //! | `delivery` | from queues and topics to consumers, and back |
 //! | `flow` | bounded memory: who waits, who is refused |
 //! | `rabbitmq/` | the same, where RabbitMQ is played |
+//! | `manners`, `wording` | where ActiveMQ and Artemis differ: what they do, and what they say |
 //! | `layout` | which headers a MESSAGE has, in which order |
 //! | `connection`, `subscription`, `queue`, `topic`, `transaction`, `message` | the things themselves |
 //! | `net`, `sockets` | [`BrokerServer`]: sockets, clock and thread |
@@ -48,6 +49,7 @@ mod flow;
 mod id;
 mod layout;
 mod liveness;
+mod manners;
 mod message;
 mod net;
 mod outbox;
@@ -60,6 +62,7 @@ mod sockets;
 mod subscription;
 mod topic;
 mod transaction;
+mod wording;
 
 #[cfg(test)]
 mod tests;

@@ -144,15 +144,15 @@ impl Queue {
         self.next_place += 1;
     }
 
-    /// Puts back what was out for delivery, each in its old place.
-    pub(super) fn put_back(&mut self, entry: Entry) {
+    /// Puts back what was out for delivery, each in its old place. `seen`: somebody may have seen it.
+    pub(super) fn put_back(&mut self, entry: Entry, seen: bool) {
         self.unacknowledged -= 1;
         self.expiring += usize::from(entry.message.expires());
         for consumer in &mut self.consumers {
             consumer.seen = consumer.seen.min(entry.place);
         }
         let at = self.waiting.partition_point(|other| other.place < entry.place);
-        self.waiting.insert(at, Entry { redelivered: true, ..entry });
+        self.waiting.insert(at, Entry { redelivered: entry.redelivered || seen, ..entry });
     }
 
     /// One that was out for delivery will not come back.

@@ -6,22 +6,29 @@ use bytes::Bytes;
 
 use super::{
     Broker, ConnId, Now,
-    destination::{Address, Destinations, QueueId},
+    destination::{Address, Destinations, Kind, QueueId},
     message::{Message, ReplyTo},
     refusal::Refusal,
     transaction::Target,
 };
-use crate::stomp::{Frame, Headers};
+use crate::{
+    link::Routing,
+    stomp::{Frame, Headers},
+};
 
 impl Broker {
     pub(super) fn send(&mut self, id: ConnId, frame: Frame, now: Now) -> Result<(), Refusal> {
         let name = required(&frame, "destination")?;
         let transaction = frame.headers.bytes("transaction");
         if let Some(transaction) = &transaction {
-            self.open_transaction(id, transaction)?;
+            let takes_lost_sends = self.config.manners().takes_lost_sends;
+            match self.open_transaction(id, "SEND", transaction) {
+                Err(_) if takes_lost_sends => return Ok(()),
+                opened => opened.map(|_| ())?,
+            }
         }
-        let row = self.config.dialect.row();
-        let target = self.target(id, Address::parse(&name, row.replies)?)?;
+        let kind = self.kind(&name, &frame.headers, |routing| routing.send);
+        let target = self.target(id, Address::parse(&name, self.config.dialect, kind)?)?;
         let reply_to = self.reply_to(id, &frame.headers)?;
         self.check_refused(&name)?;
         let message = Message::new(frame, self.next_message, reply_to, self.config.dialect, now)?;
@@ -31,10 +38,27 @@ impl Broker {
             None => self.route(target, message, now),
             Some(transaction) => {
                 self.memory += target.size() + message.size();
-                self.open_transaction(id, &transaction)?.sends.push((target, message, None));
+                self.open_transaction(id, "SEND", &transaction)?.sends.push((target, message, None));
             }
         }
         Ok(())
+    }
+
+    /// Whether a name is a topic's, where neither its prefix nor a header says so (Artemis): not if there is a queue of
+    /// that name.
+    pub(super) fn kind(
+        &self,
+        name: &[u8],
+        headers: &Headers,
+        header: fn(&Routing) -> &'static str,
+    ) -> Option<Kind> {
+        let routing = self.config.dialect.row().routing.as_ref()?;
+        match headers.get(header(routing)) {
+            Some(b"ANYCAST") => Some(Kind::Queue),
+            Some(b"MULTICAST") => Some(Kind::Topic),
+            _ if self.destinations.queue_id(&[b"/queue/", name].concat()).is_some() => Some(Kind::Queue),
+            _ => Some(Kind::Topic),
+        }
     }
 
     /// Refuses what this broker was told to refuse.
@@ -117,7 +141,7 @@ impl Broker {
         self.destination_allowed(2 * local.len())?;
         let connection = &self.connections[&id];
         let name = connection.session.temporary(connection.temporary.len() + 1);
-        let queue = self.destinations.open_temporary(id, local, &name, self.config.dialect.row().replies);
+        let queue = self.destinations.open_temporary(id, local, &name);
         self.names += local.len();
         self.connection_mut(id).temporary.insert(Bytes::copy_from_slice(local), queue);
         Ok(queue)
@@ -127,7 +151,7 @@ impl Broker {
     fn reply_to(&mut self, id: ConnId, headers: &Headers) -> Result<Option<ReplyTo>, Refusal> {
         // A copy, since a slice would keep all headers of the frame.
         let Some(text) = headers.get("reply-to").map(Bytes::copy_from_slice) else { return Ok(None) };
-        let queue = match Address::parse(&text, self.config.dialect.row().replies) {
+        let queue = match Address::parse(&text, self.config.dialect, None) {
             Ok(Address::Temporary(local)) => Some(self.temporary(id, &local)?),
             Ok(Address::RemoteTemporary(name)) => self.destinations.queue_id(&name),
             // It is not this broker's business what else an answer is sent to.
@@ -143,6 +167,6 @@ impl Broker {
     }
 }
 
-fn required(frame: &Frame, header: &str) -> Result<Bytes, Refusal> {
+fn required(frame: &Frame, header: &'static str) -> Result<Bytes, Refusal> {
     frame.headers.bytes(header).ok_or_else(|| Refusal::missing(frame.command.as_str(), header))
 }

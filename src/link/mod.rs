@@ -37,7 +37,7 @@ use company::Company;
 pub(crate) use connection::{Connection, ConnectionConfig, Event};
 pub use dialect::{Dialect, UnknownDialect};
 #[cfg(feature = "broker")]
-pub(crate) use dialect::{Nack, Transactions};
+pub(crate) use dialect::{Nack, Routing, Transactions};
 pub(crate) use dialect::{Replies, is_topic, kept_in};
 pub(crate) use jms::Jms;
 pub(crate) use ledger::Ledger;

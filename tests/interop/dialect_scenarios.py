@@ -51,8 +51,8 @@ a SUBSCRIBE id:1 destination:/queue/Q receipt:s -> 1
 a RAW 'WRONG\n\n\0' -> 1
 
 # CONNECT twice
-a CONNECT accept-version:1.2 host:/ login:guest passcode:guest
 a CONNECT accept-version:1.2 host:/ login:guest passcode:guest -> 1
+a CONNECT accept-version:1.2 host:/ login:guest passcode:guest
 
 # an escape that does not exist
 a RAW 'CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\n\n\0' -> 1
@@ -565,19 +565,12 @@ a CONNECT accept-version:100.1 host:/ login:guest passcode:guest -> 1
 # a virtual host that is not there
 a CONNECT accept-version:1.1 host:// login:guest passcode:guest -> 1
 
-# not connected
-a RAW 'SEND\ndestination:/queue/Q\n\nm\0' -> 1
-
 # an unknown command
 a WRONG destination:a receipt:r -> 1
 
 # CONNECT twice
 a CONNECT accept-version:1.2 host:/ login:guest passcode:guest -> 1
 a CONNECT accept-version:1.2 host:/ login:guest passcode:guest -> 1
-
-# an escape that does not exist
-a RAW 'CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\n\n\0' -> 1
-a RAW 'SEND\ndestination:/queue/Q\nx:\\t\n\nm\0' -> 1
 
 # a header without a colon
 a RAW 'CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\n\n\0' -> 1
@@ -630,6 +623,56 @@ a SUBSCRIBE id:1 destination:/queue/Q receipt:s -> 1
 
 # an ack mode that does not exist
 a SUBSCRIBE id:1 destination:/queue/Q ack:never receipt:r -> 1
+
+# COMMIT without a transaction
+a COMMIT receipt:1 -> 1
+
+# ABORT without a transaction
+a ABORT receipt:1 -> 1
+
+# ABORT of a transaction that is not open
+a ABORT transaction:t receipt:1 -> 1
+
+# NACK without an id
+a SUBSCRIBE id:1 destination:/queue/Q ack:client receipt:r -> 1
+a NACK receipt:k -> 1
+
+# ACK of 1.1 without a subscription
+a CONNECT accept-version:1.1 host:/ login:guest passcode:guest -> 1
+a SUBSCRIBE id:1 destination:/queue/Q ack:client-individual receipt:r -> 1
+a SEND destination:/queue/Q | m -> 1
+a ACK message-id:{message-id} receipt:k -> 1
+
+# ACK of 1.1 after UNSUBSCRIBE
+a CONNECT accept-version:1.1 host:/ login:guest passcode:guest -> 1
+a SUBSCRIBE id:1 destination:/queue/Q ack:client-individual receipt:r -> 1
+a SEND destination:/queue/Q | m -> 1
+a UNSUBSCRIBE id:1 receipt:u -> 1
+a ACK message-id:{message-id} subscription:1 receipt:k -> 1
+
+# ACK of 1.2 after UNSUBSCRIBE
+a SUBSCRIBE id:1 destination:/queue/Q ack:client-individual receipt:r -> 1
+a SEND destination:/queue/Q | m -> 1
+a UNSUBSCRIBE id:1 receipt:u -> 1
+a ACK id:{ack} receipt:k -> 1
+
+# ACK of 1.0
+a CONNECT login:guest passcode:guest -> 1
+a SUBSCRIBE destination:/queue/Q ack:client receipt:r -> 1
+a SEND destination:/queue/Q | one -> 1
+a SEND destination:/queue/Q | two -> 1
+a ACK message-id:{message-id} receipt:k -> 1
+b SUBSCRIBE id:1 destination:/queue/Q receipt:r -> 1
+a CLOSE
+
+# ACK in client mode is for all before it
+a SUBSCRIBE id:1 destination:/queue/Q ack:client receipt:r -> 1
+a SEND destination:/queue/Q | one -> 1
+a SEND destination:/queue/Q | two -> 1
+a SEND destination:/queue/Q | three -> 1
+a ACK id:{ack} receipt:k -> 1
+b SUBSCRIBE id:1 destination:/queue/Q receipt:r -> 1
+a CLOSE
 
 # ACK without an id
 a SUBSCRIBE id:1 destination:/queue/Q ack:client receipt:r -> 1
@@ -709,15 +752,6 @@ a BEGIN receipt:1 -> 1
 a BEGIN transaction:t receipt:1 -> 1
 a BEGIN transaction:t receipt:2 -> 1
 
-# ACK in a transaction
-a SUBSCRIBE id:1 destination:/queue/Q ack:client-individual receipt:r -> 1
-a SEND destination:/queue/Q | one -> 1
-a BEGIN transaction:t
-a ACK id:{ack} transaction:t receipt:k -> 1
-a ABORT transaction:t receipt:c -> 1
-b SUBSCRIBE id:1 destination:/queue/Q receipt:r -> 1
-a CLOSE
-
 # NACK in a transaction
 a SUBSCRIBE id:1 destination:/queue/Q ack:client-individual receipt:r -> 1
 a SEND destination:/queue/Q | one -> 1
@@ -749,14 +783,17 @@ b RAW 'SEND\ndestination:/queue/Q\ncontent-length:0\n\n\0' -> a1
 b RAW '\n\nSEND\ndestination:/queue/Q\n\nhello\n\0\n' -> a1
 b RAW 'SEND\r\ndestination:/queue/Q\r\n\r\nhello\0' -> a1
 
-# a content-length that is no number
-a RAW 'CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\n\n\0' -> 1
-a RAW 'SEND\ndestination:/queue/Q\ncontent-length:x\n\nm\0' -> 1
-
 # a content-length that is too small
 a RAW 'CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\n\n\0' -> 1
 a RAW 'SEND\ndestination:/queue/Q\ncontent-length:1\n\nmmm\0'
 """
+
+#: Where ours is stricter than both.
+STRICT = {
+    "an unknown command": "ours ends the connection with words of its own: a line that is no command may be of another protocol",
+    "a header without a colon": "ours refuses the frame; they pass over the line",
+    "a content-length that is too small": "ours refuses the frame; they wait for more",
+}
 
 ACTIVEMQ = scenarios(
     JMS
@@ -799,11 +836,43 @@ a SEND destination:/queue/ receipt:r | m
 a SUBSCRIBE id:1 destination:/topic/ receipt:r
 
 # dead letters of NACK
-a SUBSCRIBE id:d destination:/queue/ActiveMQ.DLQ "selector:who = 'Q'" receipt:r -> 1
+a SUBSCRIBE id:d destination:/queue/DLQ.Q receipt:r -> 1
 a SUBSCRIBE id:1 destination:/queue/Q ack:client-individual receipt:r -> 1
 a SEND destination:/queue/Q who:Q persistent:true | m -> 1
-a NACK id:{ack} receipt:k -> 1
-"""
+a NACK id:{ack} receipt:k -> 2
+
+# ACK in a transaction
+a SUBSCRIBE id:1 destination:/queue/Q ack:client-individual receipt:r -> 1
+a SEND destination:/queue/Q | one -> 1
+a BEGIN transaction:t
+a ACK id:{ack} transaction:t receipt:k -> 1
+a ABORT transaction:t receipt:c -> 1
+b SUBSCRIBE id:1 destination:/queue/Q receipt:r -> 1
+a CLOSE -> b1
+
+# not connected
+a RAW 'SEND\ndestination:/queue/Q\n\nm\0' -> 1
+
+# what an unknown ack mode means
+a SUBSCRIBE id:1 destination:/queue/Q ack:never receipt:r -> 1
+a SEND destination:/queue/Q | m -> 1
+b SUBSCRIBE id:1 destination:/queue/Q receipt:r -> 1
+a CLOSE
+
+# two subscriptions of one id
+a SUBSCRIBE id:1 destination:/queue/Q receipt:r -> 1
+a SUBSCRIBE id:1 destination:/queue/Q.other receipt:s -> 1
+a SEND destination:/queue/Q | one -> 1
+a SEND destination:/queue/Q.other | two -> 1
+a UNSUBSCRIBE id:1 receipt:u -> 1
+a SEND destination:/queue/Q receipt:1 | three -> 2
+a SEND destination:/queue/Q.other receipt:2 | four -> 1
+
+# a content-length that is no number
+a RAW 'CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\n\n\0' -> 1
+a RAW 'SEND\ndestination:/queue/Q\ncontent-length:x\n\nm\0' -> 1
+""",
+    known=dict(STRICT),
 )
 
 ARTEMIS = scenarios(
@@ -834,9 +903,53 @@ b SEND destination:/queue/Q receipt:6 | six -> 1
 a SUBSCRIBE id:1 destination:/queue/Q subscription-type:ANYCAST receipt:r -> 1
 a SEND destination:/queue/Q destination-type:ANYCAST | m -> 1
 
-# a name without a prefix
+# a name without a prefix is a topic's
 a SUBSCRIBE id:1 destination:Q receipt:r -> 1
-a SEND destination:/queue/Q receipt:s | m -> 1
+b SUBSCRIBE id:1 destination:Q receipt:r -> 1
+c SEND destination:Q receipt:s | m -> 1 a1 b1
+
+# a name without a prefix, and the type
+a SUBSCRIBE id:1 destination:Q subscription-type:ANYCAST receipt:r -> 1
+b SEND destination:Q destination-type:ANYCAST receipt:s | one -> 1 a1
+b SEND destination:/queue/Q receipt:s | two -> 1 a1
+c SUBSCRIBE id:1 destination:/queue/Q receipt:r -> 1
+a DISCONNECT receipt:bye -> 1
+b SEND destination:Q destination-type:ANYCAST receipt:s | three -> 1 c1
+
+# what an unknown ack mode means
+a SUBSCRIBE id:1 destination:/queue/Q ack:never receipt:r -> 1
+a SEND destination:/queue/Q | m -> 1
+b SUBSCRIBE id:1 destination:/queue/Q receipt:r -> 1
+a CLOSE -> b1
+
+# SEND in a transaction that is not open, and COMMIT
+a SUBSCRIBE id:1 destination:/queue/Q receipt:r -> 1
+a SEND destination:/queue/Q transaction:t receipt:1 | one -> 1
+a COMMIT transaction:t receipt:2 -> 1
+
+# what is not a property
+a SUBSCRIBE id:1 destination:/queue/Q receipt:r -> 1
+a SEND destination:/queue/Q timestamp:17 selector:s login:l passcode:p JMSXUserID:u JMSXGroupID:g browser:b receipt-id:i x-y:z persistent:no | m -> 1
+
+# ACK in a transaction
+a SUBSCRIBE id:1 destination:/queue/Q ack:client-individual receipt:r -> 1
+a SEND destination:/queue/Q | one -> 1
+a BEGIN transaction:t
+a ACK id:{ack} transaction:t receipt:k -> 1
+a ABORT transaction:t receipt:c -> 1
+b SUBSCRIBE id:1 destination:/queue/Q receipt:r -> 1
+a CLOSE
+
+# an escape that does not exist
+a RAW 'CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\n\n\0' -> 1
+a RAW 'SEND\ndestination:/queue/Q\nx:\\t\n\nm\0' -> 1
+
+# not connected
+a RAW 'SEND\ndestination:/queue/Q\n\nm\0'
 """,
     ordered=True,
+    known=STRICT
+    | {
+        "NACK in STOMP 1.0": "ours refuses the frame with words of its own, where Artemis shows its octets",
+    },
 )

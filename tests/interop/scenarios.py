@@ -38,6 +38,8 @@ _NAME = r"(?<![A-Za-z0-9])Q(?![A-Za-z0-9_])"
 #: Names that a broker gives to a queue of one connection.
 _GENERATED = (
     (r"(/reply-queue/|/queue/)amq\.gen-[\w-]{22}", r"\1amq.gen-MADE"),
+    (r"temp-queue://[\w:-]+", "temp-queue://MADE"),
+    (r"MessageAck \{.*\}", "MessageAck {}"),
     (r"/remote-temp-queue/[\w:-]+", "/remote-temp-queue/MADE"),
     (r"(T_|Q_)(\S*?)@@\S+?@@(\d+)", r"\1\2@@SESSION@@\3"),
     (r"session-[A-Za-z0-9_-]{22}", "SESSION"),
@@ -69,8 +71,8 @@ class Client:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = b""
         self.closed = False
+        self.version = "1.2"
         self.message: dict[str, str] = {}
-        self.wire = False
 
     def send(self, data: bytes) -> None:
         try:
@@ -97,7 +99,7 @@ class Client:
         if not blank:
             return None
         command, *lines = head.decode().split("\n")
-        code = (lambda text: text) if command == "CONNECTED" else stomp_client.unescape
+        code = (lambda text: text) if command == "CONNECTED" or self.version == "1.0" else stomp_client.unescape
         headers = [tuple(code(part) for part in line.partition(":")[::2]) for line in lines]
         # The last one is the broker's own where there are two (RabbitMQ).
         length = next((int(value) for name, value in reversed(headers) if name == "content-length"), rest.find(b"\0"))
@@ -105,6 +107,8 @@ class Client:
             return None
         self._buffer = rest[length + 1 :]
         got = Received(command, headers, rest[:length].decode("utf-8", "replace"))
+        if command == "CONNECTED":
+            self.version = dict(headers).get("version", "1.0")
         if command == "MESSAGE":
             self.message = dict(reversed(headers))
             # Artemis' own is the last.
@@ -117,6 +121,16 @@ class Received:
     command: str
     headers: list[tuple[str, str]]
     body: str
+
+    @staticmethod
+    def properties_sorted(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Artemis has a sender's properties in the order of a hash table, behind `destination-type` and before its own last two."""
+        names = [name for name, _ in headers]
+        first = names.index("destination-type" if "destination-type" in names else "timestamp") + 1
+        last = len(names)
+        for own in ("content-length", "ack"):
+            last -= last > first and names[last - 1] == own
+        return headers[:first] + sorted(headers[first:last]) + headers[last:]
 
     def show(self, scenario: Scenario) -> list[str]:
         """As lines; what each broker makes in its own way is only named, unless a client made it up."""
@@ -131,7 +145,11 @@ class Received:
         headers = [(name, shown(name, value)) for name, value in self.headers]
         if not (scenario.ordered and self.command == "MESSAGE"):
             headers.sort(key=lambda pair: pair[0])
-        return [self.command, *(f"  {name}:{value}" for name, value in headers), *(f"  | {line!r}" for line in [self.body] if line)]
+        else:
+            headers = self.properties_sorted(headers)
+        # What ActiveMQ has below its first line is a stack trace.
+        body = self.body.partition("\n\tat ")[0]
+        return [self.command, *(f"  {name}:{value}" for name, value in headers), *(f"  | {line!r}" for line in [body] if line)]
 
 
 class Play:
@@ -189,7 +207,7 @@ class Play:
         if "|" in words:
             at = words.index("|")
             words, body = words[:at], " ".join(words[at + 1 :])
-        code = (lambda text: text) if command in ("CONNECT", "STOMP") else stomp_client.escape
+        code = (lambda text: text) if command in ("CONNECT", "STOMP") or client.version == "1.0" else stomp_client.escape
         lines = [command]
         for word in words:
             name, _, value = word.partition(":")
@@ -229,6 +247,9 @@ class Play:
 
     def mask(self, line: str) -> str:
         line = line.replace(self.name, "Q")
+        for made in {client.message.get(header) for client in self.clients.values() for header in ("ack", "message-id")}:
+            if made and made not in self.scenario.text:
+                line = line.replace(made, "MADE")
         for pattern, mask in _GENERATED:
             line = re.sub(pattern, mask, line)
         return line

@@ -14,7 +14,11 @@ import dialect_scenarios
 import pytest
 import scenarios
 
-TABLES = {"rabbitmq": dialect_scenarios.RABBITMQ}
+TABLES = {
+    "activemq": dialect_scenarios.ACTIVEMQ,
+    "rabbitmq": dialect_scenarios.RABBITMQ,
+    "artemis": dialect_scenarios.ARTEMIS,
+}
 #: Scenarios at the same time: most of them wait.
 AT_ONCE = 8
 

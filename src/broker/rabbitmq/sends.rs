@@ -50,6 +50,12 @@ impl Routed {
     pub(in crate::broker) fn new(exchange: Option<Exchange>, key: Bytes) -> Self {
         Self { exchange, shown: address::shown(exchange, &key).into(), key }
     }
+
+    /// As Artemis shows it: just what the sender wrote.
+    pub(in crate::broker) fn as_sent(headers: &Headers) -> Self {
+        let shown = Bytes::copy_from_slice(headers.get("destination").unwrap_or_default());
+        Self { exchange: None, key: Bytes::new(), shown }
+    }
 }
 
 impl Broker {

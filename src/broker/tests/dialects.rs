@@ -109,3 +109,70 @@ fn frames_are_as_narrow_as_the_ones_that_are_played() {
     bed.put(client, &frame);
     bed.nothing(client);
 }
+
+/// By itself the broker is as strict as STOMP; ActiveMQ and, before 1.2, Artemis go on.
+#[test]
+fn an_error_ends_the_connection_or_does_not() {
+    let ends = |config: BrokerConfig, version: &str| {
+        let mut bed = Bed::with(config);
+        let client = bed.connect(version);
+        bed.put(client, "COMMIT\ntransaction:t\nreceipt:7\n\n\0");
+        let error = bed.one(client);
+        assert_eq!(error.command, Command::Error);
+        (message(&error).to_owned(), bed.broker.status(client) == Status::Closing)
+    };
+    let playing = |dialect| BrokerConfig::default().with_dialect(dialect);
+    assert_eq!(ends(BrokerConfig::default(), "1.2"), ("no such transaction".into(), true));
+    assert_eq!(ends(playing(Dialect::ActiveMq), "1.2"), ("Invalid transaction id: t".into(), false));
+    assert_eq!(ends(playing(Dialect::Artemis), "1.2"), ("AMQ339013 Error committing t".into(), true));
+    assert_eq!(ends(playing(Dialect::Artemis), "1.1"), ("AMQ339013 Error committing t".into(), false));
+    assert_eq!(ends(playing(Dialect::RabbitMq), "1.2"), ("Bad transaction".into(), false));
+}
+
+/// What may not go on goes on nowhere: a bound, and bytes that are no frame.
+#[test]
+fn bounds_end_the_connection_whoever_is_played() {
+    for dialect in Dialect::ALL {
+        let config = BrokerConfig { transactions: 1, ..BrokerConfig::default() };
+        let mut bed = Bed::with(config.with_dialect(dialect));
+        let client = bed.connect("1.1");
+        bed.put(client, "BEGIN\ntransaction:one\n\n\0");
+        let error = bed.refused(client, "BEGIN\ntransaction:two\n\n\0");
+        assert!(message(&error).contains("too many transactions"), "{error:?}");
+    }
+}
+
+/// `subscription` and `message-id` are the first of their names, `ack` is the last.
+#[test]
+fn artemis_writes_a_senders_headers_between_its_own() {
+    let mut bed = playing(Dialect::Artemis);
+    let client = bed.connect("1.2");
+    bed.subscribe(client, "w", "/queue/a", "client");
+    bed.put(client, "SEND\ndestination:/queue/a\nack:mine\nsubscription:mine\ncontent-length:1\n\nm\0");
+    let frame = bed.one(client);
+    let names: Vec<_> = frame.headers.iter().map(|(name, _)| std::str::from_utf8(name).unwrap()).collect();
+    assert_eq!(names[..3], ["subscription", "content-length", "message-id"]);
+    assert_eq!(names[names.len() - 4..], ["destination-type", "ack", "subscription", "ack"]);
+    let ids: Vec<_> = frame.headers.all("ack").collect();
+    assert_eq!((ids[0], header(&frame, "subscription"), body(&frame).as_str()), (&b"mine"[..], "w", "m"));
+    let id = String::from_utf8(ids[1].to_vec()).unwrap().replace(':', "\\c");
+    bed.put(client, &format!("ACK\nid:{id}\n\n\0"));
+    assert_eq!(bed.broker.depth("/queue/a").unacknowledged, 0);
+}
+
+/// Artemis hands out one message however large it is, and several small ones in a small window.
+#[test]
+fn a_window_of_artemis_is_of_octets() {
+    let mut bed = playing(Dialect::Artemis);
+    let client = bed.connect("1.2");
+    for body in ["x".repeat(5_000), "a".into(), "b".into(), "c".into(), "d".into(), "e".into(), "f".into()] {
+        bed.send(client, "/queue/a", &body);
+    }
+    let subscribe =
+        "SUBSCRIBE\nid:1\ndestination:/queue/a\nack:client-individual\nconsumer-window-size:1024\n\n\0";
+    bed.put(client, subscribe);
+    let large = bed.one(client);
+    assert_eq!(large.body.len(), 5_000);
+    bed.put(client, &ack("1.2", &large));
+    assert_eq!(bed.bodies(client), ["a", "b", "c", "d", "e"]);
+}
