@@ -541,6 +541,11 @@ a SEND 'destination: /queue/Q' 'x:  1' | m -> 1
         "an unknown command before CONNECT": "the same",
         "a content-length without a body": "ours counts it in each frame, as STOMP has it; RabbitMQ in SEND alone",
     },
+    differs={
+        "dead letters": {"rabbitmq-4": "has x-last-death-exchange, -queue and -reason, too"},
+        "dead letters by the name of a queue": {"rabbitmq-4": "the same"},
+        "a login that is wrong": {"rabbitmq-4": "the text has no line feed at its end"},
+    },
 )
 
 #: What ActiveMQ and Artemis are both asked.
@@ -873,6 +878,11 @@ a RAW 'CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\n\n\0' -
 a RAW 'SEND\ndestination:/queue/Q\ncontent-length:x\n\nm\0' -> 1
 """,
     known=dict(STRICT),
+    differs={
+        "CONNECT twice": {"activemq-6": "says so in another way, and ends the connection"},
+        "not connected": {"activemq-6": "the same"},
+        "NACK in a transaction": {"activemq-6": "the exception is one of jakarta.jms"},
+    },
 )
 
 ARTEMIS = scenarios(
