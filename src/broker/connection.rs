@@ -82,12 +82,14 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(id: ConnId, session: Session, config: &BrokerConfig, now: Instant) -> Self {
         let none = HeartBeatOffer::default();
+        let mut parser = Parser::new(config.frame);
+        parser.ignore_bodies(config.played() == Some(Dialect::RabbitMq));
         Self {
             id,
             stage: Stage::New(now.checked_add(config.connect_timeout)),
             session,
             version: Version::V1_0,
-            parser: Parser::new(config.frame),
+            parser,
             buffered: 0,
             unread: 0,
             liveness: Liveness::new(none, none, None, now),

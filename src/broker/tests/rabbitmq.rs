@@ -200,3 +200,15 @@ fn one_user_is_known_and_who_does_not_log_in_is_that_one() {
         assert_eq!(bed.take(client).len(), usize::from(!admitted));
     }
 }
+
+/// Only SEND has a body, but others may bring one, and a `content-length` for none.
+#[test]
+fn a_body_where_none_may_be_is_passed_over() {
+    let mut bed = rabbitmq();
+    let client = bed.accept();
+    bed.put(client, "CONNECT\n\n\nbody\0");
+    assert_eq!(bed.one(client).command, Command::Connected);
+    bed.put(client, "SUBSCRIBE\ndestination:/queue/a\ncontent-length:9\nreceipt:1\n\nbody\0SEND\ndestination:/queue/a\n\nm\0");
+    let commands: Vec<_> = bed.take(client).iter().map(|frame| frame.command).collect();
+    assert_eq!(commands, [Command::Receipt, Command::Message]);
+}
