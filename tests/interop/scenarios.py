@@ -58,9 +58,9 @@ class Scenario:
     differs: dict[str, str] = field(default_factory=dict)
 
 
-def play(scenario: Scenario, broker: Broker, name: str) -> list[str]:
-    """What came of it. `name` is what `Q` stands for."""
-    return Play(scenario, broker, name).run()
+def play(scenario: Scenario, broker: Broker, name: str, quiet: float = QUIET) -> list[str]:
+    """What came of it. `name` is what `Q` stands for, `quiet` how long the end waits."""
+    return Play(scenario, broker, name, quiet).run()
 
 
 class Client:
@@ -153,8 +153,8 @@ class Received:
 
 
 class Play:
-    def __init__(self, scenario: Scenario, broker: Broker, name: str) -> None:
-        self.scenario, self.broker, self.name = scenario, broker, name
+    def __init__(self, scenario: Scenario, broker: Broker, name: str, quiet: float) -> None:
+        self.scenario, self.broker, self.name, self.quiet = scenario, broker, name, quiet
         self.clients: dict[str, Client] = {}
         self.lines: list[str] = []
 
@@ -164,7 +164,7 @@ class Play:
             for step in steps:
                 self.step(step)
             self.lines.append("end")
-            self.collect({}, QUIET)
+            self.collect({}, self.quiet, until_end=True)
             for name, client in self.clients.items():
                 self.lines.append(f"{name}: {'closed' if client.closed else 'open'}")
         finally:
@@ -223,11 +223,10 @@ class Play:
         text = re.sub(_NAME, self.name, text)
         return re.sub(r"\{([a-z]+\.)?([a-z-]+)\}", header, text)
 
-    def collect(self, counts: dict[str, int], timeout: float) -> None:
-        """Waits for so many frames of each client, or the whole time for whatever comes if none are named."""
+    def collect(self, counts: dict[str, int], timeout: float, until_end: bool = False) -> None:
+        """Waits for so many frames of each client, or the whole time for whatever comes."""
         found: dict[str, list[list[str]]] = {name: [] for name in self.clients}
         deadline = time.monotonic() + timeout
-        until_end = not counts and timeout == QUIET
         while True:
             for name, client in self.clients.items():
                 for frame in client.poll(0):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import difflib
+import itertools
 import os
 
 import brokers
@@ -21,6 +22,8 @@ TABLES = {
 }
 #: Scenarios at the same time: most of them wait.
 AT_ONCE = 8
+#: How long the end of a scenario waits that is played once more.
+LONG = 2.0
 
 
 def cases() -> list:
@@ -34,38 +37,46 @@ def cases() -> list:
     return found
 
 
-@pytest.fixture(scope="module")
-def transcripts(shared_brokers, new_broker):
-    """Of all scenarios of one kind, by name: the broker's own, and ours."""
-    played: dict[str, dict[str, tuple[list[str], list[str]]]] = {}
+class Both:
+    """A broker, ours that plays it, and what all scenarios brought on each."""
 
-    def get(kind: str) -> dict[str, tuple[list[str], list[str]]]:
+    def __init__(self, kind: str, real: brokers.Broker, ours: brokers.Broker) -> None:
+        self.on, self.runs = (real, ours), itertools.count()
+        with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+            plays = [(each, [pool.submit(self.play, each, on) for on in self.on]) for each in TABLES[kind]]
+        self.transcripts = {each.name: played for each, played in plays}
+
+    def play(self, scenario: scenarios.Scenario, on: brokers.Broker, quiet: float = scenarios.QUIET) -> list[str]:
+        return scenarios.play(scenario, on, f"q{os.getpid()}x{next(self.runs)}", quiet)
+
+    def of(self, scenario: scenarios.Scenario) -> list[list[str]]:
+        found = [played.result() for played in self.transcripts[scenario.name]]
+        if found[0] != found[1] and not scenario.known:
+            # Once more, with time: a busy machine may have been late.
+            found = [self.play(scenario, on, LONG) for on in self.on]
+        return found
+
+
+@pytest.fixture(scope="module")
+def both(shared_brokers, new_broker):
+    played: dict[str, Both] = {}
+
+    def get(kind: str) -> Both:
         if kind not in played:
             ours = new_broker("dev")
             ours.dialect = kind
-            ours.start()
-            real = shared_brokers(kind)
-            table = TABLES[kind]
-            with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-
-                def play(on: brokers.Broker) -> list[concurrent.futures.Future]:
-                    name = f"q{os.getpid()}x"
-                    return [pool.submit(scenarios.play, each, on, f"{name}{n}") for n, each in enumerate(table)]
-
-                both = zip(table, play(real), play(ours))
-                played[kind] = {each.name: (theirs, mine) for each, theirs, mine in both}
-            ours.stop()
+            played[kind] = Both(kind, shared_brokers(kind), ours.start())
         return played[kind]
 
     return get
 
 
 @pytest.mark.parametrize(("kind", "scenario"), cases())
-def test_answers_as_the_broker_does(kind, scenario, transcripts):
+def test_answers_as_the_broker_does(kind, scenario, both):
     release = brokers.KINDS[kind].name
     if why := scenario.differs.get(release):
         pytest.skip(f"{release}: {why}")
-    theirs, ours = (played.result() for played in transcripts(kind)[scenario.name])
+    theirs, ours = both(kind).of(scenario)
     if theirs != ours:
         diff = difflib.unified_diff(theirs, ours, release, f"--dialect {kind}", n=100, lineterm="")
         pytest.fail("\n".join([scenario.name, *diff]), pytrace=False)
