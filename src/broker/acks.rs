@@ -4,11 +4,15 @@ use bytes::Bytes;
 
 use super::{
     Broker, ConnId, Now,
+    connection::Connection,
     delivery::End,
     flow::NAMED,
+    id::Ids,
+    manners::Manners,
     refusal::Refusal,
-    subscription::{Key, Source},
+    subscription::{AckMode, Key, Source},
     transaction::Transaction,
+    wording::{Fault, NoAck},
 };
 use crate::{
     link::{Nack, Transactions},
@@ -25,9 +29,10 @@ impl Broker {
     ) -> Result<(), Refusal> {
         let connection = &self.connections[&id];
         if nack && connection.version == Version::V1_0 {
-            return Err(Refusal::new("NACK in STOMP 1.0", "NACK exists since STOMP 1.1."));
+            let refusal = Refusal::new("NACK in STOMP 1.0", "NACK exists since STOMP 1.1.");
+            return Err(refusal.with(Fault::Nack1_0));
         }
-        let acknowledged = connection.acknowledged(headers, nack, &self.ids)?;
+        let acknowledged = connection.acknowledged(headers, nack, &self.ids, self.config.manners())?;
         let key = Key { connection: id, number: acknowledged.subscription };
         let row = self.config.dialect.row();
         let transaction = headers.bytes("transaction").filter(|_| row.transactions != Transactions::SendOnly);
@@ -36,7 +41,6 @@ impl Broker {
                 _ if !nack => End::Acknowledged,
                 Nack::Acknowledge => End::Acknowledged,
                 Nack::DeadLetter => End::Dead,
-                Nack::Requeue if headers.get("requeue") == Some(b"false") => End::Dead,
                 Nack::Requeue => End::Again,
             };
             self.finish(key, &acknowledged.deliveries, end, now);
@@ -46,9 +50,10 @@ impl Broker {
             return Err(Refusal::unsupported(
                 "NACK in a transaction is",
                 "ActiveMQ refuses it too. Send NACK outside of the transaction.",
-            ));
+            )
+            .with(Fault::NackInTransaction));
         }
-        let transaction = self.open_transaction(id, &transaction)?;
+        let transaction = self.open_transaction(id, "ACK", &transaction)?;
         transaction.acks.extend(acknowledged.deliveries.iter().map(|delivery| (key.number, *delivery)));
         self.claim(key, &acknowledged.deliveries, true);
         Ok(())
@@ -67,12 +72,18 @@ impl Broker {
         }
     }
 
-    pub(super) fn open_transaction(&mut self, id: ConnId, name: &[u8]) -> Result<&mut Transaction, Refusal> {
+    pub(super) fn open_transaction(
+        &mut self,
+        id: ConnId,
+        command: &'static str,
+        name: &[u8],
+    ) -> Result<&mut Transaction, Refusal> {
         self.connection_mut(id).transactions.get_mut(name).ok_or_else(|| {
             Refusal::new(
                 "no such transaction",
                 "Open it with BEGIN on this connection, and use it before COMMIT or ABORT.",
             )
+            .with(Fault::NoTransaction { command, name: String::from_utf8_lossy(name).into_owned() })
         })
     }
 
@@ -84,7 +95,8 @@ impl Broker {
             return Err(Refusal::new(
                 "this transaction is open already",
                 "End it with COMMIT or ABORT before the next BEGIN.",
-            ));
+            )
+            .with(Fault::TransactionOpen(String::from_utf8_lossy(name).into_owned())));
         }
         if transactions.len() >= limit {
             return Err(Refusal::too_many("transactions", limit));
@@ -101,15 +113,20 @@ impl Broker {
     fn end_transaction(
         &mut self,
         id: ConnId,
-        command: &str,
+        command: &'static str,
         headers: &Headers,
     ) -> Result<Transaction, Refusal> {
         let name = headers.get("transaction").ok_or_else(|| Refusal::missing(command, "transaction"))?;
-        self.open_transaction(id, name)?;
-        let transaction = self.connection_mut(id).transactions.remove(name).expect("it was found just now");
+        self.open_transaction(id, command, name)?;
+        Ok(self.take_transaction(id, name).expect("it was found just now"))
+    }
+
+    /// Closes a transaction, if it is open.
+    pub(super) fn take_transaction(&mut self, id: ConnId, name: &[u8]) -> Option<Transaction> {
+        let transaction = self.connection_mut(id).transactions.remove(name)?;
         self.memory -= transaction.size();
         self.names -= NAMED + name.len();
-        Ok(transaction)
+        Some(transaction)
     }
 
     pub(super) fn commit(&mut self, id: ConnId, headers: &Headers, now: Now) -> Result<(), Refusal> {
@@ -117,7 +134,7 @@ impl Broker {
         for (number, delivery) in transaction.acks {
             self.finish(Key { connection: id, number }, &[delivery], End::Acknowledged, now);
         }
-        for (target, message) in transaction.sends {
+        for (target, message, _) in transaction.sends {
             self.route(target, message, now);
         }
         Ok(())
@@ -129,5 +146,92 @@ impl Broker {
             self.claim(Key { connection: id, number }, &[delivery], false);
         }
         Ok(())
+    }
+}
+
+/// What an ACK or NACK is for: nothing, where its subscription has ended and the messages have gone to others.
+#[derive(Debug, Default)]
+struct Acknowledged {
+    subscription: u64,
+    deliveries: Vec<u64>,
+}
+
+impl Connection {
+    /// Finds the deliveries that an ACK or NACK is for.
+    fn acknowledged(
+        &self,
+        headers: &Headers,
+        nack: bool,
+        ids: &Ids,
+        manners: &Manners,
+    ) -> Result<Acknowledged, Refusal> {
+        let command = if nack { "NACK" } else { "ACK" };
+        let required = |name| headers.get(name).ok_or_else(|| Refusal::missing(command, name));
+        let takes_late = manners.takes_late_acks.contains(&self.version);
+        let (number, delivery, id) = match self.version {
+            Version::V1_2 => {
+                let id = required("id")?;
+                let unknown = || self.unexpected(command, id, NoAck::Unknown);
+                let (number, delivery) = self.session.delivery(id).ok_or_else(unknown)?;
+                if !self.subscriptions.contains_key(&number) {
+                    let late = number < self.next_subscription && takes_late;
+                    return if late { Ok(Acknowledged::default()) } else { Err(unknown()) };
+                }
+                (number, Some(delivery), id)
+            }
+            _ => {
+                let id = required("message-id")?;
+                let unknown = || self.unexpected(command, id, NoAck::Unknown);
+                let named = match self.version {
+                    Version::V1_1 => Some(required("subscription")?),
+                    _ => headers.get("subscription"),
+                };
+                let message = ids.messages.number(id).ok_or_else(unknown)?;
+                let all =
+                    || self.subscriptions.iter().map(|(number, s)| (*number, s, s.delivery_of(message)));
+                let mut candidates = all().filter(|(_, s, _)| named.is_none() || s.id.as_deref() == named);
+                let first = candidates.next();
+                let found = first.filter(|(_, _, delivery)| delivery.is_some());
+                let found = found.or_else(|| candidates.find(|(_, _, delivery)| delivery.is_some()));
+                match found.or(first) {
+                    Some((number, _, delivery)) => (number, delivery, id),
+                    None if takes_late && self.next_subscription > 0 => {
+                        return Ok(Acknowledged::default());
+                    }
+                    None => {
+                        let holder = all().find(|(_, _, delivery)| delivery.is_some());
+                        let text = |id: &[u8]| String::from_utf8_lossy(id).into_owned();
+                        return Err(match (named, holder.and_then(|(_, s, _)| s.id.as_deref())) {
+                            (Some(said), Some(is)) => {
+                                self.unexpected(command, id, NoAck::Foreign(text(said), text(is)))
+                            }
+                            _ => unknown(),
+                        });
+                    }
+                }
+            }
+        };
+        let subscription = &self.subscriptions[&number];
+        let deliveries = match delivery.filter(|delivery| *delivery < self.next_delivery) {
+            Some(delivery) => subscription.covered(delivery),
+            None => Vec::new(),
+        };
+        match subscription.ack {
+            // An ACK for a later message may have been for this one too.
+            AckMode::Client => {}
+            _ if deliveries.is_empty() => return Err(self.unexpected(command, id, NoAck::Settled)),
+            _ => {}
+        }
+        Ok(Acknowledged { subscription: number, deliveries })
+    }
+
+    fn unexpected(&self, command: &str, id: &[u8], why: NoAck) -> Refusal {
+        let id = String::from_utf8_lossy(id).into_owned();
+        Refusal::new(
+            format!("unexpected {command}"),
+            "No such message is waiting for an acknowledgement on this connection: it was acknowledged before, came \
+             from a subscription with ack:auto, or was delivered to another connection.",
+        )
+        .with(Fault::Ack { id, by_message: self.version != Version::V1_2, why })
     }
 }

@@ -12,9 +12,10 @@ use super::{
     refusal::Refusal,
     selector::Selector,
     subscription::{AckMode, Key, Source, Subscription},
+    wording::Fault,
 };
 use crate::{
-    link::{Replies, Row},
+    Dialect,
     stomp::{Command, Frame, Headers, HeartBeatOffer, Version},
 };
 
@@ -41,12 +42,21 @@ impl Broker {
             _ => frame.headers.bytes("receipt"),
         };
         let answered = receipt.as_ref().map_or(Ok(()), |receipt| self.admit_answer(id, receipt.len()));
+        // RabbitMQ answers a SEND when a message is taken, which may be at COMMIT.
+        let confirmed = self.config.dialect == Dialect::RabbitMq && command == Command::Send;
+        let receipt = receipt.filter(|_| !confirmed);
         if let Err(refusal) = answered.and_then(|()| self.obey(id, frame, now)) {
             return self.refuse(id, &refusal, receipt.as_deref(), now);
         }
-        if let (Some(receipt), Some(connection)) = (receipt, self.connections.get_mut(&id)) {
-            connection.receipt(&receipt);
-            self.mark_changed(id);
+        if let Some(connection) = self.connections.get_mut(&id) {
+            let answers = receipt.is_some() || !connection.confirms.is_empty();
+            if let Some(receipt) = receipt {
+                connection.receipt(&receipt);
+            }
+            connection.confirm();
+            if answers {
+                self.mark_changed(id);
+            }
         }
         if command == Command::Disconnect {
             self.close(id, now);
@@ -54,14 +64,23 @@ impl Broker {
     }
 
     fn obey(&mut self, id: ConnId, frame: Frame, now: Now) -> Result<(), Refusal> {
+        if self.config.dialect == Dialect::RabbitMq {
+            return self.obey_as_rabbitmq(id, frame, now);
+        }
         let connection = self.connections.get(&id).expect("frames are processed of connections that exist");
         let connects = matches!(frame.command, Command::Connect | Command::Stomp);
         let connected = connection.stage == Stage::Open;
-        if connects && connected {
-            return Err(Refusal::new("already connected", "CONNECT comes once, as the first frame."));
+        let manners = self.config.manners();
+        if connects && connected && !manners.connects_again {
+            let refusal = Refusal::new("already connected", "CONNECT comes once, as the first frame.");
+            return Err(refusal.with(Fault::AlreadyConnected));
         }
         if !connects && !connected {
-            return Err(Refusal::new("not connected", "The first frame must be CONNECT or STOMP."));
+            if manners.ignores_strangers {
+                return Ok(());
+            }
+            let refusal = Refusal::new("not connected", "The first frame must be CONNECT or STOMP.");
+            return Err(refusal.with(Fault::NotConnected));
         }
         match frame.command {
             Command::Connect | Command::Stomp => self.connect(id, &frame.headers, now),
@@ -93,14 +112,12 @@ impl Broker {
                     Refusal::new(
                         "no version of STOMP in common",
                         "This broker speaks 1.0, 1.1 and 1.2: offer one of them in accept-version.",
-                    ),
+                    )
+                    .with(Fault::Version(String::from_utf8_lossy(offered).into_owned())),
                 )?
             }
         };
         let row = self.config.dialect.row();
-        if row.virtual_hosts && headers.get("host").is_some_and(|host| host != b"/") {
-            return Err(Refusal::new("Bad CONNECT", "There is one virtual host here, and its name is /."));
-        }
         if let Some(credentials) = &self.config.credentials {
             if !credentials.admit(headers.get("login"), headers.get("passcode")) {
                 return Err(Refusal::new(
@@ -112,40 +129,57 @@ impl Broker {
         let theirs = match headers.get("heart-beat") {
             Some(value) if version > Version::V1_0 => HeartBeatOffer::parse(value).map_err(|_| {
                 Refusal::malformed("heart-beat", "two whole numbers of milliseconds, such as 10000,10000")
+                    .with(Fault::HeartBeat(String::from_utf8_lossy(value).into_owned()))
             })?,
             _ => HeartBeatOffer::default(),
         };
-        let ours = Liveness::offer(theirs, self.config.heart_beat_floor);
+        let manners = self.config.manners();
+        let ours = Liveness::offer(theirs, self.config.heart_beat_floor.max(manners.heart_beat_floor));
+        let named = manners.connected_in_full || headers.get("heart-beat").is_some();
+        let user = String::from_utf8_lossy(headers.get("login").unwrap_or_default()).into_owned();
+        let liveness = Liveness::new(ours, theirs, row.silence, now.monotonic);
+        self.open_session(id, version, liveness, named.then_some(ours), user);
+        Ok(())
+    }
+
+    /// Answers CONNECT.
+    pub(super) fn open_session(
+        &mut self,
+        id: ConnId,
+        version: Version,
+        liveness: Liveness,
+        heart_beat: Option<HeartBeatOffer>,
+        user: String,
+    ) {
         let server = super::server(self.config.dialect);
+        let in_full = self.config.manners().connected_in_full;
         let connection = self.connection_mut(id);
-        connection.stage = Stage::Open;
-        connection.version = version;
-        connection.parser.set_version(version);
-        connection.liveness = Liveness::new(ours, theirs, row.silence, now.monotonic);
-        connection.connected(&server, ours);
+        connection.open(version, liveness, user);
+        connection.connected(&server, heart_beat, in_full);
         tracing::debug!(connection = id.0, version = version.as_str(), "session open");
         self.schedule(id);
         self.mark_changed(id);
-        Ok(())
     }
 
     fn subscribe(&mut self, id: ConnId, headers: &Headers) -> Result<(), Refusal> {
         let connection = &self.connections[&id];
         let row = self.config.dialect.row();
-        check_transient(row, headers)?;
         // Copies, since slices would keep all headers of the frame for as long as the subscription.
         let copied = |name| headers.get(name).map(Bytes::copy_from_slice);
         let destination =
             copied("destination").ok_or_else(|| Refusal::missing("SUBSCRIBE", "destination"))?;
         let name = copied("id");
-        if name.is_none() && connection.version > Version::V1_0 {
+        let manners = self.config.manners();
+        if name.is_none() && connection.version > Version::V1_0 && manners.needs_id {
             return Err(Refusal::missing("SUBSCRIBE", "id"));
         }
-        if name.as_deref().is_some_and(|name| connection.subscription(name).is_some()) {
+        let in_use = name.as_deref().filter(|name| connection.subscription(name).is_some());
+        if let Some(name) = in_use.filter(|_| !manners.ids_twice) {
             return Err(Refusal::new(
                 "this subscription id is in use",
                 "Each subscription of a connection needs an id of its own.",
-            ));
+            )
+            .with(Fault::IdInUse(String::from_utf8_lossy(name).into_owned())));
         }
         if connection.subscriptions.len() >= self.config.subscriptions {
             return Err(Refusal::too_many("subscriptions", self.config.subscriptions));
@@ -158,27 +192,31 @@ impl Broker {
                 ));
             }
         }
-        let ack = AckMode::parse(headers.get("ack"))?;
+        let ack = match (AckMode::parse(headers.get("ack")), manners.unknown_ack) {
+            (Err(_), Some(ack)) => ack,
+            (ack, _) => ack?,
+        };
         let selector = match headers.get("selector") {
             None | Some(b"") => None,
             Some(text) => Some(Selector::parse(&String::from_utf8_lossy(text))?),
         };
         let window = &row.prefetch;
         let prefetch = match headers.get(window.header) {
-            None => self.config.prefetch,
+            None => connection.prefetch,
             // Zero means on ActiveMQ that the client pulls, for which STOMP has no frame.
             Some(text) => number(text)
-                .and_then(|n| usize::try_from((n / window.per_message).max(1)).ok())
+                .and_then(|n| usize::try_from(n.max(1)).ok())
                 .ok_or_else(|| Refusal::malformed(window.header, "a whole number"))?,
         };
         let text = name.as_ref().map_or(0, Bytes::len) + 2 * destination.len();
         let charged = NAMED + text + selector.as_ref().map_or(0, Selector::size);
         self.admit_names(charged)?;
         let browser = headers.get("browser") == Some(b"true");
+        let kind = self.kind(&destination, headers, |routing| routing.subscribe);
         let key = Key { connection: id, number: connection.next_subscription };
         let source = self.source(
             key,
-            Address::parse(&destination, row.replies)?.without_wildcards()?,
+            Address::parse(&destination, self.config.dialect, kind)?.without_wildcards()?,
             selector,
             browser,
         )?;
@@ -222,12 +260,6 @@ impl Broker {
                 }
                 self.destinations.open_queue(&name)
             }
-            Address::Temporary(_) if self.config.dialect.row().replies == Replies::Implied => {
-                return Err(Refusal::new(
-                    "a temporary queue is made by reply-to",
-                    "Name it in the reply-to of a SEND, and its messages come by themselves.",
-                ));
-            }
             Address::Temporary(local) => self.temporary(key.connection, &local)?,
             Address::RemoteTemporary(name) => {
                 let id = self.destinations.queue_id(&name).ok_or_else(|| Refusal::gone(&name))?;
@@ -268,19 +300,13 @@ impl Broker {
                 "no such subscription",
                 "UNSUBSCRIBE names an id that is not subscribed on this connection.",
             )
+            .with(Fault::NoSubscription(text(headers.get("id").or(headers.get("destination")))))
         })?;
         self.end_subscription(Key { connection: id, number });
         Ok(())
     }
 }
 
-/// Refuses `persistent:false` where it would make a queue that nobody else may use.
-pub(super) fn check_transient(row: &Row, headers: &Headers) -> Result<(), Refusal> {
-    if row.takes_transient || headers.get("persistent") != Some(b"false") {
-        return Ok(());
-    }
-    Err(Refusal::new(
-        "RESOURCE_LOCKED",
-        "RabbitMQ would make a queue of this connection's own for 'persistent:false'. Leave out the header.",
-    ))
+fn text(value: Option<&[u8]>) -> String {
+    String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
 }

@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use super::manners::{self, Manners};
 use crate::{Dialect, stomp::Limits};
 
 /// Settings of a broker; the default suits a developer's machine.
@@ -32,7 +33,7 @@ pub struct BrokerConfig {
     pub transactions: usize,
     /// Temporary queues of one connection: 100.
     pub temporary_queues: usize,
-    /// Unacknowledged messages of one subscription that does not say: 1000, as on ActiveMQ.
+    /// Unacknowledged messages of one subscription that does not say: 1000, as on ActiveMQ. Octets, where Artemis is played.
     pub prefetch: usize,
     /// The shortest heart-beat interval agreed to, in either direction: 10 ms.
     pub heart_beat_floor: Duration,
@@ -41,6 +42,8 @@ pub struct BrokerConfig {
     /// Which broker this one plays, for tests of how a client gets on with it: ActiveMQ. See
     /// [`with_dialect`](Self::with_dialect).
     pub dialect: Dialect,
+    /// Whether it was told to play that one, faults included.
+    pub(super) plays: bool,
     /// Which messages are refused, for tests of what a client makes of that: none.
     pub refuses: Vec<Refuse>,
 }
@@ -106,6 +109,7 @@ impl Default for BrokerConfig {
             heart_beat_floor: Duration::from_millis(10),
             connect_timeout: Duration::from_secs(30),
             dialect: Dialect::default(),
+            plays: false,
             refuses: Vec::new(),
         }
     }
@@ -127,17 +131,36 @@ impl BrokerConfig {
     }
 
     /// Plays this broker: says its name in CONNECTED; knows its headers and the window where none is set; has its manner
-    /// of temporary queues, NACK, ERROR and transactions; and takes no more in a frame than it does.
+    /// of destinations, acknowledgements, ERROR and transactions; and takes no more in a frame than it does. RabbitMQ knows one
+    /// user, `guest` with the passcode `guest`, unless [`with_credentials`](Self::with_credentials) names another: who does not
+    /// log in is that one.
     #[must_use]
     pub fn with_dialect(mut self, dialect: Dialect) -> Self {
         let row = dialect.row();
         self.dialect = dialect;
-        self.prefetch = row.prefetch.unset;
+        self.plays = true;
+        self.prefetch = match usize::try_from(row.prefetch.per_message) {
+            Ok(each) => row.prefetch.unset.saturating_mul(each),
+            Err(_) => usize::MAX,
+        };
         self.frame.header_line = self.frame.header_line.min(row.limits.header_line);
         self.frame.headers = self.frame.headers.min(row.limits.headers);
         self.frame.body = self.frame.body.min(row.limits.body);
         self.frame_len = self.frame_len.min(row.limits.frame);
+        if dialect == Dialect::RabbitMq && self.credentials.is_none() {
+            return self.with_credentials("guest", "guest");
+        }
         self
+    }
+
+    /// Which broker is played, if one is.
+    pub(super) fn played(&self) -> Option<Dialect> {
+        self.plays.then_some(self.dialect)
+    }
+
+    /// What it does with frames.
+    pub(super) fn manners(&self) -> &'static Manners {
+        manners::of(self.played())
     }
 
     /// See [`refuses`](Self::refuses).

@@ -1,8 +1,7 @@
 //! The broker's side of one connection.
 
 use std::{
-    borrow::Cow,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -12,17 +11,16 @@ use super::{
     BrokerConfig, ConnId,
     destination::QueueId,
     id::{Ids, Session},
+    layout::Envelope,
     liveness::Liveness,
-    message::Envelope,
     outbox::Outbox,
     queue::Entry,
-    refusal::Refusal,
     subscription::{AckMode, Subscription},
     transaction::Transaction,
 };
 use crate::{
-    link::Row,
-    stomp::{Command, Encoder, Headers, HeartBeatOffer, Parser, Version},
+    Dialect,
+    stomp::{Command, Encoder, HeartBeatOffer, Parser, Version},
 };
 
 /// Messages are added to an outbox only below this: the rest waits where others can have it.
@@ -61,10 +59,18 @@ pub(super) struct Connection {
     /// By number.
     pub(super) subscriptions: BTreeMap<u64, Subscription>,
     pub(super) next_subscription: u64,
-    next_delivery: u64,
+    pub(super) next_delivery: u64,
     pub(super) transactions: HashMap<Bytes, Transaction>,
     /// By the name that this client gave.
     pub(super) temporary: BTreeMap<Bytes, QueueId>,
+    /// Unacknowledged messages of a subscription that does not say.
+    pub(super) prefetch: usize,
+    /// The queues that it has declared (RabbitMQ).
+    pub(super) declared: HashSet<Bytes>,
+    /// Receipts of messages that were taken, for after that of the frame (RabbitMQ).
+    pub(super) confirms: Vec<Bytes>,
+    /// Who has logged in.
+    user: String,
     /// Not read until there is memory again.
     pub(super) paused: bool,
     /// Whether messages wait for room in the outbox.
@@ -76,21 +82,27 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(id: ConnId, session: Session, config: &BrokerConfig, now: Instant) -> Self {
         let none = HeartBeatOffer::default();
+        let mut parser = Parser::new(config.frame);
+        parser.ignore_bodies(config.played() == Some(Dialect::RabbitMq));
         Self {
             id,
             stage: Stage::New(now.checked_add(config.connect_timeout)),
             session,
             version: Version::V1_0,
-            parser: Parser::new(config.frame),
+            parser,
             buffered: 0,
             unread: 0,
             liveness: Liveness::new(none, none, None, now),
             outbox: Outbox::default(),
             subscriptions: BTreeMap::new(),
             next_subscription: 0,
-            next_delivery: 0,
+            next_delivery: 1,
             transactions: HashMap::new(),
             temporary: BTreeMap::new(),
+            prefetch: config.prefetch,
+            declared: HashSet::new(),
+            confirms: Vec::new(),
+            user: String::new(),
             paused: false,
             starved: false,
             listed: false,
@@ -157,38 +169,28 @@ impl Connection {
         self.liveness.sent(now);
     }
 
-    pub(super) fn connected(&mut self, server: &str, heart_beat: HeartBeatOffer) {
-        Encoder::new(self.outbox.end(), self.version, Command::Connected)
-            .header("version", self.version.as_str())
-            .header("server", server)
-            .header("session", self.session.to_string())
-            .header("heart-beat", heart_beat.to_string())
-            .finish();
+    /// `heart_beat` is `None` where none is to be named.
+    pub(super) fn connected(&mut self, server: &str, heart_beat: Option<HeartBeatOffer>, in_full: bool) {
+        let (version, session) = (self.version, self.session.to_string());
+        let encoder = self.frame(Command::Connected);
+        if version == Version::V1_0 && !in_full {
+            return encoder.header("session", session).finish();
+        }
+        let encoder =
+            encoder.header("version", version.as_str()).header("server", server).header("session", session);
+        match heart_beat {
+            Some(heart_beat) => encoder.header("heart-beat", heart_beat.to_string()).finish(),
+            None => encoder.finish(),
+        }
+    }
+
+    /// Begins a frame.
+    pub(super) fn frame(&mut self, command: Command) -> Encoder<'_> {
+        Encoder::new(self.outbox.end(), self.version, command)
     }
 
     pub(super) fn receipt(&mut self, receipt: &[u8]) {
-        Encoder::new(self.outbox.end(), self.version, Command::Receipt)
-            .header("receipt-id", receipt)
-            .finish();
-    }
-
-    pub(super) fn error(&mut self, refusal: &Refusal, receipt: Option<&[u8]>, survivable: bool) {
-        let mut encoder = Encoder::new(self.outbox.end(), self.version, Command::Error)
-            .header("message", refusal.message.as_bytes())
-            .header("content-type", "text/plain");
-        if let Some(receipt) = receipt {
-            encoder = encoder.header("receipt-id", receipt);
-        }
-        if let Stage::New(_) = self.stage {
-            // For a client whose versions were refused; the others know it anyway.
-            encoder = encoder.header("version", "1.0,1.1,1.2");
-        }
-        let body: Cow<'_, str> = if survivable {
-            Cow::Borrowed(&refusal.advice)
-        } else {
-            format!("{}\nThe broker closes this connection.\n", refusal.advice).into()
-        };
-        encoder.body(body.as_bytes());
+        self.frame(Command::Receipt).header("receipt-id", receipt).finish();
     }
 
     /// Whether a subscription can be sent something now.
@@ -210,7 +212,7 @@ impl Connection {
         entry: Entry,
         shown: &[u8],
         ids: &mut Ids,
-        row: &Row,
+        dialect: Dialect,
     ) -> bool {
         let Some(subscription) = self.subscriptions.get_mut(&subscription) else { return true };
         let automatic = subscription.ack == AckMode::Auto;
@@ -219,22 +221,21 @@ impl Connection {
         message.encode(
             self.outbox.end(),
             &Envelope {
+                dialect,
                 version: self.version,
                 consumer: self.id,
-                destination: shown,
+                destination: message.destination().map_or(shown, |routed| &routed.shown),
                 message_id: ids.messages.text(message.number).as_bytes(),
                 subscription: subscription.id.as_deref(),
-                ack: match self.version {
-                    Version::V1_2 if !automatic => Some(subscription.ack_ids.text(delivery).as_bytes()),
-                    _ => None,
-                },
+                delivery: subscription.ack_ids.text(delivery).as_bytes(),
+                acknowledged: self.version == Version::V1_2 && !automatic,
                 redelivered: entry.redelivered,
-                row,
             },
         );
+        self.next_delivery += 1;
         if !automatic {
-            self.next_delivery += 1;
-            subscription.delivered(delivery, entry);
+            let weight = if dialect == Dialect::Artemis { message.octets_on_artemis() } else { 1 };
+            subscription.delivered(delivery, entry, weight);
         }
         automatic
     }
@@ -257,74 +258,32 @@ impl Connection {
 
     /// The subscription that a client named.
     pub(super) fn subscription(&self, id: &[u8]) -> Option<u64> {
-        self.subscriptions.iter().find(|(_, s)| s.id.as_deref() == Some(id)).map(|(number, _)| *number)
+        // The last one, where ActiveMQ is played and has several.
+        self.subscriptions.iter().rfind(|(_, s)| s.id.as_deref() == Some(id)).map(|(number, _)| *number)
     }
 
-    /// Finds the deliveries that an ACK or NACK is for.
-    pub(super) fn acknowledged(
-        &self,
-        headers: &Headers,
-        nack: bool,
-        ids: &Ids,
-    ) -> Result<Acknowledged, Refusal> {
-        let command = if nack { "NACK" } else { "ACK" };
-        let required = |name: &str| headers.get(name).ok_or_else(|| Refusal::missing(command, name));
-        let unknown = || {
-            Refusal::new(
-                format!("unexpected {command}"),
-                "No such message is waiting for an acknowledgement on this connection: it was acknowledged \
-                 before, came from a subscription with ack:auto, or was delivered to another connection.",
-            )
-        };
-        let late = |subscription: u64| subscription < self.next_subscription;
-        let (number, delivery) = match self.version {
-            Version::V1_2 => {
-                let (number, delivery) = self.session.delivery(required("id")?).ok_or_else(unknown)?;
-                if !self.subscriptions.contains_key(&number) {
-                    return if late(number) { Ok(Acknowledged::default()) } else { Err(unknown()) };
-                }
-                (number, Some(delivery))
-            }
-            _ => {
-                let message = ids.messages.number(required("message-id")?).ok_or_else(unknown)?;
-                let named = match self.version {
-                    Version::V1_1 => Some(required("subscription")?),
-                    _ => headers.get("subscription"),
-                };
-                let mut candidates = self
-                    .subscriptions
-                    .iter()
-                    .filter(|(_, s)| named.is_none() || s.id.as_deref() == named)
-                    .map(|(number, s)| (*number, s.delivery_of(message)));
-                let first = candidates.next();
-                let found =
-                    first.filter(|(_, d)| d.is_some()).or_else(|| candidates.find(|(_, d)| d.is_some()));
-                match found.or(first) {
-                    Some(found) => found,
-                    None if self.next_subscription > 0 => return Ok(Acknowledged::default()),
-                    None => return Err(unknown()),
-                }
-            }
-        };
-        let subscription = &self.subscriptions[&number];
-        let deliveries = match delivery.filter(|delivery| *delivery < self.next_delivery) {
-            Some(delivery) => subscription.covered(delivery),
-            None => Vec::new(),
-        };
-        match subscription.ack {
-            // An ACK for a later message may have been for this one too.
-            AckMode::Client => {}
-            _ if deliveries.is_empty() => return Err(unknown()),
-            _ => {}
+    pub(super) fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// Whether this is who has logged in, or nobody.
+    pub(super) fn is_user(&self, name: Option<&[u8]>) -> bool {
+        name.is_none_or(|name| name == self.user.as_bytes())
+    }
+
+    /// Its session is open.
+    pub(super) fn open(&mut self, version: Version, liveness: Liveness, user: String) {
+        self.stage = Stage::Open;
+        self.version = version;
+        self.parser.set_version(version);
+        self.liveness = liveness;
+        self.user = user;
+    }
+
+    /// Takes the receipts of messages that were taken.
+    pub(super) fn confirm(&mut self) {
+        for receipt in std::mem::take(&mut self.confirms) {
+            self.receipt(&receipt);
         }
-        Ok(Acknowledged { subscription: number, deliveries })
     }
-}
-
-/// What an ACK or NACK is for: nothing, where its subscription has ended and the messages have gone to
-/// others, as on ActiveMQ.
-#[derive(Debug, Default)]
-pub(super) struct Acknowledged {
-    pub(super) subscription: u64,
-    pub(super) deliveries: Vec<u64>,
 }

@@ -10,10 +10,13 @@ use super::{
     connection::{Connection, Stage},
     destination::{Address, Destinations, QueueId},
     id::Ids,
-    refusal::Refusal,
+    refusal::{Fate, Refusal},
     subscription::Key,
 };
-use crate::stomp::{Frame, ParseError, Shown};
+use crate::{
+    Dialect,
+    stomp::{Frame, ParseError},
+};
 
 /// How often expired messages are looked for, while there may be any.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -131,7 +134,8 @@ impl Broker {
         let id = ConnId(self.next_connection);
         self.next_connection += 1;
         let full = self.connections.len() >= self.config.connections;
-        let connection = Connection::new(id, self.ids.session(id), &self.config, now.monotonic);
+        let session = self.ids.session(id, self.config.dialect);
+        let connection = Connection::new(id, session, &self.config, now.monotonic);
         self.connections.insert(id, connection);
         tracing::debug!(connection = id.0, "connected");
         if full {
@@ -242,7 +246,10 @@ impl Broker {
     /// How full a queue is, or how many listen to a topic (whose messages wait nowhere for long). Zero for
     /// one that does not exist.
     pub fn depth(&self, destination: &str) -> Depth {
-        match Address::parse(destination.as_bytes(), self.config.dialect.row().replies) {
+        if self.config.dialect == Dialect::RabbitMq {
+            return self.depth_as_rabbitmq(destination.as_bytes());
+        }
+        match Address::parse(destination.as_bytes(), self.config.dialect, None) {
             Ok(Address::Topic(name)) => Depth {
                 consumers: self.destinations.topic(&name).map_or(0, |topic| topic.len()),
                 ..Depth::default()
@@ -300,7 +307,10 @@ impl Broker {
                 Err(ParseError::BodyTooLong { .. }) if self.config.frame_len <= self.config.frame.body => {
                     self.close(id, now);
                 }
-                Err(error) => self.refuse(id, &Refusal::unreadable(&error), None, now),
+                Err(error) => {
+                    let refusal = Refusal::unreadable(&error, self.config.dialect);
+                    self.refuse(id, &refusal, None, now);
+                }
             }
         }
     }
@@ -311,20 +321,11 @@ impl Broker {
         self.relieve(now);
     }
 
-    /// Answers with an ERROR, and gives the connection up unless it survives this one.
-    pub(super) fn refuse(&mut self, id: ConnId, refusal: &Refusal, receipt: Option<&[u8]>, now: Now) {
-        let Some(connection) = self.connections.get_mut(&id) else { return };
-        let reason = if refusal.quotes { "unreadable" } else { &refusal.message };
-        tracing::debug!(connection = id.0, reason = %Shown(reason.as_bytes()), "refused");
-        // Which frame it was, and that the connection goes on, is said by the same brokers.
-        let survivable = refusal.survivable && self.config.dialect.survives_error();
-        let receipt = receipt.filter(|_| self.config.dialect.survives_error());
-        connection.error(refusal, receipt, survivable);
-        if survivable {
-            self.mark_changed(id);
-        } else {
-            self.close(id, now);
-        }
+    /// Gives up a client that says nothing. RabbitMQ and ActiveMQ do so without a word.
+    fn refuse_silent(&mut self, id: ConnId, refusal: Refusal, now: Now) {
+        let silent = self.config.dialect == Dialect::RabbitMq || self.config.manners().silent;
+        let fate = if silent { Fate::Silent } else { refusal.fate };
+        self.refuse(id, &Refusal { fate, ..refusal }, None, now);
     }
 
     /// Ends a session from this side; the socket lives on until its outbox is written.
@@ -347,7 +348,7 @@ impl Broker {
             Stage::New(_) => {
                 let refusal =
                     Refusal::new("no CONNECT in time", "The first frame must be CONNECT or STOMP, at once.");
-                self.refuse(id, &refusal, None, now);
+                self.refuse_silent(id, refusal, now);
             }
             Stage::Closing(_) => {
                 self.mark_changed(id);
@@ -366,7 +367,7 @@ impl Broker {
                             silence.as_millis()
                         ),
                     );
-                    self.refuse(id, &refusal, None, now);
+                    self.refuse_silent(id, refusal, now);
                 } else if connection.liveness.beat_due(now.monotonic) {
                     connection.beat(now.monotonic);
                     self.mark_changed(id);

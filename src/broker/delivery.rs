@@ -12,6 +12,7 @@ use super::{
     queue::{Entry, Taken},
     subscription::{Key, Source, Subscription},
 };
+use crate::Dialect;
 
 /// How a delivery ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,7 +116,7 @@ impl Broker {
                         entry,
                         queue.shown(),
                         &mut self.ids,
-                        self.config.dialect.row(),
+                        self.config.dialect,
                     ) {
                         queue.settled();
                         self.memory -= size;
@@ -153,7 +154,7 @@ impl Broker {
                     entry.clone(),
                     queue.shown(),
                     &mut self.ids,
-                    self.config.dialect.row(),
+                    self.config.dialect,
                 );
             }
         }
@@ -177,7 +178,7 @@ impl Broker {
                 self.memory -= size;
             } else {
                 delivered = true;
-                if connection.deliver(key.number, entry, &name, &mut self.ids, self.config.dialect.row()) {
+                if connection.deliver(key.number, entry, &name, &mut self.ids, self.config.dialect) {
                     self.memory -= size;
                 }
             }
@@ -198,12 +199,8 @@ impl Broker {
                 return;
             };
             let Some(entry) = subscription.settle(*delivery) else { continue };
-            if let (End::Again, Source::Queue(id)) = (end, &subscription.source) {
-                let id = *id;
-                if let Some(queue) = self.destinations.queue_mut(id) {
-                    queue.put_back(entry);
-                }
-                self.list_queue(id);
+            if let (End::Again, &Source::Queue(id)) = (end, &subscription.source) {
+                self.give_back(id, entry, true);
                 continue;
             }
             self.memory -= entry.message.size();
@@ -213,17 +210,45 @@ impl Broker {
                 Source::Queue(id) => {
                     if let Some(queue) = self.destinations.queue_mut(id) {
                         queue.settled();
-                        let dead_letters =
-                            if end == End::Dead { dead_letter_queue(queue.name()) } else { None };
-                        if let Some(name) = dead_letters {
-                            let dead_letters = self.destinations.open_queue(&name);
-                            self.enqueue(dead_letters, entry.message, now);
+                        if end == End::Dead {
+                            self.dead_letter(id, entry.message, now);
                         }
                     }
                     self.list_queue(id);
                 }
             }
         }
+        let found = self
+            .connections
+            .get(&key.connection)
+            .and_then(|connection| connection.subscriptions.get(&key.number));
+        if found.is_some_and(|subscription| subscription.ended && subscription.unacknowledged() == 0) {
+            self.end_subscription(key);
+        }
+    }
+
+    /// To where a queue's dead letters go.
+    fn dead_letter(&mut self, id: QueueId, message: Arc<Message>, now: Now) {
+        let Some(queue) = self.destinations.queue(id) else { return };
+        let name = queue.name().clone();
+        if let Some(declared) = queue.declared() {
+            let declared = declared.clone();
+            self.dead_letter_by_exchange(&name, &declared, &message, now);
+        } else if let Some(dead_letters) = dead_letter_queue(&name) {
+            let dead_letters = self.destinations.open_queue(&dead_letters);
+            let played = self.config.played() == Some(Dialect::ActiveMq);
+            let message = if played { message.undelivered(&name) } else { message };
+            self.enqueue(dead_letters, message, now);
+        }
+    }
+
+    /// Puts back what was out for delivery. A queue that is gone took its messages along.
+    fn give_back(&mut self, id: QueueId, entry: Entry, seen: bool) {
+        match self.destinations.queue_mut(id) {
+            Some(queue) => queue.put_back(entry, seen),
+            None => self.memory -= entry.message.size(),
+        }
+        self.list_queue(id);
     }
 
     /// Ends a subscription: what it has not acknowledged goes back to where it was, at once.
@@ -233,11 +258,12 @@ impl Broker {
             .get_mut(&key.connection)
             .and_then(|connection| connection.subscriptions.remove(&key.number));
         if let Some(subscription) = subscription {
-            self.end_of(key, subscription);
+            let seen = !self.config.manners().unsubscribe_undoes;
+            self.end_of(key, subscription, seen);
         }
     }
 
-    fn end_of(&mut self, key: Key, mut subscription: Subscription) {
+    fn end_of(&mut self, key: Key, mut subscription: Subscription, seen: bool) {
         self.names -= subscription.charged;
         match &mut subscription.source {
             Source::Topic { name, waiting } => {
@@ -250,9 +276,10 @@ impl Broker {
                 let id = *id;
                 if let Some(queue) = self.destinations.queue_mut(id) {
                     queue.leave(key);
-                    subscription.into_deliveries().for_each(|entry| queue.put_back(entry));
                 }
+                subscription.into_deliveries().for_each(|entry| self.give_back(id, entry, seen));
                 self.list_queue(id);
+                self.delete_if_unused(id, key.connection);
             }
         }
     }
@@ -270,8 +297,15 @@ impl Broker {
         self.memory -= transactions.values().map(|transaction| transaction.size()).sum::<usize>();
         self.names -= transactions.keys().map(|name| NAMED + name.len()).sum::<usize>();
         self.names -= temporary.keys().map(Bytes::len).sum::<usize>();
+        let declared = std::mem::take(&mut connection.declared);
+        self.names -= declared.iter().map(|name| NAMED + name.len()).sum::<usize>();
         for (number, subscription) in subscriptions {
-            self.end_of(Key { connection: id, number }, subscription);
+            self.end_of(Key { connection: id, number }, subscription, true);
+        }
+        if self.config.dialect == Dialect::RabbitMq {
+            for queue in self.destinations.exclusive_to(id) {
+                self.delete_queue(queue, Some(id));
+            }
         }
         for queue in temporary.into_values() {
             // Only the owner consumes from it, and its subscriptions have ended: nothing is out for delivery.

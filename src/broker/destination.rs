@@ -4,24 +4,28 @@ use std::{borrow::Cow, collections::HashMap};
 
 use bytes::Bytes;
 
-use super::{ConnId, flow::NAMED, queue::Queue, refusal::Refusal, topic::Topic};
-use crate::link::Replies;
+use super::{
+    ConnId, flow::NAMED, queue::Queue, rabbitmq::Binding, refusal::Refusal, topic::Topic, wording::Fault,
+};
+use crate::{Dialect, link::Replies};
 
 const QUEUE: &[u8] = b"/queue/";
 const TOPIC: &[u8] = b"/topic/";
 const TEMPORARY: &[u8] = b"/temp-queue/";
 
 /// What others than its owner call a temporary queue.
-fn remote(replies: Replies) -> &'static [u8] {
-    match replies {
-        Replies::Implied => b"/reply-queue/",
-        Replies::Subscribed | Replies::Plain => b"/remote-temp-queue/",
-    }
-}
+const REMOTE: &[u8] = b"/remote-temp-queue/";
 
 /// A queue's number; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct QueueId(u64);
+
+/// What a name is that has no prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Queue,
+    Topic,
+}
 
 /// A destination as a client names it, in full: `x` is `/queue/x`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +42,9 @@ type Make<'a> = fn(Cow<'a, [u8]>) -> Address<'a>;
 
 impl<'a> Address<'a> {
     /// Reads a `destination`. As on ActiveMQ, a name without a known prefix is a queue's.
-    pub(super) fn parse(text: &'a [u8], replies: Replies) -> Result<Self, Refusal> {
+    /// `kind` is what one without a known prefix is, if it is no queue.
+    pub(super) fn parse(text: &'a [u8], dialect: Dialect, kind: Option<Kind>) -> Result<Self, Refusal> {
+        let replies = dialect.row().replies;
         if text.contains(&b',') {
             return Err(Refusal::unsupported(
                 "composite destinations are",
@@ -52,16 +58,21 @@ impl<'a> Address<'a> {
             (QUEUE, Self::Queue),
             (TOPIC, Self::Topic),
             (TEMPORARY, Self::Temporary),
-            (remote(replies), Self::RemoteTemporary),
+            (REMOTE, Self::RemoteTemporary),
         ];
         // Without temporary queues, their names are nothing but names.
         let kinds = if replies == Replies::Plain { &kinds[..2] } else { &kinds };
         let known = kinds.iter().copied().find(|(prefix, _)| text.starts_with(prefix));
         let (prefix, make) = known.unwrap_or((b"", Self::Queue));
         if text.len() == prefix.len() {
-            return Err(Refusal::malformed("destination", "a name such as /queue/orders or /topic/news"));
+            return Err(Refusal::malformed("destination", "a name such as /queue/orders or /topic/news")
+                .with(Fault::Nameless));
         }
-        Ok(if prefix.is_empty() { make([QUEUE, text].concat().into()) } else { make(text.into()) })
+        Ok(match (prefix, kind) {
+            (b"", Some(Kind::Topic)) => Self::Topic([TOPIC, text].concat().into()),
+            (b"", _) => Self::Queue([QUEUE, text].concat().into()),
+            _ => make(text.into()),
+        })
     }
 
     /// Refuses `a.*` and `a.>`, which a subscription to ActiveMQ may use.
@@ -85,6 +96,8 @@ pub(super) struct Destinations {
     queues: HashMap<QueueId, Queue>,
     names: HashMap<Bytes, QueueId>,
     topics: HashMap<Bytes, Topic>,
+    /// Who is bound to RabbitMQ's exchanges.
+    bindings: Vec<Binding>,
     next: u64,
     /// What the names of all of them take.
     charged: usize,
@@ -131,18 +144,12 @@ impl Destinations {
     }
 
     /// A new temporary queue; `local` is what its owner calls it.
-    pub(super) fn open_temporary(
-        &mut self,
-        owner: ConnId,
-        local: &[u8],
-        id: &str,
-        replies: Replies,
-    ) -> QueueId {
-        let name = Bytes::from([remote(replies), id.as_bytes()].concat());
+    pub(super) fn open_temporary(&mut self, owner: ConnId, local: &[u8], id: &str) -> QueueId {
+        let name = Bytes::from([REMOTE, id.as_bytes()].concat());
         self.insert(Queue::temporary(name, Bytes::copy_from_slice(local), owner))
     }
 
-    fn insert(&mut self, queue: Queue) -> QueueId {
+    pub(super) fn insert(&mut self, queue: Queue) -> QueueId {
         let id = QueueId(self.next);
         self.next += 1;
         self.charged += Self::charge_of(&queue);
@@ -155,7 +162,43 @@ impl Destinations {
         let queue = self.queues.remove(&id)?;
         self.names.remove(queue.name());
         self.charged -= Self::charge_of(&queue);
+        if queue.declared().is_some() {
+            let charged = &mut self.charged;
+            self.bindings.retain(|binding| {
+                let stays = binding.queue != id;
+                *charged -= if stays { 0 } else { binding.size() };
+                stays
+            });
+        }
         Some(queue)
+    }
+
+    pub(super) fn bindings(&self) -> &[Binding] {
+        &self.bindings
+    }
+
+    /// Binds a queue to an exchange, unless it is.
+    pub(super) fn bind(&mut self, new: Binding) {
+        let same =
+            |old: &Binding| (old.queue, old.exchange) == (new.queue, new.exchange) && old.key == new.key;
+        if !self.bindings.iter().any(same) {
+            self.charged += new.size();
+            self.bindings.push(new);
+        }
+    }
+
+    /// The queues that are one connection's alone.
+    pub(super) fn exclusive_to(&self, owner: ConnId) -> Vec<QueueId> {
+        let theirs =
+            |queue: &Queue| queue.declared().is_some_and(|declared| declared.exclusive == Some(owner));
+        self.queues.iter().filter(|(_, queue)| theirs(queue)).map(|(id, _)| *id).collect()
+    }
+
+    /// Queues that were declared, and hold nothing, have no consumers and are not bound.
+    pub(super) fn unused(&self) -> Vec<QueueId> {
+        let bound = |id: QueueId| self.bindings.iter().any(|binding| binding.queue == id);
+        let unused = self.queues.iter().filter(|(id, queue)| queue.is_unused() && !bound(**id));
+        unused.map(|(id, _)| *id).collect()
     }
 
     pub(super) fn topic(&self, name: &[u8]) -> Option<&Topic> {
@@ -200,7 +243,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &[u8]) -> Result<Address<'_>, Refusal> {
-        Address::parse(text, Replies::Subscribed)
+        Address::parse(text, Dialect::ActiveMq, None)
     }
 
     #[test]

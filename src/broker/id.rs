@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::{ConnId, Now};
+use crate::Dialect;
 
 /// A prefix that stays, and a number that changes: written without an allocation.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ impl Numbered {
 #[derive(Debug)]
 pub(super) struct Ids {
     broker: String,
+    /// When this run began, in milliseconds.
+    began: u64,
     /// `message-id`s.
     pub(super) messages: Numbered,
 }
@@ -39,34 +42,60 @@ pub(super) struct Ids {
 impl Ids {
     pub(super) fn new(now: Now) -> Self {
         let broker = format!("ID:{}-{:x}", super::SERVER_NAME, now.millis());
-        Self { messages: Numbered::new(format!("{broker}:")), broker }
+        Self { messages: Numbered::new(format!("{broker}:")), broker, began: now.millis() }
     }
 
     /// A session's name, of which those of its deliveries and temporary queues are made.
-    pub(super) fn session(&self, connection: ConnId) -> Session {
-        Session(format!("{}-{}", self.broker, connection.0))
+    pub(super) fn session(&self, connection: ConnId, dialect: Dialect) -> Session {
+        let name = match dialect {
+            // RabbitMQ's have 22 characters behind the dash.
+            Dialect::RabbitMq => {
+                format!("session-{:011x}{:011x}", self.began & 0xfff_ffff_ffff, connection.0)
+            }
+            _ => format!("{}-{}", self.broker, connection.0),
+        };
+        Session { name, began: self.began, connection: connection.0 }
     }
 }
 
 /// The name of one session.
 #[derive(Debug)]
-pub(super) struct Session(String);
+pub(super) struct Session {
+    name: String,
+    began: u64,
+    connection: u64,
+}
 
 impl Session {
     /// What `ack` headers of this subscription begin with.
     pub(super) fn ack_prefix(&self, subscription: u64) -> String {
-        format!("{}-{subscription}:", self.0)
+        format!("{}-{subscription}:", self.name)
+    }
+
+    /// What RabbitMQ's `message-id` and `ack` headers of this subscription begin with.
+    pub(super) fn delivery_prefix(&self, tag: &[u8]) -> String {
+        format!("{}@@{}@@", String::from_utf8_lossy(tag), self.name)
+    }
+
+    /// Twenty-two characters, for the name of something that this session makes: `number` counts them.
+    pub(super) fn unique(&self, number: u64) -> String {
+        format!(
+            "{:06x}{:08x}{:08x}",
+            self.began & 0xff_ffff,
+            self.connection & 0xffff_ffff,
+            number & 0xffff_ffff
+        )
     }
 
     /// Subscription and delivery of an `ack` header of this session.
     pub(super) fn delivery(&self, ack: &[u8]) -> Option<(u64, u64)> {
-        let rest = ack.strip_prefix(self.0.as_bytes())?.strip_prefix(b"-")?;
+        let rest = ack.strip_prefix(self.name.as_bytes())?.strip_prefix(b"-")?;
         let colon = memchr::memchr(b':', rest)?;
         Some((number(&rest[..colon])?, number(&rest[colon + 1..])?))
     }
 
     pub(super) fn temporary(&self, number: usize) -> String {
-        let mut name = self.0.clone();
+        let mut name = self.name.clone();
         write!(name, ":{number}").expect("a String takes all text");
         name
     }
@@ -74,7 +103,7 @@ impl Session {
 
 impl fmt::Display for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.name)
     }
 }
 

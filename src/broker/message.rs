@@ -1,13 +1,17 @@
-//! A message: what of a SEND is kept, and the MESSAGE that it becomes.
+//! A message: what of a SEND is kept.
 
 use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
 
-use super::{ConnId, Now, refusal::Refusal};
+use super::{
+    ConnId, Now,
+    rabbitmq::{Exchange, Routed},
+    refusal::Refusal,
+};
 use crate::{
-    link::{Expiry, Row},
-    stomp::{Command, Encoder, Frame, Headers, Version},
+    Dialect,
+    stomp::{Frame, Headers},
 };
 
 /// What a message costs beside its text.
@@ -39,6 +43,10 @@ const RESERVED: [&[u8]; 18] = [
     b"receipt-id",
 ];
 
+/// Headers of a SEND that Artemis makes its own. All others pass on, whatever their names.
+const CONSUMED: [&[u8]; 6] =
+    [b"destination", b"content-length", b"expires", b"priority", b"persistent", b"reply-to"];
+
 /// Where an answer goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ReplyTo {
@@ -59,20 +67,21 @@ impl ReplyTo {
 }
 
 /// A message. Shared, not copied, by everyone who waits for it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Message {
     /// Its number, of which `message-id` is made.
     pub(super) number: u64,
     headers: Headers,
     body: Bytes,
     /// Whether the SEND had a `content-length`: JMS's difference between bytes and text.
-    sized: bool,
-    reply_to: Option<ReplyTo>,
+    pub(super) sized: bool,
+    pub(super) reply_to: Option<ReplyTo>,
+    routed: Option<Routed>,
     /// Milliseconds since 1970; zero is never.
-    expires: u64,
-    timestamp: u64,
-    priority: u64,
-    persistent: bool,
+    pub(super) expires: u64,
+    pub(super) timestamp: u64,
+    pub(super) priority: u64,
+    pub(super) persistent: bool,
     size: usize,
 }
 
@@ -81,27 +90,28 @@ impl Message {
         frame: Frame,
         number: u64,
         reply_to: Option<ReplyTo>,
-        row: &Row,
+        dialect: Dialect,
         now: Now,
     ) -> Result<Arc<Self>, Refusal> {
         let integer = |name: &'static str, or: u64| match frame.headers.get(name) {
             None => Ok(or),
             Some(text) => integer(text).ok_or_else(|| Refusal::malformed(name, "a whole number")),
         };
-        let headers = kept(&frame.headers, row);
+        let headers = kept(&frame.headers, dialect);
         let text: usize = headers.iter().map(|(name, value)| name.len() + value.len() + HEADER).sum();
-        let text = text + reply_to.as_ref().map_or(0, ReplyTo::size);
+        let destination = frame.headers.get("destination").map_or(0, <[u8]>::len);
+        let text = text + destination + reply_to.as_ref().map_or(0, ReplyTo::size);
         Ok(Arc::new(Self {
             number,
             sized: frame.headers.get("content-length").is_some(),
-            expires: match row.expiry {
-                Expiry::Expires => integer("expires", 0)?,
-                Expiry::Expiration => match integer("expiration", 0)? {
-                    0 => 0,
-                    life => now.millis().saturating_add(life),
-                },
+            expires: integer("expires", 0)?,
+            routed: (dialect == Dialect::Artemis).then(|| Routed::as_sent(&frame.headers)),
+            // On Artemis a sender's own is a property.
+            timestamp: if dialect == Dialect::Artemis {
+                now.millis()
+            } else {
+                integer("timestamp", now.millis())?
             },
-            timestamp: integer("timestamp", now.millis())?,
             priority: integer("priority", 4)?.min(9),
             persistent: frame.headers.get("persistent") == Some(b"true"),
             size: OVERHEAD + text + frame.body.len(),
@@ -129,82 +139,92 @@ impl Message {
         self.expires() && self.expires <= now.millis()
     }
 
-    /// Appends the MESSAGE frame to a consumer's outbox.
-    pub(super) fn encode(&self, out: &mut Vec<u8>, to: &Envelope<'_>) {
-        let mut encoder =
-            Encoder::new(out, to.version, Command::Message).header("destination", to.destination);
-        // Where text is measured, too, that of bytes comes first.
-        let early = self.sized && to.row.measures_text;
-        if early {
-            encoder = encoder.encoded(format!("content-length:{}\n", self.body.len()).as_bytes());
-        }
-        encoder = encoder.header("message-id", to.message_id);
-        if let Some(subscription) = to.subscription {
-            encoder = encoder.header("subscription", subscription);
-        }
-        if let Some(ack) = to.ack {
-            encoder = encoder.header("ack", ack);
-        }
-        encoder = encoder
-            .number("expires", self.expires)
-            .number("priority", self.priority)
-            .number("timestamp", self.timestamp);
-        if to.redelivered || to.row.says_redelivered {
-            encoder = encoder.header("redelivered", if to.redelivered { "true" } else { "false" });
-        }
-        if self.persistent {
-            encoder = encoder.header("persistent", "true");
-        }
-        encoder = match &self.reply_to {
-            None => encoder,
-            Some(ReplyTo::Verbatim(name)) => encoder.header("reply-to", name),
-            Some(ReplyTo::Temporary { owner, local, .. }) if *owner == to.consumer => {
-                encoder.header("reply-to", local)
-            }
-            Some(ReplyTo::Temporary { remote, .. }) => encoder.header("reply-to", remote),
+    pub(super) fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Where it was sent, if that is not the name of the queue that it is in (RabbitMQ).
+    pub(super) fn destination(&self) -> Option<&Routed> {
+        self.routed.as_ref()
+    }
+
+    /// A message of RabbitMQ's: its headers are what a MESSAGE says.
+    pub(super) fn routed(
+        headers: Headers,
+        body: Bytes,
+        number: u64,
+        routed: Routed,
+        expires: u64,
+    ) -> Arc<Self> {
+        let text: usize = headers.iter().map(|(name, value)| name.len() + value.len() + HEADER).sum();
+        Arc::new(Self {
+            number,
+            size: OVERHEAD + text + routed.key.len() + routed.shown.len() + body.len(),
+            headers,
+            body,
+            routed: Some(routed),
+            expires,
+            sized: true,
+            reply_to: None,
+            timestamp: 0,
+            priority: 0,
+            persistent: false,
+        })
+    }
+
+    /// What ActiveMQ makes of it on its way to the dead letters.
+    pub(super) fn undelivered(&self, queue: &[u8]) -> Arc<Self> {
+        let expires = self.expires.to_string();
+        let own: [(&[u8], &[u8]); 2] =
+            [(b"original-destination", queue), (b"originalExpiration", expires.as_bytes())];
+        let kept = self.headers.iter().filter(|(name, _)| own.iter().all(|(known, _)| known != name));
+        let headers: Headers = kept.chain(own).collect();
+        let more: usize = own.iter().map(|(name, value)| name.len() + value.len() + HEADER).sum();
+        Arc::new(Self { headers, size: self.size + more, ..self.clone() })
+    }
+
+    /// What goes to an exchange of dead letters, by this key or its own. It says where it comes from, and lives for ever.
+    pub(super) fn dead_letter(
+        &self,
+        queue: &[u8],
+        exchange: Option<Exchange>,
+        key: Option<Bytes>,
+        number: u64,
+    ) -> Arc<Self> {
+        let (from, own_key) = match &self.routed {
+            Some(routed) => (routed.exchange.map_or("", Exchange::name), routed.key.clone()),
+            None => ("", Bytes::new()),
         };
-        for (name, value) in self.headers.iter() {
-            encoder = encoder.header(name, value);
-        }
-        if early {
-            encoder.measured(&self.body);
-        } else if self.sized || to.row.measures_text && !self.body.is_empty() {
-            encoder.body(&self.body);
-        } else {
-            // Without a length the body came to an end at the first NUL, so it has none.
-            encoder.text(&self.body);
-        }
+        let death: [(&[u8], &[u8]); 3] = [
+            (b"x-first-death-exchange", from.as_bytes()),
+            (b"x-first-death-queue", queue),
+            (b"x-first-death-reason", b"rejected"),
+        ];
+        let first = self.headers.get("x-first-death-queue").is_none();
+        let death = death.into_iter().filter(|_| first);
+        let headers = death.chain(self.headers.iter().filter(|(name, _)| *name != b"expiration")).collect();
+        let routed = Routed::new(exchange, key.unwrap_or(own_key));
+        Self::routed(headers, self.body.clone(), number, routed, 0)
     }
 }
 
-/// What a MESSAGE says beside the message.
-#[derive(Debug)]
-pub(super) struct Envelope<'a> {
-    pub(super) version: Version,
-    pub(super) consumer: ConnId,
-    pub(super) destination: &'a [u8],
-    pub(super) message_id: &'a [u8],
-    pub(super) subscription: Option<&'a [u8]>,
-    pub(super) ack: Option<&'a [u8]>,
-    pub(super) redelivered: bool,
-    pub(super) row: &'a Row,
+/// The headers that pass on, each name once.
+fn kept(headers: &Headers, dialect: Dialect) -> Headers {
+    let dropped: &[&[u8]] = if dialect == Dialect::Artemis { &CONSUMED } else { &RESERVED };
+    first_of_each(headers).filter(|(name, _)| !dropped.contains(name)).collect()
 }
 
-/// The headers that pass on, each name once: the first counts.
-fn kept(headers: &Headers, row: &Row) -> Headers {
-    let leaks = |name: &[u8]| row.leaks.iter().any(|leaked| leaked.as_bytes() == name);
-    let passes = |name: &[u8]| !RESERVED.contains(&name) || leaks(name);
+/// Each name once: the first counts.
+pub(super) fn first_of_each(headers: &Headers) -> impl Iterator<Item = (&[u8], &[u8])> {
     // Nearly every message has few headers, where comparing them all is cheaper than a table.
-    if headers.len() <= 24 {
-        let first = |at: usize, name: &[u8]| !headers.iter().take(at).any(|(earlier, _)| earlier == name);
-        let all = headers.iter().enumerate();
-        return all
-            .filter(|(at, (name, _))| passes(name) && first(*at, name))
-            .map(|(_, pair)| pair)
-            .collect();
-    }
-    let mut seen = HashSet::new();
-    headers.iter().filter(|(name, _)| passes(name) && seen.insert(*name)).collect()
+    let mut seen = (headers.len() > 24).then(HashSet::new);
+    headers.iter().enumerate().filter_map(move |(at, (name, value))| {
+        let first = match &mut seen {
+            Some(seen) => seen.insert(name),
+            None => !headers.iter().take(at).any(|(earlier, _)| earlier == name),
+        };
+        first.then_some((name, value))
+    })
 }
 
 /// A header that JMS brokers read as a number. Longs may be negative there; nothing here means anything

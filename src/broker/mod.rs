@@ -8,6 +8,9 @@
 //! temporary topics, exclusive and no-local consumers, and selectors other than `name = 'text'`. Priorities and
 //! message groups are carried, and have no effect. There is no TLS.
 //!
+//! Told to ([`BrokerConfig::with_dialect`]) it plays another broker, for tests of how a client gets on with it. RabbitMQ is
+//! unlike the others in most of what a frame does, and has a folder of its own.
+//!
 //! [`Broker`] is all of it, without sockets, clocks or threads. [`BrokerServer`] puts it on a TCP port:
 //!
 //! ```
@@ -29,6 +32,9 @@
 //! | `commands`, `sends`, `acks` | what each frame does |
 //! | `delivery` | from queues and topics to consumers, and back |
 //! | `flow` | bounded memory: who waits, who is refused |
+//! | `rabbitmq/` | the same, where RabbitMQ is played |
+//! | `manners`, `wording` | where ActiveMQ and Artemis differ: what they do, and what they say |
+//! | `layout` | which headers a MESSAGE has, in which order |
 //! | `connection`, `subscription`, `queue`, `topic`, `transaction`, `message` | the things themselves |
 //! | `net`, `sockets` | [`BrokerServer`]: sockets, clock and thread |
 
@@ -41,11 +47,14 @@ mod delivery;
 mod destination;
 mod flow;
 mod id;
+mod layout;
 mod liveness;
+mod manners;
 mod message;
 mod net;
 mod outbox;
 mod queue;
+mod rabbitmq;
 mod refusal;
 mod selector;
 mod sends;
@@ -53,6 +62,7 @@ mod sockets;
 mod subscription;
 mod topic;
 mod transaction;
+mod wording;
 
 #[cfg(test)]
 mod tests;

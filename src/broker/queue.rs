@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 
-use super::{ConnId, Now, message::Message, selector::Selector, subscription::Key};
+use super::{ConnId, Now, message::Message, rabbitmq::Declared, selector::Selector, subscription::Key};
 
 /// A message with its place in one queue, which it keeps while it is out for delivery.
 #[derive(Debug, Clone)]
@@ -49,6 +49,8 @@ pub(super) struct Queue {
     /// What its consumers call it: differs from `name` for temporary queues only, whose owner alone consumes.
     shown: Bytes,
     owner: Option<ConnId>,
+    /// How it was declared (RabbitMQ): it is there until it is deleted.
+    declared: Option<Box<Declared>>,
     /// Ascending by place.
     waiting: VecDeque<Entry>,
     next_place: u64,
@@ -66,6 +68,7 @@ impl Queue {
             shown: name.clone(),
             name,
             owner: None,
+            declared: None,
             waiting: VecDeque::new(),
             next_place: 0,
             consumers: VecDeque::new(),
@@ -78,6 +81,15 @@ impl Queue {
 
     pub(super) fn temporary(name: Bytes, shown: Bytes, owner: ConnId) -> Self {
         Self { shown, owner: Some(owner), ..Self::new(name) }
+    }
+
+    pub(super) fn declared_as(name: Bytes, declared: Declared) -> Self {
+        Self { declared: Some(Box::new(declared)), ..Self::new(name) }
+    }
+
+    /// How it was declared, if it was.
+    pub(super) fn declared(&self) -> Option<&Declared> {
+        self.declared.as_deref()
     }
 
     /// The name that everyone may use.
@@ -95,10 +107,14 @@ impl Queue {
         self.owner
     }
 
-    /// Whether it may be forgotten.
+    /// Whether it may be forgotten, and nobody notices.
     pub(super) fn is_idle(&self) -> bool {
-        self.owner.is_none()
-            && self.waiting.is_empty()
+        self.owner.is_none() && self.declared.is_none() && self.is_unused()
+    }
+
+    /// Whether it holds nothing, and has no consumers.
+    pub(super) fn is_unused(&self) -> bool {
+        self.waiting.is_empty()
             && self.consumers.is_empty()
             && self.browsers.is_empty()
             && self.unacknowledged == 0
@@ -128,15 +144,15 @@ impl Queue {
         self.next_place += 1;
     }
 
-    /// Puts back what was out for delivery, each in its old place.
-    pub(super) fn put_back(&mut self, entry: Entry) {
+    /// Puts back what was out for delivery, each in its old place. `seen`: somebody may have seen it.
+    pub(super) fn put_back(&mut self, entry: Entry, seen: bool) {
         self.unacknowledged -= 1;
         self.expiring += usize::from(entry.message.expires());
         for consumer in &mut self.consumers {
             consumer.seen = consumer.seen.min(entry.place);
         }
         let at = self.waiting.partition_point(|other| other.place < entry.place);
-        self.waiting.insert(at, Entry { redelivered: true, ..entry });
+        self.waiting.insert(at, Entry { redelivered: entry.redelivered || seen, ..entry });
     }
 
     /// One that was out for delivery will not come back.
@@ -172,6 +188,10 @@ impl Queue {
         let at = self.waiting.partition_point(|entry| entry.place < from);
         let entry = self.waiting.get(at).filter(|entry| entry.place < until)?;
         Some((entry, entry.place + 1))
+    }
+
+    pub(super) fn consumer_keys(&self) -> impl Iterator<Item = Key> + '_ {
+        self.consumers.iter().map(|consumer| consumer.key)
     }
 
     pub(super) fn consumers(&self) -> usize {

@@ -2,8 +2,31 @@
 
 use std::{borrow::Cow, fmt};
 
-use super::RefuseWhy;
-use crate::{Dialect, stomp::ParseError};
+use super::{
+    Broker, BrokerConfig, ConnId, Now, RefuseWhy,
+    connection::{Connection, Stage},
+    manners::Errors,
+    wording::{Fault, Text},
+};
+use crate::{
+    Dialect,
+    stomp::{Command, ParseError, Shown, Version},
+};
+
+/// What becomes of the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It ends, as STOMP has it.
+    Ends,
+    /// It lives on where a broker is played whose ERRORs are about one frame: ActiveMQ keeps it where a message is
+    /// refused (the requester's temporary queue is gone, an ACL, no room), so that one dead requester does not cost all
+    /// the others.
+    Survives,
+    /// It lives on.
+    GoesOn,
+    /// It ends without an ERROR.
+    Silent,
+}
 
 /// What becomes an ERROR frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,30 +35,64 @@ pub(super) struct Refusal {
     pub(super) message: Cow<'static, str>,
     /// The body: what to do about it.
     pub(super) advice: Cow<'static, str>,
-    /// Whether the connection lives on. STOMP says that it does not; ActiveMQ keeps it where a message is refused (the
-    /// requester's temporary queue is gone, an ACL, no room), so that one dead requester does not cost all the others.
-    pub(super) survivable: bool,
+    pub(super) fate: Fate,
+    /// What a broker that is played may have words of its own for. `None`: only this broker refuses it, or only its bounds.
+    pub(super) fault: Option<Box<Fault>>,
     /// Whether the message quotes what came, which belongs into no log.
     pub(super) quotes: bool,
 }
 
 impl Refusal {
     pub(super) fn new(message: impl Into<Cow<'static, str>>, advice: impl Into<Cow<'static, str>>) -> Self {
-        Self { message: message.into(), advice: advice.into(), survivable: false, quotes: false }
+        Self { message: message.into(), advice: advice.into(), fate: Fate::Ends, fault: None, quotes: false }
+    }
+
+    /// RabbitMQ's, after which the connection goes on.
+    pub(super) fn goes_on(message: &'static str, body: impl Into<Cow<'static, str>>) -> Self {
+        Self { fate: Fate::GoesOn, ..Self::new(message, body) }
+    }
+
+    /// RabbitMQ's, where AMQP's channel is closed.
+    pub(super) fn ends(message: &'static str, body: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(message, body)
+    }
+
+    /// Without an ERROR.
+    pub(super) fn silent(message: impl Into<Cow<'static, str>>) -> Self {
+        Self { fate: Fate::Silent, ..Self::new(message, "") }
     }
 
     /// Bytes that are no frame, or too large a one.
-    pub(super) fn unreadable(error: &ParseError) -> Self {
+    pub(super) fn unreadable(error: &ParseError, dialect: Dialect) -> Self {
+        match (dialect, error) {
+            (Dialect::RabbitMq, ParseError::UnknownCommand { line }) => {
+                let text = format!("Could not interpret command \"{line}\"\n");
+                return Self { quotes: true, ..Self::new("Bad command", text) };
+            }
+            (Dialect::RabbitMq, _) => return Self { quotes: true, ..Self::silent(error.to_string()) },
+            _ => {}
+        }
         let advice = "These bytes are no STOMP frame that this broker takes.";
-        Self { quotes: true, ..Self::new(error.to_string(), advice) }
+        let fault = match error {
+            ParseError::ContentLength { .. } => Some(Fault::Length),
+            ParseError::UndefinedEscape { escape, .. } => Some(Fault::Escape(escape.clone())),
+            _ => None,
+        };
+        Self { quotes: true, fault: fault.map(Box::new), ..Self::new(error.to_string(), advice) }
     }
 
     /// A header that the command cannot do without.
-    pub(super) fn missing(command: &str, header: &str) -> Self {
+    pub(super) fn missing(command: &'static str, header: &'static str) -> Self {
         Self::new(
             format!("{command} without the header '{header}'"),
             format!("A {command} frame must have the header '{header}' in this version of STOMP."),
         )
+        .with(Fault::Missing { command, header })
+    }
+
+    /// The same, of which other brokers have words of their own.
+    pub(super) fn with(self, fault: Fault) -> Self {
+        Self { fault: Some(Box::new(fault)), ..self }
     }
 
     /// A header whose value makes no sense.
@@ -87,20 +144,111 @@ impl Refusal {
                 (text, body)
             }
         };
-        Self { survivable: true, ..Self::new(message, advice) }
+        Self { fate: Fate::Survives, ..Self::new(message, advice) }
     }
 
     /// A temporary queue whose owner has gone.
     pub(super) fn gone(name: &[u8]) -> Self {
         let name = String::from_utf8_lossy(name);
+        let id = name.trim_start_matches("/remote-temp-queue/");
         Self {
+            fault: Some(Box::new(Fault::Gone(format!("temp-queue://{id}")))),
             message: format!("The destination {name} does not exist.").into(),
             advice:
                 "A temporary queue lives as long as the connection that made it, and that one is closed. \
                      Nothing was sent; this connection stays open."
                     .into(),
-            survivable: true,
+            fate: Fate::Survives,
             quotes: false,
+        }
+    }
+}
+
+impl Refusal {
+    /// Whether a connection of this version goes on.
+    fn is_survived(&self, config: &BrokerConfig, stage: Stage, version: Version) -> bool {
+        match self.fate {
+            Fate::GoesOn => true,
+            Fate::Survives => config.dialect.survives_error(),
+            Fate::Silent => false,
+            Fate::Ends => match (self.fault.as_deref(), config.manners().errors) {
+                (None, _) | (_, Errors::OfMessages) => false,
+                (Some(fault), _) if fault.is_final() => false,
+                (_, Errors::All) => true,
+                (_, Errors::Before1_2) => stage == Stage::Open && version < Version::V1_2,
+            },
+        }
+    }
+}
+
+impl Connection {
+    pub(super) fn error(&mut self, refusal: &Refusal, receipt: Option<&[u8]>, survivable: bool) {
+        let new = matches!(self.stage, Stage::New(_));
+        let mut encoder = self
+            .frame(Command::Error)
+            .header("message", refusal.message.as_bytes())
+            .header("content-type", "text/plain");
+        if let Some(receipt) = receipt {
+            encoder = encoder.header("receipt-id", receipt);
+        }
+        if new {
+            // For a client whose versions were refused; the others know it anyway.
+            encoder = encoder.header("version", "1.0,1.1,1.2");
+        }
+        let body: Cow<'_, str> = if survivable {
+            Cow::Borrowed(&refusal.advice)
+        } else {
+            format!("{}\nThe broker closes this connection.\n", refusal.advice).into()
+        };
+        encoder.body(body.as_bytes());
+    }
+
+    /// An ERROR in the words of the broker that is played.
+    pub(super) fn error_in_words(&mut self, text: &Text, receipt: Option<&[u8]>) {
+        let mut encoder = self.frame(Command::Error).header("message", text.message.as_bytes());
+        if text.content_type {
+            encoder = encoder.header("content-type", "text/plain");
+        }
+        if text.version {
+            encoder = encoder.header("version", "1.0,1.1,1.2");
+        }
+        if let Some(receipt) = receipt.filter(|_| text.receipt) {
+            encoder = encoder.header("receipt-id", receipt);
+        }
+        let body = text.body.as_deref().unwrap_or_default().as_bytes();
+        if text.sized { encoder.body(body) } else { encoder.text(body) }
+    }
+}
+
+impl Broker {
+    /// Answers with an ERROR, and gives the connection up unless it survives this one.
+    pub(super) fn refuse(&mut self, id: ConnId, refusal: &Refusal, receipt: Option<&[u8]>, now: Now) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let reason = if refusal.quotes { "unreadable" } else { &refusal.message };
+        tracing::debug!(connection = id.0, reason = %Shown(reason.as_bytes()), "refused");
+        let survives = refusal.is_survived(&self.config, connection.stage, connection.version);
+        let fault = refusal.fault.as_deref();
+        let text = fault.zip(self.config.played()).and_then(|(fault, dialect)| Text::of(fault, dialect));
+        match text {
+            _ if refusal.fate == Fate::Silent => {}
+            _ if fault == Some(&Fault::Nameless) && self.config.manners().nameless_is_silent => {}
+            _ if self.config.dialect == Dialect::RabbitMq => {
+                connection.error_as_rabbitmq(refusal);
+                if let Some(receipt) = receipt.filter(|_| !survives) {
+                    connection.receipt(receipt);
+                }
+            }
+            Some(text) => connection.error_in_words(&text, receipt),
+            // Which frame it was, and that the connection goes on, is said by the same brokers.
+            None => {
+                let receipt = receipt.filter(|_| self.config.dialect.survives_error());
+                connection.error(refusal, receipt, survives);
+            }
+        }
+        if survives {
+            self.mark_changed(id);
+        } else {
+            self.close(id, now);
         }
     }
 }

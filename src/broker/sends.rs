@@ -6,16 +6,13 @@ use bytes::Bytes;
 
 use super::{
     Broker, ConnId, Now,
-    commands::check_transient,
-    destination::{Address, Destinations, QueueId},
-    flow::NAMED,
+    destination::{Address, Destinations, Kind, QueueId},
     message::{Message, ReplyTo},
     refusal::Refusal,
-    subscription::{AckMode, Key, Source, Subscription},
     transaction::Target,
 };
 use crate::{
-    link::Replies,
+    link::Routing,
     stomp::{Frame, Headers},
 };
 
@@ -24,32 +21,48 @@ impl Broker {
         let name = required(&frame, "destination")?;
         let transaction = frame.headers.bytes("transaction");
         if let Some(transaction) = &transaction {
-            self.open_transaction(id, transaction)?;
+            let takes_lost_sends = self.config.manners().takes_lost_sends;
+            match self.open_transaction(id, "SEND", transaction) {
+                Err(_) if takes_lost_sends => return Ok(()),
+                opened => opened.map(|_| ())?,
+            }
         }
-        let row = self.config.dialect.row();
-        check_transient(row, &frame.headers)?;
-        if frame.headers.iter().any(|(name, value)| !row.limits.takes(name, value)) {
-            let why = "Reason: content_properties_shortstr_overflow: a name, or a property of AMQP, has more than 255 bytes.";
-            return Err(Refusal::new("AMQP channel died", why));
-        }
-        let target = self.target(id, Address::parse(&name, row.replies)?)?;
+        let kind = self.kind(&name, &frame.headers, |routing| routing.send);
+        let target = self.target(id, Address::parse(&name, self.config.dialect, kind)?)?;
         let reply_to = self.reply_to(id, &frame.headers)?;
         self.check_refused(&name)?;
-        let message = Message::new(frame, self.next_message, reply_to, row, now)?;
+        let message = Message::new(frame, self.next_message, reply_to, self.config.dialect, now)?;
         self.next_message += 1;
         self.admit(id, message.size())?;
         match transaction {
             None => self.route(target, message, now),
             Some(transaction) => {
                 self.memory += target.size() + message.size();
-                self.open_transaction(id, &transaction)?.sends.push((target, message));
+                self.open_transaction(id, "SEND", &transaction)?.sends.push((target, message, None));
             }
         }
         Ok(())
     }
 
+    /// Whether a name is a topic's, where neither its prefix nor a header says so (Artemis): not if there is a queue of
+    /// that name.
+    pub(super) fn kind(
+        &self,
+        name: &[u8],
+        headers: &Headers,
+        header: fn(&Routing) -> &'static str,
+    ) -> Option<Kind> {
+        let routing = self.config.dialect.row().routing.as_ref()?;
+        match headers.get(header(routing)) {
+            Some(b"ANYCAST") => Some(Kind::Queue),
+            Some(b"MULTICAST") => Some(Kind::Topic),
+            _ if self.destinations.queue_id(&[b"/queue/", name].concat()).is_some() => Some(Kind::Queue),
+            _ => Some(Kind::Topic),
+        }
+    }
+
     /// Refuses what this broker was told to refuse.
-    fn check_refused(&mut self, name: &[u8]) -> Result<(), Refusal> {
+    pub(super) fn check_refused(&mut self, name: &[u8]) -> Result<(), Refusal> {
         let refuse = self.config.refuses.iter_mut();
         let refuse = refuse
             .filter(|refuse| refuse.times > 0)
@@ -71,8 +84,13 @@ impl Broker {
                 self.enqueue(queue, message, now);
             }
             Target::Temporary(queue) => self.enqueue(queue, message, now),
-            Target::Nowhere => {}
             Target::Topic(name) => self.publish(&name, &message),
+            Target::Existing(name) => {
+                if let Some(queue) = self.destinations.queue_id(&[b"/queue/", &name[..]].concat()) {
+                    self.enqueue(queue, message, now);
+                }
+            }
+            Target::Exchange(exchange, key) => self.publish_by_exchange(exchange, &key, &message, now),
         }
     }
 
@@ -83,7 +101,6 @@ impl Broker {
             Address::Temporary(local) => Target::Temporary(self.temporary(id, &local)?),
             Address::RemoteTemporary(name) => match self.destinations.queue_id(&name) {
                 Some(queue) => Target::Temporary(queue),
-                None if self.config.dialect.row().replies == Replies::Implied => Target::Nowhere,
                 None => return Err(Refusal::gone(&name)),
             },
             Address::Queue(name) => {
@@ -96,12 +113,19 @@ impl Broker {
     }
 
     /// Whether there may be one more destination, whose name has so many bytes.
-    pub(super) fn destination_allowed(&self, name: usize) -> Result<(), Refusal> {
+    pub(super) fn destination_allowed(&mut self, name: usize) -> Result<(), Refusal> {
         let limit = self.config.destinations;
-        if self.destinations.len() >= limit {
+        if self.destinations.len() >= limit && !self.forget_unused() {
             return Err(Refusal::too_many("destinations", limit));
         }
         self.admit_names(Destinations::charge(name))
+    }
+
+    /// Deletes queues that only a declaration holds. RabbitMQ would keep them for ever. Answers whether there were any.
+    fn forget_unused(&mut self) -> bool {
+        let unused = self.destinations.unused();
+        unused.iter().for_each(|queue| self.delete_queue(*queue, None));
+        !unused.is_empty()
     }
 
     /// A connection's own temporary queue, made when it is first named.
@@ -115,46 +139,20 @@ impl Broker {
             return Err(Refusal::too_many("temporary queues", limit));
         }
         self.destination_allowed(2 * local.len())?;
+        let connection = &self.connections[&id];
         let name = connection.session.temporary(connection.temporary.len() + 1);
-        let queue = self.destinations.open_temporary(id, local, &name, self.config.dialect.row().replies);
+        let queue = self.destinations.open_temporary(id, local, &name);
         self.names += local.len();
         self.connection_mut(id).temporary.insert(Bytes::copy_from_slice(local), queue);
         Ok(queue)
-    }
-
-    /// Subscribes a connection to its temporary queue, under the queue's name.
-    fn listen(&mut self, id: ConnId, local: &[u8], queue: QueueId) {
-        let connection = &self.connections[&id];
-        if connection.subscription(local).is_some() {
-            return;
-        }
-        let key = Key { connection: id, number: connection.next_subscription };
-        self.destinations.queue_mut(queue).expect("it was found or made just now").join(key, None);
-        let prefetch = self.config.prefetch;
-        let connection = self.connection_mut(id);
-        connection.next_subscription += 1;
-        let name = Bytes::copy_from_slice(local);
-        let ack_prefix = connection.session.ack_prefix(key.number);
-        let (source, ack) = (Source::Queue(queue), AckMode::Auto);
-        let charged = NAMED + name.len();
-        let subscription =
-            Subscription::new(Some(name.clone()), name, source, ack, prefetch, ack_prefix, charged);
-        connection.subscriptions.insert(key.number, subscription);
-        self.names += charged;
     }
 
     /// What `reply-to` means: a temporary queue has one name for its owner and another for everyone else.
     fn reply_to(&mut self, id: ConnId, headers: &Headers) -> Result<Option<ReplyTo>, Refusal> {
         // A copy, since a slice would keep all headers of the frame.
         let Some(text) = headers.get("reply-to").map(Bytes::copy_from_slice) else { return Ok(None) };
-        let queue = match Address::parse(&text, self.config.dialect.row().replies) {
-            Ok(Address::Temporary(local)) => {
-                let queue = self.temporary(id, &local)?;
-                if self.config.dialect.row().replies == Replies::Implied {
-                    self.listen(id, &local, queue);
-                }
-                Some(queue)
-            }
+        let queue = match Address::parse(&text, self.config.dialect, None) {
+            Ok(Address::Temporary(local)) => Some(self.temporary(id, &local)?),
             Ok(Address::RemoteTemporary(name)) => self.destinations.queue_id(&name),
             // It is not this broker's business what else an answer is sent to.
             _ => None,
@@ -169,6 +167,6 @@ impl Broker {
     }
 }
 
-fn required(frame: &Frame, header: &str) -> Result<Bytes, Refusal> {
+fn required(frame: &Frame, header: &'static str) -> Result<Bytes, Refusal> {
     frame.headers.bytes(header).ok_or_else(|| Refusal::missing(frame.command.as_str(), header))
 }

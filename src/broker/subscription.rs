@@ -59,6 +59,8 @@ struct Delivery {
     entry: Entry,
     /// Whether an open transaction acknowledges it.
     claimed: bool,
+    /// What it takes of the window.
+    weight: usize,
 }
 
 /// One subscription.
@@ -72,13 +74,16 @@ pub(super) struct Subscription {
     pub(super) ack: AckMode,
     /// The `ack` headers of its deliveries.
     pub(super) ack_ids: Numbered,
+    /// It gets nothing more, and is kept for what it has not acknowledged (RabbitMQ).
+    pub(super) ended: bool,
     /// What the broker's memory was charged for it, its deliveries not counted.
     pub(super) charged: usize,
-    /// Most deliveries that may be unacknowledged.
+    /// The window: what may be unacknowledged before nothing more is delivered, in messages or, on Artemis, in octets.
     prefetch: usize,
     /// Ascending by delivery.
     deliveries: BTreeMap<u64, Delivery>,
-    claimed: usize,
+    /// What they take of the window, those not counted that a transaction acknowledges.
+    taken: usize,
 }
 
 impl Subscription {
@@ -92,13 +97,13 @@ impl Subscription {
         charged: usize,
     ) -> Self {
         let (deliveries, ack_ids) = (BTreeMap::new(), Numbered::new(ack_prefix));
-        Self { id, destination, source, ack, ack_ids, charged, prefetch, deliveries, claimed: 0 }
+        Self { id, destination, source, ack, ack_ids, ended: false, charged, prefetch, deliveries, taken: 0 }
     }
 
     /// Whether the prefetch window has room. What a transaction acknowledges no longer takes any: a client
     /// with a small window may well put more into one transaction.
     pub(super) fn has_room(&self) -> bool {
-        self.ack == AckMode::Auto || self.deliveries.len() - self.claimed < self.prefetch
+        self.ack == AckMode::Auto || self.taken < self.prefetch
     }
 
     pub(super) fn unacknowledged(&self) -> usize {
@@ -106,8 +111,9 @@ impl Subscription {
     }
 
     /// Notes what is sent now; deliveries count up.
-    pub(super) fn delivered(&mut self, delivery: u64, entry: Entry) {
-        self.deliveries.insert(delivery, Delivery { entry, claimed: false });
+    pub(super) fn delivered(&mut self, delivery: u64, entry: Entry, weight: usize) {
+        self.taken += weight;
+        self.deliveries.insert(delivery, Delivery { entry, claimed: false, weight });
     }
 
     /// The delivery of a message by its number, which is all that 1.0 and 1.1 know. The oldest come first,
@@ -125,18 +131,30 @@ impl Subscription {
         }
     }
 
+    /// Whether a delivery is unacknowledged.
+    pub(super) fn holds(&self, delivery: u64) -> bool {
+        self.deliveries.contains_key(&delivery)
+    }
+
+    /// The deliveries that a number settles, which may be another subscription's: itself, or all up to it. The latest
+    /// first: in that order each goes back to the front of its queue at little cost.
+    pub(super) fn settled_by(&self, delivery: u64, multiple: bool) -> Vec<u64> {
+        let from = if multiple { 0 } else { delivery };
+        self.deliveries.range(from..=delivery).rev().map(|(delivery, _)| *delivery).collect()
+    }
+
     /// Puts a delivery into a transaction, or takes it out again.
     pub(super) fn claim(&mut self, delivery: u64, claimed: bool) {
         let Some(found) = self.deliveries.get_mut(&delivery) else { return };
         if std::mem::replace(&mut found.claimed, claimed) != claimed {
-            self.claimed = if claimed { self.claimed + 1 } else { self.claimed - 1 };
+            self.taken = if claimed { self.taken - found.weight } else { self.taken + found.weight };
         }
     }
 
     /// Ends a delivery.
     pub(super) fn settle(&mut self, delivery: u64) -> Option<Entry> {
         let delivery = self.deliveries.remove(&delivery)?;
-        self.claimed -= usize::from(delivery.claimed);
+        self.taken -= if delivery.claimed { 0 } else { delivery.weight };
         Some(delivery.entry)
     }
 

@@ -43,22 +43,14 @@ pub(crate) struct Row {
     pub(crate) nack: Nack,
     /// How a SEND says for how long it is good. The other one's header is carried along without a word.
     pub(crate) expiry: Expiry,
-    /// Whether MESSAGE says `redelivered:false`, too.
-    pub(crate) says_redelivered: bool,
     /// Headers in which a message that is redelivered says how often it was delivered before; the highest counts. On a
     /// queue that does not count, a sender may make one up: to no other message's harm.
     pub(crate) delivery_counts: &'static [&'static str],
     /// Why nothing may be sent to a destination, if so: it would end the connection, or fail each time.
     pub(crate) refuses: fn(&[u8]) -> Option<&'static str>,
-    /// Whether MESSAGE carries headers of the sender's that only concerned him, or that the broker has set, too: behind
-    /// the broker's own, so that the first of a name counts.
-    pub(crate) leaks: &'static [&'static str],
     /// Whether the `ack` of a MESSAGE that is the broker's comes behind the sender's headers, so that the last of that name
     /// counts, and not the first.
     pub(crate) ack_is_last: bool,
-    /// Whether SEND may carry `persistent:false`. On RabbitMQ a queue that is made by such a frame belongs to that
-    /// connection alone, and everyone else is refused. Nobody needs it: to say nothing means the same.
-    pub(crate) takes_transient: bool,
     /// How a requester gets a place for its replies.
     pub(crate) replies: Replies,
     /// The header that names a message: a reply's `correlation-id` where the request has none. RabbitMQ makes a new
@@ -236,14 +228,11 @@ const ACTIVEMQ: Row = Row {
     servers: &["ActiveMQ", DEVELOPMENT],
     prefetch: Prefetch { header: "activemq.prefetchSize", per_message: 1, unset: 1000 },
     nack: Nack::DeadLetter,
-    says_redelivered: false,
     delivery_counts: &[],
     refuses: destination::activemq,
-    leaks: &[],
     // It is set last, but replaces a sender's.
     ack_is_last: false,
     expiry: Expiry::Expires,
-    takes_transient: true,
     replies: Replies::Subscribed,
     message_id: MESSAGE_ID,
     error: Blame::Frame,
@@ -278,14 +267,11 @@ const RABBITMQ: Row = Row {
     servers: &["RabbitMQ"],
     prefetch: Prefetch { header: "prefetch-count", per_message: 1, unset: usize::MAX },
     nack: Nack::Requeue,
-    says_redelivered: true,
     // Of quorum queues; the latter since 4.3.
     delivery_counts: &["x-delivery-count", "x-acquired-count"],
     refuses: destination::rabbitmq,
-    leaks: &["receipt", "transaction", "subscription", "ack", "redelivered"],
     ack_is_last: false,
     expiry: Expiry::Expiration,
-    takes_transient: false,
     replies: Replies::Implied,
     message_id: "amqp-message-id",
     // ERROR has no receipt-id, and a RECEIPT for the same frame may even follow it.
@@ -313,15 +299,12 @@ const ARTEMIS: Row = Row {
     // Octets: the next message comes while the window is not used up. A message is taken to have 1 KiB.
     prefetch: Prefetch { header: "consumer-window-size", per_message: 1024, unset: 10 },
     nack: Nack::Acknowledge,
-    says_redelivered: true,
     delivery_counts: &[],
     refuses: destination::artemis,
-    leaks: &[],
     // `subscription` and `message-id` are the first of their names, `ack` is the last: an ACK of a sender's ends the
     // connection, each time that the message is delivered.
     ack_is_last: true,
     expiry: Expiry::Expires,
-    takes_transient: true,
     replies: Replies::Plain,
     message_id: MESSAGE_ID,
     error: Blame::Connection,

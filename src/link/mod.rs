@@ -36,9 +36,9 @@ mod tests;
 use company::Company;
 pub(crate) use connection::{Connection, ConnectionConfig, Event};
 pub use dialect::{Dialect, UnknownDialect};
-#[cfg(feature = "broker")]
-pub(crate) use dialect::{Expiry, Nack, Row, Transactions};
 pub(crate) use dialect::{FrameLimits, Replies, TEMPORARY_QUEUE, is_topic, kept_in};
+#[cfg(feature = "broker")]
+pub(crate) use dialect::{Nack, Routing, Transactions};
 pub(crate) use jms::Jms;
 pub(crate) use ledger::Ledger;
 pub(crate) use outbox::Outbox;

@@ -117,14 +117,6 @@ impl<'a> Encoder<'a> {
         self.out.push(0);
     }
 
-    /// Ends the frame with a body whose `content-length` is among the headers that were [`encoded`](Self::encoded) before.
-    #[cfg(feature = "broker")]
-    pub(crate) fn measured(self, body: &[u8]) {
-        self.out.push(b'\n');
-        self.out.extend_from_slice(body);
-        self.out.push(0);
-    }
-
     /// Ends the frame with a body and no `content-length`, which a JMS broker takes for a text message. A
     /// text with a NUL in it is sent as [`body`](Self::body) does: it would end there otherwise.
     pub fn text(self, body: &[u8]) {
@@ -140,6 +132,14 @@ impl<'a> Encoder<'a> {
         debug_assert!(empty || self.command.allows_body(), "{} has no body", self.command);
         self.out.push(b'\n');
         pieces.iter().for_each(|piece| self.out.extend_from_slice(piece));
+        self.out.push(0);
+    }
+
+    /// Ends the frame with a body whose length was said before, or which has no NUL.
+    #[cfg(feature = "broker")]
+    pub(crate) fn text_as_it_is(self, body: &[u8]) {
+        self.out.push(b'\n');
+        self.out.extend_from_slice(body);
         self.out.push(0);
     }
 

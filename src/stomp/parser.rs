@@ -40,6 +40,7 @@ pub struct Parser {
     version: Option<Version>,
     lenient: bool,
     cuts: bool,
+    ignores_bodies: bool,
     tolerant: bool,
     needed: &'static [&'static str],
     lengths: Lengths,
@@ -165,6 +166,7 @@ impl Parser {
             version: None,
             lenient: false,
             cuts: false,
+            ignores_bodies: false,
             tolerant: false,
             needed: &[],
             lengths: Lengths::default(),
@@ -205,6 +207,13 @@ impl Parser {
     /// A broker delivers such a message again to every new connection, and would end each.
     pub fn cut_long_messages(&mut self, cut: bool) {
         self.cuts = cut;
+    }
+
+    /// Whether a frame may have a body that has none by the specification, whatever its `content-length` says: up to its NUL, as
+    /// brokers take it. Off by default.
+    #[cfg(feature = "broker")]
+    pub(crate) fn ignore_bodies(&mut self, ignore: bool) {
+        self.ignores_bodies = ignore;
     }
 
     /// Whether a MESSAGE is read as tolerantly as brokers write it, so that no message ends the connection again
@@ -577,6 +586,8 @@ impl Parser {
             let Claim { length, trust, usable } = tolerance::content_length(&headers, self.lengths);
             self.flaws.lengths += usize::from(!usable);
             (length, trust)
+        } else if self.ignores_bodies && !command.allows_body() {
+            (None, Trust::Full)
         } else {
             (content_length(command, &headers)?, Trust::Full)
         };

@@ -1,6 +1,6 @@
 """The development broker plays each of the brokers whose ways we know.
 
-The brokers themselves are in the other tests, and below for what is RabbitMQ's alone.
+What they answer to single frames is compared in `test_scenarios`. The brokers themselves are in the other tests, and below for what is RabbitMQ's alone.
 """
 
 from __future__ import annotations
@@ -85,20 +85,28 @@ def test_what_fails_is_tried_again_and_then_dead(broker, serve, queue, url, trie
 
 
 def test_what_is_too_large_and_nobody_waits_for(broker, serve, queue):
-    """Kept whole by a broker that NACK tells to; Artemis cannot be told, and is given the headers."""
-    one = serve(broker, "thread-pool", options=("--max-body", "1KiB", "--delivery", "at-most-once"))
+    """Kept whole by a broker that NACK tells to; Artemis cannot be told, and is given the headers.
+
+    RabbitMQ keeps it where the queue was declared with an exchange for its dead letters.
+    """
+    name = queue.removeprefix("/queue/")
+    work = f"/amq/queue/{name}" if broker.dialect == "rabbitmq" else queue
+    if broker.dialect == "rabbitmq":
+        brokers.declare(broker, queue, **{"x-dead-letter-exchange": "", "x-dead-letter-routing-key": f"DLQ.{name}"})
+    options = ("--max-body", "1KiB", "--delivery", "at-most-once")
+    one = serve(broker, "thread-pool", destination=work, options=options)
     with dead_letters(broker, queue) as dead:
-        notify(broker, queue, "/note/large", b"x" * 2000)
+        notify(broker, work, "/note/large", b"x" * 2000)
         letter = dead.receive(20)
         assert letter.headers["http_requestUrl"] == "/note/large"
         assert len(letter.body) == (0 if broker.dialect == "artemis" else 2000)
-        notify(broker, queue, "/note/small", b"x")
+        notify(broker, work, "/note/small", b"x")
         with pytest.raises(TimeoutError):
             dead.receive(0.3)
     assert one.stop() == 0
     assert one.records("notes") == ["NOTIFY small x"]
     assert "octets=2000" in plain(one)
-    broker.wait_empty(queue)
+    broker.wait_empty(work)
 
 
 def test_replies_to_a_queue(broker, serve):

@@ -46,42 +46,6 @@ fn nack_means_three_things() {
     assert_eq!((bed.waiting("/queue/DLQ.work"), bed.broker.memory()), (0, 0));
 }
 
-/// RabbitMQ: a reply-to makes the queue and subscribes to it.
-#[test]
-fn rabbitmq_makes_a_temporary_queue_of_a_reply_to() {
-    let mut bed = playing(Dialect::RabbitMq);
-    let (requester, worker) = (bed.connect("1.2"), bed.connect("1.2"));
-    bed.subscribe(worker, "w", "/queue/work", "auto");
-    let request = "SEND\ndestination:/queue/work\nreply-to:/temp-queue/foo\n\nq\0";
-    bed.put(requester, request);
-    let message = bed.one(worker);
-    let reply_to = header(&message, "reply-to").to_owned();
-    assert!(reply_to.starts_with("/reply-queue/"), "{reply_to}");
-    assert_eq!(header(&message, "redelivered"), "false");
-    bed.send(worker, &reply_to, "a");
-    let reply = bed.one(requester);
-    assert_eq!((body(&reply).as_str(), header(&reply, "subscription")), ("a", "/temp-queue/foo"));
-    // The next request uses the same.
-    bed.put(requester, request);
-    assert_eq!(header(&bed.one(worker), "reply-to"), reply_to);
-
-    // A reply to one who is gone is dropped without a word.
-    bed.closed(requester);
-    bed.put(worker, &format!("SEND\ndestination:{reply_to}\nreceipt:1\n\na\0"));
-    assert_eq!(bed.one(worker).command, Command::Receipt);
-    bed.refused(worker, "SUBSCRIBE\nid:r\ndestination:/temp-queue/foo\n\n\0");
-}
-
-#[test]
-fn an_error_of_rabbitmq_names_no_receipt_and_ends_it() {
-    for (dialect, receipt) in [(Dialect::ActiveMq, Some("7")), (Dialect::RabbitMq, None)] {
-        let mut bed = playing(dialect);
-        let client = bed.connect("1.2");
-        let error = bed.refused(client, "SEND\ndestination:/temp-topic/x\nreceipt:7\n\n\0");
-        assert_eq!(error.headers.text("receipt-id"), receipt);
-    }
-}
-
 #[test]
 fn artemis_has_no_temporary_queues() {
     let mut bed = playing(Dialect::Artemis);
@@ -139,32 +103,6 @@ fn artemis_parts_with_the_silent_after_a_minute() {
 }
 
 #[test]
-fn rabbitmq_has_one_virtual_host_and_no_transient_queues() {
-    let mut bed = playing(Dialect::RabbitMq);
-    let client = bed.accept();
-    let error = bed.refused(client, "CONNECT\naccept-version:1.2\nhost:shop\n\n\0");
-    assert_eq!(message(&error), "Bad CONNECT");
-    for frame in ["SEND\ndestination:/queue/a", "SUBSCRIBE\nid:1\ndestination:/queue/a"] {
-        let client = bed.connect("1.2");
-        let error = bed.refused(client, &format!("{frame}\npersistent:false\n\n\0"));
-        assert_eq!(message(&error), "RESOURCE_LOCKED");
-    }
-}
-
-/// A consumer has to take the first of two headers.
-#[test]
-fn rabbitmq_passes_a_senders_headers_on_behind_its_own() {
-    let mut bed = playing(Dialect::RabbitMq);
-    let client = bed.connect("1.2");
-    bed.subscribe(client, "w", "/queue/a", "auto");
-    bed.put(client, "SEND\ndestination:/queue/a\nsubscription:spoofed\ntransaction-x:1\n\n\0");
-    let frame = bed.one(client);
-    assert_eq!(header(&frame, "subscription"), "w");
-    let all: Vec<_> = frame.headers.iter().filter(|(name, _)| *name == b"subscription").collect();
-    assert_eq!(all.len(), 2);
-}
-
-#[test]
 fn life_is_counted_in_each_ones_own_way() {
     for dialect in Dialect::ALL {
         let mut bed = playing(dialect);
@@ -183,7 +121,8 @@ fn frames_are_as_narrow_as_the_ones_that_are_played() {
     let frame = format!("SEND\ndestination:/queue/a\n{headers}\n\0");
     let mut bed = playing(Dialect::RabbitMq);
     let client = bed.connect("1.2");
-    bed.refused(client, &frame);
+    assert_eq!(bed.ask(client, &frame), []);
+    assert_eq!(bed.broker.status(client), Status::Closing);
     let mut bed = playing(Dialect::ActiveMq);
     let client = bed.connect("1.2");
     bed.put(client, &frame);
@@ -235,4 +174,71 @@ fn rabbitmq_takes_no_long_names_and_properties() {
         }
         assert_eq!(bed.waiting("/queue/a"), usize::from(taken), "{line}");
     }
+}
+
+/// By itself the broker is as strict as STOMP; ActiveMQ and, before 1.2, Artemis go on.
+#[test]
+fn an_error_ends_the_connection_or_does_not() {
+    let ends = |config: BrokerConfig, version: &str| {
+        let mut bed = Bed::with(config);
+        let client = bed.connect(version);
+        bed.put(client, "COMMIT\ntransaction:t\nreceipt:7\n\n\0");
+        let error = bed.one(client);
+        assert_eq!(error.command, Command::Error);
+        (message(&error).to_owned(), bed.broker.status(client) == Status::Closing)
+    };
+    let playing = |dialect| BrokerConfig::default().with_dialect(dialect);
+    assert_eq!(ends(BrokerConfig::default(), "1.2"), ("no such transaction".into(), true));
+    assert_eq!(ends(playing(Dialect::ActiveMq), "1.2"), ("Invalid transaction id: t".into(), false));
+    assert_eq!(ends(playing(Dialect::Artemis), "1.2"), ("AMQ339013 Error committing t".into(), true));
+    assert_eq!(ends(playing(Dialect::Artemis), "1.1"), ("AMQ339013 Error committing t".into(), false));
+    assert_eq!(ends(playing(Dialect::RabbitMq), "1.2"), ("Bad transaction".into(), false));
+}
+
+/// What may not go on goes on nowhere: a bound, and bytes that are no frame.
+#[test]
+fn bounds_end_the_connection_whoever_is_played() {
+    for dialect in Dialect::ALL {
+        let config = BrokerConfig { transactions: 1, ..BrokerConfig::default() };
+        let mut bed = Bed::with(config.with_dialect(dialect));
+        let client = bed.connect("1.1");
+        bed.put(client, "BEGIN\ntransaction:one\n\n\0");
+        let error = bed.refused(client, "BEGIN\ntransaction:two\n\n\0");
+        assert!(message(&error).contains("too many transactions"), "{error:?}");
+    }
+}
+
+/// `subscription` and `message-id` are the first of their names, `ack` is the last.
+#[test]
+fn artemis_writes_a_senders_headers_between_its_own() {
+    let mut bed = playing(Dialect::Artemis);
+    let client = bed.connect("1.2");
+    bed.subscribe(client, "w", "/queue/a", "client");
+    bed.put(client, "SEND\ndestination:/queue/a\nack:mine\nsubscription:mine\ncontent-length:1\n\nm\0");
+    let frame = bed.one(client);
+    let names: Vec<_> = frame.headers.iter().map(|(name, _)| std::str::from_utf8(name).unwrap()).collect();
+    assert_eq!(names[..3], ["subscription", "content-length", "message-id"]);
+    assert_eq!(names[names.len() - 4..], ["destination-type", "ack", "subscription", "ack"]);
+    let ids: Vec<_> = frame.headers.all("ack").collect();
+    assert_eq!((ids[0], header(&frame, "subscription"), body(&frame).as_str()), (&b"mine"[..], "w", "m"));
+    let id = String::from_utf8(ids[1].to_vec()).unwrap().replace(':', "\\c");
+    bed.put(client, &format!("ACK\nid:{id}\n\n\0"));
+    assert_eq!(bed.broker.depth("/queue/a").unacknowledged, 0);
+}
+
+/// Artemis hands out one message however large it is, and several small ones in a small window.
+#[test]
+fn a_window_of_artemis_is_of_octets() {
+    let mut bed = playing(Dialect::Artemis);
+    let client = bed.connect("1.2");
+    for body in ["x".repeat(5_000), "a".into(), "b".into(), "c".into(), "d".into(), "e".into(), "f".into()] {
+        bed.send(client, "/queue/a", &body);
+    }
+    let subscribe =
+        "SUBSCRIBE\nid:1\ndestination:/queue/a\nack:client-individual\nconsumer-window-size:1024\n\n\0";
+    bed.put(client, subscribe);
+    let large = bed.one(client);
+    assert_eq!(large.body.len(), 5_000);
+    bed.put(client, &ack("1.2", &large));
+    assert_eq!(bed.bodies(client), ["a", "b", "c", "d", "e"]);
 }

@@ -14,6 +14,7 @@ mod heart_beats;
 mod limits;
 mod messages;
 mod queues;
+mod rabbitmq;
 mod random;
 mod temporary;
 mod topics;

@@ -48,17 +48,20 @@ fn the_prefetch_window_bounds_what_is_unacknowledged() {
         let (name, window) = dialect.prefetch(2);
         let mut bed = Bed::with(BrokerConfig::default().with_dialect(dialect));
         let client = bed.connect("1.2");
+        // Nearly 1 KiB, as Artemis counts it.
         for n in 0..5 {
-            bed.send(client, "/queue/a", &n.to_string());
+            bed.send(client, "/queue/a", &format!("{n:0840}"));
         }
+        let numbers =
+            |bodies: Vec<String>| -> Vec<u32> { bodies.iter().map(|b| b.parse().unwrap()).collect() };
         bed.put(
             client,
             &format!("SUBSCRIBE\nid:1\ndestination:/queue/a\nack:client-individual\n{name}:{window}\n\n\0"),
         );
         let frames = bed.take(client);
-        assert_eq!(frames.iter().map(body).collect::<Vec<_>>(), ["0", "1"]);
+        assert_eq!(numbers(frames.iter().map(body).collect()), [0, 1]);
         bed.put(client, &ack("1.2", &frames[1]));
-        assert_eq!(bed.bodies(client), ["2"]);
+        assert_eq!(numbers(bed.bodies(client)), [2]);
         let depth = bed.broker.depth("/queue/a");
         assert_eq!((depth.waiting, depth.unacknowledged, depth.consumers), (2, 2, 1));
     }

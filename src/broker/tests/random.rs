@@ -350,3 +350,78 @@ proptest! {
         prop_assert_eq!(bed.broker.connections(), 0);
     }
 }
+
+/// Frames of which any may come at any time, right or wrong, to whichever broker is played. `%` is the last `ack` or
+/// `message-id` that the client has seen.
+const FRAMES: [&str; 24] = [
+    "SUBSCRIBE\nid:1\ndestination:/queue/a\nack:client\n\n\0",
+    "SUBSCRIBE\nid:2\ndestination:/queue/b\nack:client-individual\nprefetch-count:2\n\n\0",
+    "SUBSCRIBE\nid:3\ndestination:/topic/a\nack:client\n\n\0",
+    "SUBSCRIBE\nid:4\ndestination:/topic/a\nack:client\ndurable:true\nauto-delete:false\n\n\0",
+    "SUBSCRIBE\nid:5\ndestination:/topic/#\nx-queue-name:q\n\n\0",
+    "SUBSCRIBE\nid:6\ndestination:/queue/own\nack:client\ndurable:false\n\n\0",
+    "UNSUBSCRIBE\nid:1\n\n\0",
+    "UNSUBSCRIBE\nid:2\n\n\0",
+    "UNSUBSCRIBE\nid:3\n\n\0",
+    "UNSUBSCRIBE\nid:4\ndurable:true\n\n\0",
+    "UNSUBSCRIBE\nid:6\n\n\0",
+    "SEND\ndestination:/queue/a\n\nm\0",
+    "SEND\ndestination:/queue/b\ntransaction:t\nreceipt:1\n\nm\0",
+    "SEND\ndestination:/topic/a\n\nm\0",
+    "SEND\ndestination:/queue/own\ndurable:false\nexpiration:1000\n\nm\0",
+    "SEND\ndestination:/queue/a\nreply-to:/temp-queue/r\n\nm\0",
+    "SEND\ndestination:/exchange/amq.topic/a\npersistent:true\n\nm\0",
+    "ACK\nid:%\n\n\0",
+    "ACK\nid:%\ntransaction:t\n\n\0",
+    "NACK\nid:%\n\n\0",
+    "NACK\nid:%\nrequeue:false\n\n\0",
+    "BEGIN\ntransaction:t\n\n\0",
+    "COMMIT\ntransaction:t\n\n\0",
+    "ABORT\ntransaction:t\n\n\0",
+];
+
+proptest! {
+    /// Nothing is counted twice, or given up twice: when all have left and all is fetched, nothing is held but names.
+    #[test]
+    fn whoever_is_played_accounts_for_everything(
+        played in 0..Dialect::ALL.len(),
+        steps in vec((0..3_usize, 0..FRAMES.len() + 1), 1..120),
+    ) {
+        let mut bed = Bed::with(BrokerConfig::default().with_dialect(Dialect::ALL[played]));
+        let mut clients = [0; 3].map(|_| (bed.connect("1.2"), String::new()));
+        for (at, step) in steps {
+            let (id, seen) = &mut clients[at];
+            match FRAMES.get(step) {
+                Some(frame) => bed.put(*id, &frame.replace('%', &seen.replace(':', "\\c"))),
+                None => bed.closed(*id),
+            }
+            let frames = bed.take(*id);
+            if let Some(ack) = frames.iter().rev().find_map(|frame| frame.headers.text("ack")) {
+                *seen = ack.to_owned();
+            }
+            if bed.broker.status(*id) != Status::Open {
+                bed.closed(*id);
+                clients[at] = (bed.connect("1.2"), String::new());
+            }
+        }
+        for (id, _) in clients {
+            bed.closed(id);
+        }
+        let last = bed.connect("1.2");
+        let drain = |bed: &mut Bed, more: &str| {
+            bed.put(last, &format!("SUBSCRIBE\n{more}\nack:auto\n\n\0"));
+            while !bed.take(last).is_empty() {}
+        };
+        for queue in ["a", "b", "own", "DLQ.a", "DLQ.b", "DLQ.own"] {
+            drain(&mut bed, &format!("id:{queue}\ndestination:/queue/{queue}"));
+        }
+        match Dialect::ALL[played] {
+            // A durable subscription, where one was left.
+            Dialect::RabbitMq => drain(&mut bed, "id:4\ndestination:/topic/a\ndurable:true\nauto-delete:false"),
+            // What has no prefix that they know is a queue's name, or a topic's.
+            _ => drain(&mut bed, "id:exchange\ndestination:/exchange/amq.topic/a"),
+        }
+        bed.closed(last);
+        prop_assert_eq!(bed.broker.memory(), 0);
+    }
+}

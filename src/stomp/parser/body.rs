@@ -175,7 +175,7 @@ impl Parser {
     pub(super) fn open_body(&mut self) -> Result<Step, ParseError> {
         let unread = &self.buffer[self.start..];
         let command = self.command();
-        if !command.allows_body() && unread.first().is_some_and(|octet| *octet != 0) {
+        if !self.ignores_bodies && !command.allows_body() && unread.first().is_some_and(|octet| *octet != 0) {
             return Err(ParseError::UnexpectedBody { command });
         }
         let nul = self.end_of_body(unread);
