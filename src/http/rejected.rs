@@ -111,8 +111,8 @@ pub enum Reason {
     /// ([`Mapping::empty_jms`](super::Mapping::empty_jms)).
     #[error(
         "the message has no body here: send a TextMessage or a BytesMessage, for a MapMessage, ObjectMessage or \
-         StreamMessage cannot be read by STOMP; where the body is meant to be empty, send a BytesMessage or the property \
-         Content-Length=0"
+         StreamMessage cannot be read by STOMP; where the body is meant to be empty, set the property \
+         Content_HYPHEN_Length=0, or on ActiveMQ send a BytesMessage"
     )]
     Withheld,
     /// The message is `application/http`, and its body is no request.

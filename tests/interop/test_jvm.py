@@ -129,6 +129,17 @@ def test_bodies_that_are_empty(by, callers, service):
 
 
 @on_both
+@pytest.mark.parametrize("by", ["context", "template", "camel"])
+def test_an_empty_bytes_message(by, kind, callers, services):
+    """ActiveMQ says that it has no octets. To Artemis it is a message without a body, as a MapMessage is."""
+    reply = callers.call(by, services(kind).destination, "POST", "/plain", kind="bytes")
+    if kind == "activemq":
+        assert (reply["type"], reply["hex"], status(reply)) == ("bytes", "", "200")
+    else:
+        assert status(reply) == "415" and "Content_HYPHEN_Length=0" in reply["text"]
+
+
+@on_both
 @every_way
 def test_headers_have_names_of_jms(by, callers, service):
     given = {"X_HYPHEN_Tenant": "acme", "Accept_HYPHEN_Language": "de", "content_type": "application/json", "n": 7}
