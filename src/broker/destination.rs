@@ -120,7 +120,8 @@ impl Destinations {
 
     fn charge_of(queue: &Queue) -> usize {
         let shown = if queue.owner().is_some() { queue.shown().len() } else { 0 };
-        Self::charge(queue.name().len() + shown)
+        let declared = queue.declared().map_or(0, |declared| declared.size());
+        Self::charge(queue.name().len() + shown + declared)
     }
 
     pub(super) fn queue(&self, id: QueueId) -> Option<&Queue> {

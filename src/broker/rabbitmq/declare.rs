@@ -21,6 +21,9 @@ const ARGUMENTS: [(&str, bool); 8] = [
     ("x-queue-type", false),
 ];
 
+/// What an argument costs beside its value.
+const ARGUMENT: usize = 48;
+
 /// How a queue was declared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::broker) struct Declared {
@@ -56,6 +59,11 @@ impl Declared {
             exclusive: exclusive.then_some(owner),
             arguments,
         })
+    }
+
+    /// About how many bytes of memory its arguments take.
+    pub(in crate::broker) fn size(&self) -> usize {
+        self.arguments.iter().map(|(_, value)| ARGUMENT + value.len()).sum()
     }
 
     /// A queue for replies to one connection.
@@ -146,7 +154,7 @@ impl Broker {
 
     /// Makes a queue that is not there.
     pub(super) fn make_queue(&mut self, full: Vec<u8>, declared: Declared) -> Result<QueueId, Refusal> {
-        self.destination_allowed(full.len())?;
+        self.destination_allowed(full.len() + declared.size())?;
         Ok(self.destinations.insert(Queue::declared_as(full.into(), declared)))
     }
 

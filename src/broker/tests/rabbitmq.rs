@@ -212,3 +212,14 @@ fn a_body_where_none_may_be_is_passed_over() {
     let commands: Vec<_> = bed.take(client).iter().map(|frame| frame.command).collect();
     assert_eq!(commands, [Command::Receipt, Command::Message]);
 }
+
+#[test]
+fn arguments_of_queues_are_charged() {
+    let mut bed = Bed::with(BrokerConfig::default().with_dialect(Dialect::RabbitMq).with_memory(100_000));
+    let client = bed.connect("1.2");
+    let key = "k".repeat(20_000);
+    let declare = |n: usize| format!("SEND\ndestination:/queue/{n}\nx-dead-letter-routing-key:{key}\n\nm\0");
+    bed.put(client, &declare(0));
+    assert!(bed.broker.held() > 40_000, "of the message, and of the queue");
+    bed.refused(client, &(1..6).map(declare).collect::<String>());
+}
