@@ -297,7 +297,8 @@ def test_rabbitmq_that_refuses_dead_letters_goes_on_serving(new_broker, serve, q
         kept = {owner.receive(60).body for _ in range(20)}
         assert kept == {f"{n}".encode() for n in range(20)}
     assert server.stop() == 0
-    assert log(server).count(" connected") <= 3, log(server)
+    # A reply may be on its way beside the letter, so that more than one end is needed to tell; but not one for each letter.
+    assert log(server).count(" connected") <= 8, log(server)
     assert "the broker refuses dead letters" in log(server)
 
 
