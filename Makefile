@@ -15,7 +15,7 @@ export PYO3_PYTHON = $(shell cat .cache/python 2>/dev/null)
 export VIRTUAL_ENV := $(VENV)
 
 .NOTPARALLEL:
-.PHONY: help demo test prepare prepare-demo build fmt lint doc test-rust features deny test-python interop wsgi-table suites pythons fuzz faults soak bench instructions instructions-write peers clean
+.PHONY: help demo test prepare prepare-demo build fmt lint doc test-rust features deny test-python interop broker-table wsgi-table suites pythons fuzz faults soak bench instructions instructions-write peers clean
 
 help: ## Say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,13 @@ test-python: prepare build ## pytest with the development broker only
 
 interop: prepare build ## pytest with real brokers: BROKERS=all, or activemq-5,activemq-6,artemis,rabbitmq-3,rabbitmq-4
 	@$(call each_run,$(PYTEST) tests -m "activemq or rabbitmq or artemis")
+
+broker-table: export BROKERS = all
+broker-table: prepare build ## The table of docs/brokers.md, written from a run of its tests on all five brokers
+	rm -f .cache/guarantees.json
+	@tests=$$(BROKERS= $(VENV)/bin/python tests/interop/guarantees.py tests) && \
+	$(call each_run,$(PYTEST) --record .cache/guarantees.json -m "activemq or rabbitmq or artemis" $$tests)
+	BROKERS= $(VENV)/bin/python tests/interop/guarantees.py write
 
 wsgi-table: prepare build ## The table of docs/wsgi.md, written from a run of its tests
 	$(PYTEST) tests/wsgi --write-table

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path, PurePath
 
 import brokers
+import guarantees
 import processes
 import pytest
 import server
@@ -18,10 +19,34 @@ REACTORS = server.REACTORS
 _logs: list[Path] = []
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record", type=Path, metavar="FILE", help="note there what each test showed of which broker")
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("record") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Recorder(config.getoption("record")))
     for family in brokers.FAMILIES:
         config.addinivalue_line("markers", f"{family.kind}: needs the broker {family.kind}")
     brokers.DevBroker.binary = server.binary()
+
+
+class Recorder:
+    """Notes what tests have shown, by the broker that they ran against, for the table of docs/brokers.md."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.outcomes: dict[tuple[str, str], str] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" or report.outcome != "passed":
+            outcome = "expected" if hasattr(report, "wasxfail") else report.outcome
+            for kind in brokers.REAL:
+                if kind in report.keywords:
+                    self.outcomes[brokers.KINDS[kind].name, report.nodeid] = outcome
+
+    def pytest_sessionfinish(self) -> None:
+        guarantees.record(self.file, self.outcomes)
 
 
 class Together(LoadFileScheduling):
