@@ -192,17 +192,15 @@ fn allows(prefix: &[u8], name: &[u8]) -> bool {
     if prefix == b"*" {
         return true;
     }
-    // Artemis makes of `temp-queue://orders` the queue of that name, be it temporary or not.
-    if let Some(rest) = name.strip_prefix(TEMPORARY_QUEUE) {
-        return name.starts_with(prefix) && is_temporary(rest);
-    }
     if name.starts_with(prefix) {
-        return true;
+        // Artemis makes of `temp-queue://orders` the queue of that name, be it temporary or not.
+        return name.strip_prefix(TEMPORARY_QUEUE).is_none_or(is_temporary);
     }
+    let Some(rest) = prefix.strip_prefix(b"/queue/") else { return false };
     // A bare name is a queue to every broker (RabbitMQ, ActiveMQ), `topic://x` is not bare.
     let is_bare = || memchr::memchr(b'/', name).is_none();
     let queue = name.strip_prefix(b"queue://").or_else(|| is_bare().then_some(name));
-    prefix.strip_prefix(b"/queue/").zip(queue).is_some_and(|(rest, queue)| queue.starts_with(rest))
+    queue.is_some_and(|queue| queue.starts_with(rest))
 }
 
 /// Whether JMS clients of Artemis call temporary queues so: a UUID, or `ID:host-port-time-n:n:n` by OpenWire.
