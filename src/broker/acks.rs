@@ -118,7 +118,7 @@ impl Broker {
     ) -> Result<Transaction, Refusal> {
         let name = headers.get("transaction").ok_or_else(|| Refusal::missing(command, "transaction"))?;
         self.open_transaction(id, command, name)?;
-        Ok(self.take_transaction(id, name).expect("it was found just now"))
+        Ok(self.take_transaction(id, name).unwrap_or_default())
     }
 
     /// Closes a transaction, if it is open.

@@ -266,7 +266,7 @@ impl Connection {
         &self.user
     }
 
-    /// Whether this is who has logged in, or nobody.
+    /// Whether this is the user that has logged in; `None` is accepted, too.
     pub(super) fn is_user(&self, name: Option<&[u8]>) -> bool {
         name.is_none_or(|name| name == self.user.as_bytes())
     }

@@ -89,7 +89,7 @@ const ARTEMIS: Manners = Manners {
     ..OURS
 };
 
-/// What a broker does that plays this one, or nobody.
+/// What a broker does that plays this one; `None`: the development broker by itself.
 pub(super) fn of(played: Option<Dialect>) -> &'static Manners {
     match played {
         Some(Dialect::ActiveMq) => &ACTIVEMQ,

@@ -10,7 +10,7 @@ use super::{ConnId, Now, message::Message, rabbitmq::Declared, selector::Selecto
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) message: Arc<Message>,
-    /// Whether somebody may have seen it before.
+    /// Whether a consumer may have seen it before.
     pub(super) redelivered: bool,
     place: u64,
 }
@@ -107,7 +107,7 @@ impl Queue {
         self.owner
     }
 
-    /// Whether it may be forgotten, and nobody notices.
+    /// Whether it can be removed without any effect that a client could see.
     pub(super) fn is_idle(&self) -> bool {
         self.owner.is_none() && self.declared.is_none() && self.is_unused()
     }
@@ -144,7 +144,7 @@ impl Queue {
         self.next_place += 1;
     }
 
-    /// Puts back what was out for delivery, each in its old place. `seen`: somebody may have seen it.
+    /// Puts back what was out for delivery, each in its old place. `seen`: a consumer may have seen it.
     pub(super) fn put_back(&mut self, entry: Entry, seen: bool) {
         self.unacknowledged -= 1;
         self.expiring += usize::from(entry.message.expires());

@@ -1,4 +1,5 @@
-//! What ActiveMQ and Artemis say of a fault, in one table. The development broker by itself has words that help whoever reads them.
+//! What ActiveMQ and Artemis say of a fault, in one table. The development broker by itself writes longer texts, which
+//! say what to do.
 
 use std::borrow::Cow;
 

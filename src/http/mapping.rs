@@ -223,7 +223,7 @@ impl Mapping {
         self.max_reply.unwrap_or(limits.body)
     }
 
-    /// Whether such a broker takes a frame of so many octets. It was set up otherwise where somebody says what it takes.
+    /// Whether such a broker takes a frame of so many octets. With `max_reply` the deployer says that it was set up to take more.
     pub(crate) fn fits_frame(&self, octets: usize, limits: &FrameLimits) -> bool {
         self.max_reply.is_some() || limits.fits(octets)
     }

@@ -488,7 +488,7 @@ impl Dialect {
     /// What a SEND calls the destination of this `reply-to`, and the header that says what it is.
     ///
     /// A temporary queue has no such header: it is there already. Where it is gone with its requester, Artemis drops the
-    /// reply; with `ANYCAST` it would make a queue of that name, which nobody reads and nobody removes.
+    /// reply; with `ANYCAST` it would make a queue of that name, which no client reads or removes.
     pub(crate) fn reply_destination(self, reply_to: &[u8]) -> (&[u8], Option<(&'static str, &'static str)>) {
         if !self.row().jms_schemes {
             return (reply_to, self.destination_type(reply_to));

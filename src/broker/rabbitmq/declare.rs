@@ -178,13 +178,14 @@ impl Broker {
     pub(super) fn existing(&self, id: ConnId, name: &[u8]) -> Result<QueueId, Refusal> {
         let text = String::from_utf8_lossy(name);
         let found = self.destinations.queue_id(&queue_name(name));
-        let queue = found.and_then(|queue| self.destinations.queue(queue)).ok_or_else(|| {
-            Refusal::ends("not_found", format!("NOT_FOUND - no queue '{text}' in vhost '/'"))
-        })?;
+        let (id_of_queue, queue) =
+            found.and_then(|found| Some((found, self.destinations.queue(found)?))).ok_or_else(|| {
+                Refusal::ends("not_found", format!("NOT_FOUND - no queue '{text}' in vhost '/'"))
+            })?;
         if queue.declared().and_then(|declared| declared.exclusive).is_some_and(|owner| owner != id) {
             return Err(locked(&text));
         }
-        Ok(found.expect("the queue was found by it"))
+        Ok(id_of_queue)
     }
 
     /// How full a queue is, or how many queues are bound for the messages of a topic or an exchange.

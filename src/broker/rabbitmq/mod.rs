@@ -8,7 +8,7 @@
 //! channel error ends it: the ERROR, then even the RECEIPT of that frame, then the end.
 //!
 //! Otherwise than RabbitMQ: arguments of queues are compared, and those of dead letters do what they say, but the others have no
-//! effect; a line that is no command ends the connection; and queues that nobody uses are forgotten where there is no room for
+//! effect; a line that is no command ends the connection; and queues without a user are removed where there is no room for
 //! another.
 //!
 //! | file | what |

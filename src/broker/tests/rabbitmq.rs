@@ -70,7 +70,7 @@ fn the_senders_headers_come_behind_the_brokers() {
     assert_eq!(all, [(&b"subscription"[..], &b"w"[..]), (b"subscription", b"spoofed")]);
 }
 
-/// Nothing of an exchange or a queue stays behind that nobody can use.
+/// An exchange or a queue that no client can use any more leaves nothing behind.
 #[test]
 fn queues_go_with_those_who_made_them() {
     let mut bed = rabbitmq();
