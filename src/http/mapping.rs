@@ -73,12 +73,13 @@ pub struct Mapping {
 
 impl Default for Mapping {
     fn default() -> Self {
+        // The first that fits is taken: what requests name most often comes first.
         let queues = [
+            "/queue/",
             "/temp-queue/",
             "/remote-temp-queue/",
             "/reply-queue/",
             "temp-queue://",
-            "/queue/",
             "/amq/queue/",
         ];
         Self {
