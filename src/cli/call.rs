@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use reactors::Stop;
 
-use super::{BrokerArgs, Exit, Failed, parse_destination, switch::Switch};
+use super::{BrokerArgs, Exit, Failed, parse_destination, serve::parse_size, switch::Switch};
 use crate::{
     client::{self, CallError, Caller, CallerConfig, Part, Workload},
     config::DEFAULT_DESTINATION,
@@ -60,6 +60,9 @@ struct Message {
     /// Have the broker keep the message over a restart
     #[arg(long, env = "STOMP_WSGI_PERSISTENT", value_parser = Switch)]
     persistent: bool,
+    /// How large the body may be [default: what the broker takes with its own settings]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, env = "STOMP_WSGI_MAX_REQUEST")]
+    max_request: Option<usize>,
 }
 
 /// What a message says.
@@ -113,7 +116,11 @@ impl Message {
     }
 
     fn send(&self, call: client::Call, timeout: Duration, printer: Printer) -> anyhow::Result<()> {
-        let config = CallerConfig { timeout, ..CallerConfig::new(self.broker.or_local()?, &self.to) };
+        let config = CallerConfig {
+            timeout,
+            max_request: self.max_request,
+            ..CallerConfig::new(self.broker.or_local()?, &self.to)
+        };
         carry(call, config, move |part| printer.print(part))
     }
 }
@@ -206,6 +213,7 @@ impl<F: FnMut(&Part) -> io::Result<()> + Send> Workload for Once<F> {
         if let (Err(error), false) = (result, self.stop.is_stopped()) {
             let exit = match error {
                 CallError::Timeout(_) => Exit::Timeout,
+                CallError::RequestTooLarge { .. } | CallError::Headers => Exit::Failure,
                 CallError::Broker(_) | CallError::TooLarge { .. } | CallError::Unreadable => Exit::Broker,
             };
             self.fail(Failed::new(exit, error).into());

@@ -10,7 +10,7 @@ use reactors::{Action, Input, Link};
 use super::{Call, CallError, Part, Workload, structured};
 use crate::{
     http,
-    link::{Connection, ConnectionConfig, Event, Replies, jms},
+    link::{Connection, ConnectionConfig, Event, FrameLimits, Replies, jms},
     stomp::{Command, Cut, Encoder, Frame, HeartBeatOffer, Limits},
     uri::Brokers,
 };
@@ -27,12 +27,16 @@ pub struct CallerConfig {
     pub timeout: Duration,
     /// Calls that may wait for their replies at once.
     pub in_flight: usize,
+    /// How large the body of a request may be, in octets; a larger one is not sent. `None`: what the broker takes with its own
+    /// settings ([`CallError::RequestTooLarge`]).
+    pub max_request: Option<usize>,
 }
 
 impl CallerConfig {
     /// One call at a time, 30 s each.
     pub fn new(brokers: Brokers, destination: impl Into<String>) -> Self {
-        Self { brokers, destination: destination.into(), timeout: Duration::from_secs(30), in_flight: 1 }
+        let timeout = Duration::from_secs(30);
+        Self { brokers, destination: destination.into(), timeout, in_flight: 1, max_request: None }
     }
 }
 
@@ -156,11 +160,18 @@ impl<W: Workload> Caller<W> {
                 self.exhausted = true;
                 break;
             };
-            self.request(now, &call);
-            let deadline = now + self.config.timeout;
-            self.waiting.insert(self.sent, Waiting { deadline, structured: call.structured });
-            self.deadlines.push_back((deadline, self.sent));
+            let number = self.sent;
             self.sent += 1;
+            let structured = match self.request(now, number, &call) {
+                Ok(structured) => structured,
+                Err(error) => {
+                    self.workload.done(number, Err(error));
+                    continue;
+                }
+            };
+            let deadline = now + self.config.timeout;
+            self.waiting.insert(number, Waiting { deadline, structured });
+            self.deadlines.push_back((deadline, number));
         }
         if self.exhausted && self.waiting.is_empty() && self.leaving.is_none() && self.connection.is_up() {
             let version = self.connection.version();
@@ -171,10 +182,33 @@ impl<W: Workload> Caller<W> {
         }
     }
 
-    fn request(&mut self, now: Instant, call: &Call) {
+    /// Sends this call if the broker takes it. Returns whether it was sent structured: brokers limit how many headers a
+    /// message has, and how long they are, and do not say so when a message has more.
+    fn request(&mut self, now: Instant, number: u64, call: &Call) -> Result<bool, CallError> {
+        let limits = self.connection.limits();
+        let structured = call.structured || !fit(call, limits);
+        if structured && call.stream {
+            return Err(CallError::Headers);
+        }
+        let start = self.connection.out().len();
+        self.encode(now, number, call, structured);
+        let out = self.connection.out();
+        let octets = out.len() - start;
+        let (limit, fits) = match self.config.max_request {
+            Some(limit) => (limit, true),
+            None => (limits.frame.min(limits.body), limits.fits(octets)),
+        };
+        if call.body.len() > limit || !fits {
+            out.truncate(start);
+            return Err(CallError::RequestTooLarge { octets, limit });
+        }
+        Ok(structured)
+    }
+
+    fn encode(&mut self, now: Instant, number: u64, call: &Call, structured: bool) {
         let version = self.connection.version();
         let dialect = self.connection.dialect();
-        let (id, reply_to) = (format!("{}-{}", self.name, self.sent), self.reply_to());
+        let (id, reply_to) = (format!("{}-{number}", self.name), self.reply_to());
         let mut frame = Encoder::new(self.connection.out(), version, Command::Send)
             .header("destination", &self.config.destination)
             .header("correlation-id", &id);
@@ -196,7 +230,7 @@ impl<W: Workload> Caller<W> {
         if call.persistent {
             frame = frame.header("persistent", "true");
         }
-        if call.structured {
+        if structured {
             return frame.header("content-type", structured::MEDIA_TYPE).body(&structured::request(call));
         }
         frame = frame.header("http_requestMethod", &call.method).header("http_requestUrl", &call.target);
@@ -297,6 +331,21 @@ impl<W: Workload> Caller<W> {
     }
 }
 
+/// Whether the broker takes the headers of this call, and those that we add.
+fn fit(call: &Call, limits: &FrameLimits) -> bool {
+    /// `destination`, `correlation-id`, `reply-to`, `content-length` and what else a SEND of ours may have; 20 leaves room.
+    const OURS: usize = 20;
+    let fits = |name: &str, value: &str| {
+        let known = if name.eq_ignore_ascii_case("content-type") { "content-type" } else { name };
+        // Each octet may be escaped.
+        limits.takes(known.as_bytes(), value.as_bytes())
+            && 2 * (name.len() + value.len()) + 2 <= limits.header_line
+    };
+    call.headers.len() + OURS <= limits.headers
+        && fits("http_requestUrl", &call.target)
+        && call.headers.iter().all(|(name, value)| fits(name, value))
+}
+
 impl<W: Workload> Link for Caller<W> {
     fn handle(&mut self, now: Instant, input: Input<'_>) {
         match input {
@@ -360,7 +409,8 @@ mod tests {
 
     use super::*;
 
-    type Done = Arc<Mutex<Vec<(u64, Result<(), CallError>)>>>;
+    type Results = Vec<(u64, Result<(), CallError>)>;
+    type Done = Arc<Mutex<Results>>;
 
     struct Two(usize, Done);
 
@@ -397,5 +447,97 @@ mod tests {
         caller.handle(now, Input::Received(rest.as_bytes()));
         let too_large = CallError::TooLarge { octets: limit + 1, limit };
         assert_eq!(*done.lock().unwrap(), [(0, Err(too_large)), (1, Ok(()))]);
+    }
+
+    struct These(Vec<Call>, Done);
+
+    impl Workload for These {
+        fn next(&mut self) -> Option<Call> {
+            self.0.pop()
+        }
+        fn part(&mut self, _: u64, _: Part) {}
+        fn done(&mut self, call: u64, result: Result<(), CallError>) {
+            self.1.lock().unwrap().push((call, result));
+        }
+    }
+
+    /// What becomes of these calls at once, and what is sent for them to this broker.
+    fn sent(server: &str, calls: Vec<Call>) -> (Results, String) {
+        sent_with(None, server, calls)
+    }
+
+    fn sent_with(max_request: Option<usize>, server: &str, mut calls: Vec<Call>) -> (Results, String) {
+        let (now, done) = (Instant::now(), Done::default());
+        let mut config = CallerConfig::new("stomp://h".parse().unwrap(), "/queue/a");
+        config.in_flight = calls.len();
+        config.max_request = max_request;
+        calls.reverse();
+        let mut caller = Caller::new(config, These(calls, Arc::clone(&done)), (now, SystemTime::now()));
+        let _ = caller.poll();
+        caller.handle(now, Input::Connected);
+        let connect = caller.outbox().len();
+        caller.handle(now, Input::Sent(connect));
+        caller.handle(
+            now,
+            Input::Received(format!("CONNECTED\nversion:1.2\nserver:{server}\n\n\0").as_bytes()),
+        );
+        let out = String::from_utf8_lossy(caller.outbox()).into_owned();
+        (done.lock().unwrap().clone(), out)
+    }
+
+    fn with_body(octets: usize) -> Call {
+        Call { method: "POST".into(), target: "/".into(), body: vec![b'x'; octets].into(), ..Call::default() }
+    }
+
+    #[test]
+    fn a_request_that_the_broker_would_not_take_is_not_sent() {
+        const LIMIT: usize = 4 << 20;
+        let (done, out) = sent("RabbitMQ/4.0.5", vec![with_body(LIMIT), with_body(3)]);
+        assert!(
+            matches!(&done[..], [(0, Err(CallError::RequestTooLarge { octets, limit: LIMIT }))] if *octets > LIMIT),
+            "{done:?}"
+        );
+        assert_eq!(out.matches("SEND\n").count(), 1, "the other is: {}", out.len());
+        assert!(out.ends_with("\n\nxxx\0"), "{}", out.len());
+        for (server, octets) in
+            [("RabbitMQ/3.10.8", LIMIT), ("RabbitMQ/4.0.5", LIMIT - 1000), ("ActiveMQ/6.3.1", LIMIT)]
+        {
+            let (done, out) = sent(server, vec![with_body(octets)]);
+            assert!(done.is_empty() && out.len() > octets, "{server}: {done:?}");
+        }
+        let (done, _) = sent("ActiveMQ/6.3.1", vec![with_body((100 << 20) + 1)]);
+        assert!(matches!(&done[..], [(0, Err(CallError::RequestTooLarge { .. }))]), "{done:?}");
+        // A broker that was set up otherwise.
+        let (done, _) =
+            sent_with(Some(LIMIT), "RabbitMQ/4.0.5", vec![with_body(LIMIT + 1), with_body(LIMIT)]);
+        assert!(matches!(&done[..], [(0, Err(CallError::RequestTooLarge { .. }))]), "{done:?}");
+    }
+
+    #[test]
+    fn headers_that_the_broker_would_not_take_go_in_the_body() {
+        let many = |count: usize| {
+            let headers = (0..count).map(|n| (format!("X-{n}"), n.to_string())).collect();
+            Call { headers, ..with_body(1) }
+        };
+        let long = Call { headers: vec![("X-Long".into(), "x".repeat(11_000))], ..with_body(1) };
+        let name = Call { headers: vec![("x".repeat(256), "1".into())], ..with_body(1) };
+        for (server, call, structured) in [
+            ("RabbitMQ/4.0.5", many(60), false),
+            ("RabbitMQ/4.0.5", many(100), true),
+            ("RabbitMQ/3.10.8", many(100), true),
+            ("ActiveMQ/6.3.1", many(100), false),
+            ("ActiveMQ/6.3.1", long.clone(), true),
+            ("RabbitMQ/4.0.5", long, false),
+            ("RabbitMQ/4.0.5", name.clone(), true),
+            ("RabbitMQ/3.10.8", name, false),
+        ] {
+            let (done, out) = sent(server, vec![call.clone()]);
+            assert!(done.is_empty());
+            assert_eq!(out.contains("application/http"), structured, "{server} {out}");
+            if structured {
+                let (done, _) = sent(server, vec![Call { stream: true, ..call }]);
+                assert_eq!(done, [(0, Err(CallError::Headers))]);
+            }
+        }
     }
 }

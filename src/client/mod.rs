@@ -29,7 +29,8 @@ pub struct Call {
     /// Take the reply block by block.
     pub stream: bool,
     /// Send one whole HTTP request as the body of the message, and take one whole response so: nothing of
-    /// either is in the messages' headers. The reply is never a stream then.
+    /// either is in the messages' headers. The reply is never a stream then. A request whose headers are more or longer
+    /// than the broker takes (RabbitMQ: 100) is sent so in any case.
     pub structured: bool,
     /// Have the broker keep it over a restart.
     pub persistent: bool,
@@ -67,6 +68,19 @@ pub enum CallError {
         /// The most that are taken.
         limit: usize,
     },
+    /// Larger than [`CallerConfig::max_request`], or than the broker takes, which would end the connection.
+    #[error("the request takes {octets} octets, and no more than {limit} are sent to this broker")]
+    RequestTooLarge {
+        /// Of the whole message.
+        octets: usize,
+        /// The most that are taken.
+        limit: usize,
+    },
+    /// The broker takes no message with such headers, and a structured request takes no stream.
+    #[error(
+        "the request has more or longer headers than this broker takes, so it cannot be sent with `stream`"
+    )]
+    Headers,
     /// A reply has more headers than are taken, or where it ends cannot be told.
     #[error("the head of a reply is too large, or its content-length is wrong")]
     Unreadable,

@@ -86,6 +86,19 @@ def test_the_terminal(broker, shop, directory: Path):
     shop.wait_log("weather: it rains")
 
 
+def test_the_terminal_sends_nothing_that_the_broker_would_not_take(broker, shop, directory: Path):
+    """RabbitMQ ends the connection over a larger frame, and cuts off what is more than 100 headers, and says neither."""
+    call = [binary(), "call", "--broker", f"stomp://guest:guest@127.0.0.1:{broker.port}", "--to", shop.destination]
+    large = directory / "large"
+    limit = 4 << 20 if broker.name == "rabbitmq-4" else 100 << 20
+    large.write_bytes(b" " * (limit + 1))
+    done = subprocess.run([*call, "-d", f"@{large}", "POST", "/sum"], capture_output=True, text=True, timeout=60, env=environment())
+    assert done.returncode == 1 and f"no more than {limit}" in done.stderr, done.stderr
+    headers = [part for n in range(150) for part in ("-H", f"X-{n}: {n}")]
+    done = subprocess.run([*call, *headers, "GET", "/hello/World"], capture_output=True, text=True, timeout=60, env=environment())
+    assert (done.returncode, done.stdout) == (0, "Hello, World!\n"), done.stderr
+
+
 def test_another_reply_queue_is_a_parameter(broker, shop):
     """What the page says of `/queue/NAME`: it is for replies on each broker."""
     code = replaced(PROGRAMS["stomp.py"], ("61613", str(broker.port)), ("/queue/shop", shop.destination))
