@@ -5,7 +5,7 @@ PYTEST := $(VENV)/bin/python -m pytest
 
 # What the tests run against: names of releases, divided by commas, or all. Two releases of one broker take two runs.
 export BROKERS ?= activemq-5,rabbitmq-3
-each_run = runs=$$($(VENV)/bin/python tests/interop/brokers.py) || exit 2; failed=; \
+each_run = runs=$$($(VENV)/bin/python tests/interop/brokers.py $(2)) || exit 2; failed=; \
 	for run in $$runs; do BROKERS=$$run $(1) || failed="$$failed $$run"; done; \
 	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
@@ -15,7 +15,7 @@ export PYO3_PYTHON = $(shell cat .cache/python 2>/dev/null)
 export VIRTUAL_ENV := $(VENV)
 
 .NOTPARALLEL:
-.PHONY: help demo test prepare prepare-demo build fmt lint doc test-rust features deny test-python interop broker-table wsgi-table suites pythons fuzz faults soak bench instructions instructions-write peers clean
+.PHONY: help demo test prepare prepare-demo build fmt lint doc test-rust features deny test-python pytest pytest-others interop broker-table wsgi-table suites pythons fuzz faults soak bench instructions instructions-write peers clean
 
 help: ## Say what there is (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,8 +23,8 @@ help: ## Say what there is (the default)
 demo: build ## The life of four WSGI requests, frame by frame, on the embedded broker
 	@cargo run --quiet -- demo
 
-test: prepare fmt lint doc test-rust features deny instructions build ## Everything that CI runs
-	@$(call each_run,$(PYTEST) tests)
+test: PYTHONS := short
+test: prepare fmt lint doc test-rust features deny instructions pytest pytest-others pythons ## Everything that CI runs
 	@tests/prepare.sh summary
 
 prepare: ## What the tests need: .venv, libpython, brokers
@@ -57,8 +57,15 @@ deny: ## Licences, bans and sources of the dependencies, where cargo-deny is ins
 test-python: prepare build ## pytest with the development broker only
 	$(PYTEST) tests -m "not activemq and not rabbitmq and not artemis"
 
+pytest: prepare build ## All tests in Python, with the brokers that BROKERS names
+	@$(call each_run,$(PYTEST) tests)
+
 interop: prepare build ## pytest with real brokers: BROKERS=all, or activemq-5,activemq-6,artemis,rabbitmq-3,rabbitmq-4
 	@$(call each_run,$(PYTEST) tests -m "activemq or rabbitmq or artemis")
+
+pytest-others: prepare build ## The tests of docs/brokers.md and the faults, shortened, on the brokers that BROKERS leaves out
+	@tests=$$(BROKERS= $(VENV)/bin/python tests/interop/guarantees.py tests) && \
+	$(call each_run,$(PYTEST) -m "activemq or rabbitmq or artemis" $$tests tests/faults/test_faults.py,others)
 
 broker-table: export BROKERS = all
 broker-table: prepare build ## The table of docs/brokers.md, written from a run of its tests on all five brokers
@@ -74,7 +81,7 @@ suites: build ## The test suites of Falcon, Flask and httpbin, their requests se
 	@tests/prepare.sh suites
 	$(VENV)/bin/python tests/suites/suites.py $(SUITES)
 
-pythons: prepare ## Other Pythons and the oldest Rust, as root: PYTHONS="3.9 3.13 3.14 3.15 rust", all by default
+pythons: prepare ## Other Pythons and the oldest Rust, as root: PYTHONS="3.9 3.13 3.14 3.15 rust", short (a part), or all (the default)
 	@tests/pythons.sh $(or $(PYTHONS),all)
 
 fuzz: ## Parser, session, link, TLS, mapping and URI, each fuzzed for FUZZ_TIME seconds (60), by FUZZ_TARGETS

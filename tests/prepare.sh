@@ -1,7 +1,7 @@
 #!/bin/sh
 # Brings along what is missing: `prepare.sh demo` what runs, `prepare.sh test` what tests as well,
 # `prepare.sh brokers` the brokers alone, `prepare.sh suites` other people's test suites, `prepare.sh peers` what
-# `make peers` compares with.
+# `make peers` compares with, `prepare.sh root RELEASE DIRECTORY PACKAGES` a root directory of another Debian.
 # Packages of the system are installed only by root, and only by apt-get. What cannot be had is named
 # in .cache/left-out, which `prepare.sh summary` shows.
 set -eu
@@ -130,8 +130,12 @@ prepare_fetched_brokers() {
         leave_out "tests against ActiveMQ 6: Maven is missing (apt-get install maven), or its repository cannot be reached"
     fetch_broker artemis $artemis_version fetch_artemis ||
         leave_out "tests against Artemis: Maven is missing (apt-get install maven), or its repository cannot be reached"
-    fetch_broker rabbitmq-4 $rabbitmq_suite fetch_rabbitmq_4 ||
+    rm -f $at/.out-of-reach-rabbitmq-4
+    fetch_broker rabbitmq-4 $rabbitmq_suite fetch_rabbitmq_4 || {
+        roots_are_out_of_reach || exit 1
         leave_out "tests against RabbitMQ 4: only root can make its root directory, with mmdebstrap and Debian's mirror at hand"
+        touch $at/.out-of-reach-rabbitmq-4
+    }
     # No broker, but libraries for tests of callers.
     fetch_broker jvm-callers "$(cksum <tests/jvm/callers/pom.xml | tr -d ' ')" fetch_jvm_callers ||
         leave_out "tests with callers on Jakarta JMS, Spring and Camel: Maven is missing (apt-get install maven), or its repository cannot be reached"
@@ -142,7 +146,11 @@ fetch_broker() {
     stamp=$at/.fetched-$1-$2
     [ -e "$stamp" ] && return 0
     say "$1, into $at"
-    rm -rf "$at/.fetched-$1"-* "${at:?}/$1" && $3 >.cache/fetch.log 2>&1 && touch "$stamp" && return 0
+    # Twice, since a mirror can fail for a moment.
+    for _ in first second; do
+        rm -rf "$at/.fetched-$1"-* "${at:?}/$1"
+        $3 >.cache/fetch.log 2>&1 && touch "$stamp" && return 0
+    done
     tail -n 5 .cache/fetch.log >&2
     rm -rf "${at:?}/$1"
     return 1
@@ -170,10 +178,22 @@ fetch_artemis() {
 
 # Its Erlang is newer than Debian 12's, so it has a root directory of its own.
 rabbitmq_suite=trixie
-fetch_rabbitmq_4() {
-    [ "$(id -u)" = 0 ] || return 1
+fetch_rabbitmq_4() { make_root $rabbitmq_suite $at/rabbitmq-4 rabbitmq-server; }
+
+# The root directory $2 of the Debian release $1, with the packages $3 (divided by commas). Programs run in it by chroot.
+make_root() {
+    [ "$(id -u)" = 0 ] && unshare --mount true || return 1
     command -v mmdebstrap >/dev/null || apt_install mmdebstrap || return 1
-    mmdebstrap --mode=root --variant=minbase --include=rabbitmq-server $rabbitmq_suite $at/rabbitmq-4
+    # Indices of a release that is no longer renewed have expired.
+    mmdebstrap --mode=root --variant=minbase --aptopt='Acquire::Check-Valid-Until "false"' --include="$3" "$1" "$2"
+}
+
+# Whether this machine can make no root directory at all. On CI, where it can, a package that was not had is a failure.
+roots_are_out_of_reach() {
+    [ "${CI:-}" = true ] && [ "$(id -u)" = 0 ] && unshare --mount true && command -v mmdebstrap >/dev/null || return 0
+    mmdebstrap --mode=root --simulate --variant=essential $rabbitmq_suite /dev/null >/dev/null 2>&1 || return 0
+    say "Debian's mirror is there, but not what was to be had of it"
+    return 1
 }
 
 # Other people's test suites: their sources, unpacked, and an environment of their own.
@@ -239,6 +259,15 @@ brokers)
 suites)
     prepare_suites
     ;;
+root)
+    # Twice, since a mirror can fail for a moment.
+    make_root "$2" "$3" "$4" >.cache/fetch.log 2>&1 || { rm -rf "$3" && make_root "$2" "$3" "$4" >.cache/fetch.log 2>&1; } || {
+        tail -n 5 .cache/fetch.log >&2
+        rm -rf "$3"
+        roots_are_out_of_reach || exit 2
+        exit 1
+    }
+    ;;
 peers)
     prepare_brokers
     prepare_peers
@@ -260,7 +289,7 @@ summary)
     [ ! -e "$left_out" ] || sed 's/^/prepare: LEFT OUT: /' "$left_out" >&2
     ;;
 *)
-    say "usage: $0 demo|test|brokers|suites|peers|deny|valgrind|summary"
+    say "usage: $0 demo|test|brokers|suites|root|peers|deny|valgrind|summary"
     exit 2
     ;;
 esac

@@ -6,12 +6,17 @@ again, so that it may come twice: `again` counts it, and nothing else is excused
 
 from __future__ import annotations
 
+import contextlib
 import select
 import time
 from collections import Counter
 from collections.abc import Callable
 
 from stomp_client import Connection, ConnectionLost, Frame, ProtocolError
+
+
+#: Seconds between heart-beats: Artemis ends a connection on which it has read nothing for a minute.
+BEAT = 10.0
 
 
 class Peer:
@@ -21,7 +26,7 @@ class Peer:
         self.port, self.replies = port, replies
         self.sender: Connection | None = None
         self.collector: Connection | None = None
-        self._next_attempt = 0.0
+        self._next_attempt = self._next_beat = 0.0
 
     def connect(self) -> bool:
         """Sees to it that both are there. Whether the sender is a new one."""
@@ -40,6 +45,17 @@ class Peer:
         except (OSError, ConnectionLost, ProtocolError, TimeoutError):
             return fresh and self.sender is not None
         return fresh
+
+    def beat(self) -> None:
+        """Says that both connections live."""
+        now = time.monotonic()
+        if now >= self._next_beat:
+            self._next_beat = now + BEAT
+            for connection in (self.sender, self.collector):
+                # What does not go out is noticed where something is read.
+                with contextlib.suppress(OSError):
+                    if connection:
+                        connection.socket.sendall(b"\n")
 
     def close(self) -> None:
         for connection in (self.sender, self.collector):
@@ -127,6 +143,7 @@ class Load:
                 lost = sorted(n for n, at in self.unconfirmed.items() if at == number)
                 self.again.update(lost)
                 self._write(number, lost)
+            peer.beat()
         room = min(self.window - self.waiting(), self.limit - len(self.sent_at), 200)
         if room > 0 and self.peers[self.current].sender:
             new = range(len(self.sent_at), len(self.sent_at) + room)

@@ -9,7 +9,7 @@ from pathlib import Path
 import processes
 from activemq import ActiveMQ, IdentifyingActiveMQ, TlsActiveMQ
 from artemis import Artemis
-from broker import LOGIN, PASSCODE, Broker
+from broker import FETCHED, LOGIN, PASSCODE, Broker
 from rabbitmq import RabbitMQ, declare
 from stomp_client import Connection, Frame
 
@@ -78,10 +78,18 @@ def choose(names: str) -> dict[str, type[Broker]]:
     return {family.kind: family for family in FAMILIES if family.name in runs[0] or family is DevBroker}
 
 
+def others(names: str) -> str:
+    """The releases that these names leave out, but for our own broker, which takes part in each run."""
+    chosen = {name for run in rounds(names) for name in run} | {"dev"}
+    return ",".join(name for name in NAMES if name not in chosen)
+
+
 if __name__ == "__main__":
-    # A line for each run: `make` sets BROKERS to one after the other.
+    # A line for each run: `make` sets BROKERS to one after the other. `brokers.py others` means what BROKERS leaves out.
     try:
-        print("\n".join(",".join(names) for names in rounds(os.environ.get("BROKERS") or DEFAULT)))
+        wanted = os.environ.get("BROKERS") or DEFAULT
+        wanted = others(wanted) if sys.argv[1:] == ["others"] else wanted
+        print("\n".join(",".join(names) for names in rounds(wanted)))
     except ValueError as error:
         sys.exit(str(error))
     sys.exit()
