@@ -36,6 +36,9 @@ impl Broker {
     /// Obeys one frame, and answers it.
     pub(super) fn command(&mut self, id: ConnId, frame: Frame, now: Now) {
         let command = frame.command;
+        if self.is_ignored(id, command) {
+            return;
+        }
         // RECEIPT for CONNECT is CONNECTED.
         let receipt = match command {
             Command::Connect | Command::Stomp => None,
@@ -63,6 +66,17 @@ impl Broker {
         }
     }
 
+    /// Whether a frame is not even answered, as it comes before CONNECT or behind one that did.
+    fn is_ignored(&mut self, id: ConnId, command: Command) -> bool {
+        if !self.config.manners().ignores_strangers {
+            return false;
+        }
+        let connection = self.connection_mut(id);
+        let connects = matches!(command, Command::Connect | Command::Stomp);
+        connection.ignored |= matches!(connection.stage, Stage::New(_)) && !connects;
+        connection.ignored
+    }
+
     fn obey(&mut self, id: ConnId, frame: Frame, now: Now) -> Result<(), Refusal> {
         if self.config.dialect == Dialect::RabbitMq {
             return self.obey_as_rabbitmq(id, frame, now);
@@ -76,9 +90,6 @@ impl Broker {
             return Err(refusal.with(Fault::AlreadyConnected));
         }
         if !connects && !connected {
-            if manners.ignores_strangers {
-                return Ok(());
-            }
             let refusal = Refusal::new("not connected", "The first frame must be CONNECT or STOMP.");
             return Err(refusal.with(Fault::NotConnected));
         }

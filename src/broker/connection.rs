@@ -71,6 +71,8 @@ pub(super) struct Connection {
     pub(super) confirms: Vec<Bytes>,
     /// Who has logged in.
     user: String,
+    /// Whether its frames are neither obeyed nor answered (Artemis).
+    pub(super) ignored: bool,
     /// Not read until there is memory again.
     pub(super) paused: bool,
     /// Whether messages wait for room in the outbox.
@@ -103,6 +105,7 @@ impl Connection {
             declared: HashSet::new(),
             confirms: Vec::new(),
             user: String::new(),
+            ignored: false,
             paused: false,
             starved: false,
             listed: false,

@@ -18,7 +18,7 @@ pub(super) struct Manners {
     pub(super) needs_id: bool,
     /// What an ack mode means that does not exist; `None`: it is refused.
     pub(super) unknown_ack: Option<AckMode>,
-    /// What comes before CONNECT is passed over.
+    /// Any other frame before CONNECT has all that follows on its connection ignored, CONNECT included.
     pub(super) ignores_strangers: bool,
     /// CONNECT may come again.
     pub(super) connects_again: bool,

@@ -242,3 +242,14 @@ fn a_window_of_artemis_is_of_octets() {
     bed.put(client, &ack("1.2", &large));
     assert_eq!(bed.bodies(client), ["a", "b", "c", "d", "e"]);
 }
+
+#[test]
+fn artemis_answers_nothing_before_connect() {
+    let mut bed = playing(Dialect::Artemis);
+    let client = bed.accept();
+    bed.put(client, "SEND\ndestination:/queue/a\nreceipt:1\n\nm\0DISCONNECT\nreceipt:2\n\n\0");
+    bed.nothing(client);
+    assert_eq!((bed.broker.status(client), bed.waiting("/queue/a")), (Status::Open, 0));
+    bed.put(client, "CONNECT\naccept-version:1.2\nhost:/\n\n\0");
+    bed.nothing(client);
+}
