@@ -131,6 +131,9 @@ impl Broker {
 
     pub(super) fn commit(&mut self, id: ConnId, headers: &Headers, now: Now) -> Result<(), Refusal> {
         let transaction = self.end_transaction(id, "COMMIT", headers)?;
+        // A refusal ends the connection, so that the whole transaction is undone.
+        self.admit_queues(&transaction)?;
+        self.admit_copies(transaction.routes())?;
         for (number, delivery) in transaction.acks {
             self.finish(Key { connection: id, number }, &[delivery], End::Acknowledged, now);
         }

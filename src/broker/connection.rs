@@ -65,7 +65,7 @@ pub(super) struct Connection {
     pub(super) temporary: BTreeMap<Bytes, QueueId>,
     /// Unacknowledged messages of a subscription that does not say.
     pub(super) prefetch: usize,
-    /// The queues that it has declared (RabbitMQ).
+    /// The queues that its frames have named, and that are not declared again (RabbitMQ).
     pub(super) declared: HashSet<Bytes>,
     /// Receipts of messages that were taken, for after that of the frame (RabbitMQ).
     pub(super) confirms: Vec<Bytes>,

@@ -162,16 +162,16 @@ impl Broker {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let stalled = connection.is_stalled();
         let refill = connection.sent(count, now.monotonic);
-        self.charge_outbox(id);
-        let Some(connection) = self.connections.get(&id) else { return };
         if stalled && !connection.is_stalled() {
-            if let Some(connection) = self.connections.get_mut(&id) {
-                connection.liveness.received(now.monotonic);
-            }
+            connection.liveness.received(now.monotonic);
             self.mark_changed(id);
         }
+        self.charge_outbox(id);
         if refill {
             self.list_sources(id);
+        }
+        // Paused connections may wait for this memory.
+        if refill || !self.paused.is_empty() {
             self.settle(now);
         }
     }

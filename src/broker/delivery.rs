@@ -265,6 +265,11 @@ impl Broker {
 
     fn end_of(&mut self, key: Key, mut subscription: Subscription, seen: bool) {
         self.names -= subscription.charged;
+        if let Some(connection) = self.connections.get_mut(&key.connection) {
+            for transaction in connection.transactions.values_mut() {
+                transaction.acks.retain(|(number, _)| *number != key.number);
+            }
+        }
         match &mut subscription.source {
             Source::Topic { name, waiting } => {
                 self.destinations.leave_topic(name, key);
@@ -279,7 +284,7 @@ impl Broker {
                 }
                 subscription.into_deliveries().for_each(|entry| self.give_back(id, entry, seen));
                 self.list_queue(id);
-                self.delete_if_unused(id, key.connection);
+                self.delete_if_unused(id);
             }
         }
     }
@@ -304,7 +309,7 @@ impl Broker {
         }
         if self.config.dialect == Dialect::RabbitMq {
             for queue in self.destinations.exclusive_to(id) {
-                self.delete_queue(queue, Some(id));
+                self.delete_queue(queue);
             }
         }
         for queue in temporary.into_values() {

@@ -8,11 +8,16 @@
 //! What clients have named counts, too, and so do answers that they do not read. Names may take half of the memory:
 //! a consumer must be able to subscribe to a broker that is full of messages.
 
+use std::sync::Arc;
+
 use super::{
     Broker, ConnId, Now,
     connection::{Connection, Stage},
+    message::Message,
     refusal::Refusal,
     subscription::Source,
+    topic::Topic,
+    transaction::Target,
 };
 
 /// A half-received frame below this size is not accounted for: nearly every read leaves one.
@@ -40,6 +45,36 @@ impl Broker {
         }
         self.pause(id);
         Ok(())
+    }
+
+    /// Whether there is room for the copies of messages that were admitted: each subscriber of a topic, and each queue
+    /// that an exchange routes to, takes one.
+    pub(super) fn admit_copies<'a>(
+        &self,
+        sends: impl Iterator<Item = (&'a Target, &'a Arc<Message>)> + Clone,
+    ) -> Result<(), Refusal> {
+        let limit = self.config.memory;
+        let room = limit.saturating_mul(2).saturating_sub(self.held());
+        let more = |copies: &dyn Fn(&Target, &Message) -> usize| {
+            let size = |(to, message): (&Target, &Arc<Message>)| {
+                copies(to, message).saturating_sub(1).saturating_mul(message.size())
+            };
+            sends.clone().map(size).fold(0, usize::saturating_add)
+        };
+        // Selectors and keys are looked at only where it matters.
+        let most = more(&|to, _| match to {
+            Target::Topic(name) => self.destinations.topic(name).map_or(0, Topic::len),
+            Target::Exchange(..) => self.destinations.bindings().len(),
+            _ => 1,
+        });
+        let exact = |to: &Target, message: &Message| match to {
+            Target::Topic(name) => {
+                self.destinations.topic(name).map_or(0, |topic| topic.audience(message).count())
+            }
+            Target::Exchange(exchange, key) => self.destinations.routes(*exchange, key).len(),
+            _ => 1,
+        };
+        if most <= room || more(&exact) <= room { Ok(()) } else { Err(Refusal::full(limit)) }
     }
 
     /// Whether a client may have the broker remember so many more bytes of names.
@@ -93,6 +128,11 @@ impl Broker {
     /// Reads on from paused connections, if there is memory again, or if nobody is left who would free any:
     /// then they are the ones to acknowledge something, or to be refused.
     pub(super) fn relieve(&mut self, now: Now) {
+        if !self.paused.is_empty() {
+            for at in 0..self.changed.len() {
+                self.charge_outbox(self.changed[at]);
+            }
+        }
         while let Some(&id) = self.paused.first() {
             // Well below the limit, or every message that leaves would let just one in.
             let relieved = self.held() < self.config.memory / 10 * 9;

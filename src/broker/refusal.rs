@@ -227,6 +227,9 @@ impl Broker {
         let reason = if refusal.quotes { "unreadable" } else { &refusal.message };
         tracing::debug!(connection = id.0, reason = %Shown(reason.as_bytes()), "refused");
         let survives = refusal.is_survived(&self.config, connection.stage, connection.version);
+        // An ERROR is an answer, too: it is the last one of a client that reads none where memory is full.
+        let survives = survives && self.admit_answer(id, refusal.advice.len()).is_ok();
+        let Some(connection) = self.connections.get_mut(&id) else { return };
         let fault = refusal.fault.as_deref();
         let text = fault.zip(self.config.played()).and_then(|(fault, dialect)| Text::of(fault, dialect));
         match text {

@@ -136,11 +136,10 @@ impl Subscription {
         self.deliveries.contains_key(&delivery)
     }
 
-    /// The deliveries that a number settles, which may be another subscription's: itself, or all up to it. The latest
-    /// first: in that order each goes back to the front of its queue at little cost.
+    /// The deliveries that a number settles, which may be another subscription's: itself, or all up to it. Ascending.
     pub(super) fn settled_by(&self, delivery: u64, multiple: bool) -> Vec<u64> {
         let from = if multiple { 0 } else { delivery };
-        self.deliveries.range(from..=delivery).rev().map(|(delivery, _)| *delivery).collect()
+        self.deliveries.range(from..=delivery).map(|(delivery, _)| *delivery).collect()
     }
 
     /// Puts a delivery into a transaction, or takes it out again.

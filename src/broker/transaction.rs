@@ -57,6 +57,11 @@ impl Settle {
 }
 
 impl Transaction {
+    /// What it sends, and where to.
+    pub(super) fn routes(&self) -> impl Iterator<Item = (&Target, &Arc<Message>)> + Clone {
+        self.sends.iter().map(|(target, message, _)| (target, message))
+    }
+
     /// The bytes that it keeps.
     pub(super) fn size(&self) -> usize {
         let receipt = |receipt: &Option<Bytes>| receipt.as_ref().map_or(0, Bytes::len);

@@ -1,5 +1,7 @@
 //! Exchanges: those that are always there, and who is bound to them.
 
+use std::{collections::HashSet, sync::Arc};
+
 use bytes::Bytes;
 
 use super::super::{
@@ -93,17 +95,11 @@ impl Binding {
 
 impl Destinations {
     /// The queues that a message goes to, each once, in the order in which they were bound.
-    pub(super) fn routes(&self, exchange: Exchange, key: &[u8]) -> Vec<QueueId> {
-        let mut found = Vec::new();
-        for binding in self.bindings() {
-            if binding.exchange == exchange
-                && !found.contains(&binding.queue)
-                && exchange.fits(&binding.key, key)
-            {
-                found.push(binding.queue);
-            }
-        }
-        found
+    pub(in crate::broker) fn routes(&self, exchange: Exchange, key: &[u8]) -> Vec<QueueId> {
+        let mut seen = HashSet::new();
+        let fits = |binding: &&Binding| binding.exchange == exchange && exchange.fits(&binding.key, key);
+        let queues = self.bindings().iter().filter(fits).map(|binding| binding.queue);
+        queues.filter(|queue| seen.insert(*queue)).collect()
     }
 }
 
@@ -113,7 +109,7 @@ impl Broker {
         &mut self,
         exchange: Exchange,
         key: &[u8],
-        message: &std::sync::Arc<Message>,
+        message: &Arc<Message>,
         now: Now,
     ) {
         for queue in self.destinations.routes(exchange, key) {

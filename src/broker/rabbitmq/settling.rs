@@ -77,7 +77,11 @@ impl Broker {
             .iter()
             .map(|(number, s)| (*number, s.settled_by(settle.delivery, settle.multiple)))
             .collect();
-        for (number, deliveries) in deliveries {
+        for (number, mut deliveries) in deliveries {
+            if settle.end == End::Again {
+                // In this order each goes back to the front of its queue at little cost.
+                deliveries.reverse();
+            }
             self.finish(Key { connection: id, number }, &deliveries, settle.end, now);
         }
         Ok(())
@@ -105,6 +109,7 @@ impl Broker {
             }
         };
         let Some(transaction) = ended.filter(|_| command == Command::Commit) else { return Ok(()) };
+        self.admit_copies(transaction.routes())?;
         for settle in &transaction.settles {
             self.settle_delivery(id, settle, now)?;
         }

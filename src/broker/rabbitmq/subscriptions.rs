@@ -60,9 +60,7 @@ impl Broker {
         self.admit_names(charged)?;
         let queue = match (address, declared) {
             (Address::Queue(name), Some(declared)) => {
-                if !self.has_declared(id, &name) {
-                    self.declare(id, &name, declared)?;
-                }
+                self.declare_once(id, &name, || Ok(declared))?;
                 self.existing(id, &name)?
             }
             (Address::Existing(name), _) => self.existing(id, &name)?,
@@ -92,7 +90,7 @@ impl Broker {
                 format!("stomp-subscription-{}", connection.session.unique(number)).into_bytes()
             }
         };
-        let queue = self.declare(id, &name, declared)?;
+        let queue = self.declare(&name, declared)?;
         self.existing(id, &name)?;
         self.bind(exchange, key, queue)?;
         Ok(queue)
@@ -159,14 +157,14 @@ impl Broker {
             let named = headers.get("x-queue-name").map(<[u8]>::to_vec);
             let queue = named.unwrap_or_else(|| subscription_queue(&key, name));
             if let Some(queue) = self.destinations.queue_id(&queue_name(&queue)) {
-                self.delete_queue(queue, None);
+                self.delete_queue(queue);
             }
         }
         Ok(())
     }
 
     /// Ends a subscription. What it has not acknowledged stays with the connection, until that ends.
-    fn cancel(&mut self, key: Key) {
+    pub(super) fn cancel(&mut self, key: Key) {
         let Some(subscription) = self.connection_mut(key.connection).subscriptions.get_mut(&key.number)
         else {
             return;
@@ -177,18 +175,18 @@ impl Broker {
             self.end_subscription(key);
         } else if let Some(found) = self.destinations.queue_mut(queue) {
             found.leave(key);
-            self.delete_if_unused(queue, key.connection);
+            self.delete_if_unused(queue);
         }
     }
 
     /// A queue that goes with its last consumer.
-    pub(in crate::broker) fn delete_if_unused(&mut self, queue: QueueId, by: ConnId) {
+    pub(in crate::broker) fn delete_if_unused(&mut self, queue: QueueId) {
         let found = self.destinations.queue(queue);
         let unused = found.is_some_and(|found| {
             found.consumers() == 0 && found.declared().is_some_and(|declared| declared.auto_delete)
         });
         if unused {
-            self.delete_queue(queue, Some(by));
+            self.delete_queue(queue);
         }
     }
 }
