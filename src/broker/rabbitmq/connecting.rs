@@ -10,7 +10,8 @@ use super::{
         refusal::Refusal,
         subscription::Subscription,
     },
-    consumer_tag, unexpected,
+    subscriptions::{TAG_OF_DESTINATION, TAG_OF_ID},
+    unexpected,
 };
 use crate::stomp::{Command, Headers, HeartBeatOffer, Version};
 
@@ -62,7 +63,10 @@ impl Broker {
 impl Connection {
     /// The subscription of RabbitMQ's consumer tag.
     pub(in crate::broker) fn tagged(&self, tag: &[u8]) -> Option<u64> {
-        let named = |s: &Subscription| consumer_tag(s.id.as_deref(), &s.destination) == tag;
+        let named = |s: &Subscription| match &s.id {
+            Some(id) => tag.strip_prefix(TAG_OF_ID) == Some(id),
+            None => tag.strip_prefix(TAG_OF_DESTINATION) == Some(&s.destination),
+        };
         self.subscriptions.iter().find(|(_, s)| !s.ended && named(s)).map(|(number, _)| *number)
     }
 

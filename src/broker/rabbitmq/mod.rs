@@ -34,7 +34,6 @@ pub(super) use self::{
     declare::Declared,
     exchanges::{Binding, Exchange},
     sends::Routed,
-    subscriptions::consumer_tag,
 };
 
 use super::{Broker, ConnId, Now, connection::Stage, refusal::Refusal};

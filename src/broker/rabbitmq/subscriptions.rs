@@ -191,11 +191,15 @@ impl Broker {
     }
 }
 
+/// What a consumer tag begins with, before the `id` or the `destination` of the SUBSCRIBE.
+pub(super) const TAG_OF_ID: &[u8] = b"T_";
+pub(super) const TAG_OF_DESTINATION: &[u8] = b"Q_";
+
 /// By what AMQP knows a subscription.
-pub(in crate::broker) fn consumer_tag(id: Option<&[u8]>, destination: &[u8]) -> Vec<u8> {
+fn consumer_tag(id: Option<&[u8]>, destination: &[u8]) -> Vec<u8> {
     match id {
-        Some(id) => [b"T_", id].concat(),
-        None => [b"Q_", destination].concat(),
+        Some(id) => [TAG_OF_ID, id].concat(),
+        None => [TAG_OF_DESTINATION, destination].concat(),
     }
 }
 
