@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::{
     Broker, ConnId, Now,
+    commands::octets,
     connection::Connection,
     delivery::End,
     flow::NAMED,
@@ -30,7 +31,7 @@ impl Broker {
         let connection = &self.connections[&id];
         if nack && connection.version == Version::V1_0 {
             let refusal = Refusal::new("NACK in STOMP 1.0", "NACK exists since STOMP 1.1.");
-            return Err(refusal.with(Fault::Nack1_0));
+            return Err(refusal.with(Fault::Nack1_0 { octets: octets("NACK", headers, b"") }));
         }
         let acknowledged = connection.acknowledged(headers, nack, &self.ids, self.config.manners())?;
         let key = Key { connection: id, number: acknowledged.subscription };
@@ -159,7 +160,6 @@ struct Acknowledged {
     deliveries: Vec<u64>,
 }
 
-impl Connection {
 /// That a connection has no subscription for an ACK or NACK.
 #[derive(Debug)]
 struct Missing {
@@ -172,6 +172,7 @@ impl Missing {
     const UNKNOWN: Self = Self { ended: false, why: NoAck::Unknown };
 }
 
+impl Connection {
     /// Finds the deliveries that an ACK or NACK is for.
     fn acknowledged(
         &self,
@@ -182,13 +183,13 @@ impl Missing {
     ) -> Result<Acknowledged, Refusal> {
         let command = if nack { "NACK" } else { "ACK" };
         let required = |name| headers.get(name).ok_or_else(|| Refusal::missing(command, name));
-        let takes_late = manners.takes_late_acks.contains(&self.version);
         let id = required(if self.version == Version::V1_2 { "id" } else { "message-id" })?;
         let found = match self.version {
             Version::V1_2 => self.delivery_of_ack(id),
             Version::V1_1 => self.delivery_of_message(id, Some(required("subscription")?), ids),
             Version::V1_0 => self.delivery_of_message(id, headers.get("subscription"), ids),
         };
+        let takes_late = manners.takes_late_acks.contains(&self.version);
         let (number, delivery) = match found {
             Ok(found) => found,
             Err(missing) if missing.ended && takes_late => return Ok(Acknowledged::default()),
@@ -208,7 +209,6 @@ impl Missing {
         Ok(Acknowledged { subscription: number, deliveries })
     }
 
-    fn unexpected(&self, command: &str, id: &[u8], why: NoAck) -> Refusal {
     /// The subscription and the delivery of an `ack` header.
     fn delivery_of_ack(&self, id: &[u8]) -> Result<(u64, Option<u64>), Missing> {
         let (number, delivery) = self.session.delivery(id).ok_or(Missing::UNKNOWN)?;
@@ -243,6 +243,7 @@ impl Missing {
         Err(Missing { ended: self.next_subscription > 0, why: foreign.unwrap_or(NoAck::Unknown) })
     }
 
+    fn unexpected(&self, command: &str, id: &[u8], why: NoAck) -> Refusal {
         let id = String::from_utf8_lossy(id).into_owned();
         Refusal::new(
             format!("unexpected {command}"),

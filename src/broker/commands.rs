@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Dialect,
-    stomp::{Command, Frame, Headers, HeartBeatOffer, Version},
+    stomp::{Command, Frame, Headers, HeartBeatOffer, ParseError, Version},
 };
 
 /// Headers of SUBSCRIBE that ask for something that is not here. Ignored, they would change what a client
@@ -64,6 +64,23 @@ impl Broker {
         if command == Command::Disconnect {
             self.close(id, now);
         }
+    }
+
+    /// Answers a frame of a command that does not exist.
+    pub(super) fn unknown_command(&mut self, id: ConnId, line: String, frame: &Frame, now: Now) {
+        if self.is_ignored(id, frame.command) {
+            return;
+        }
+        let stage = self.connection_mut(id).stage;
+        let refusal = match self.config.dialect {
+            Dialect::RabbitMq => Refusal::unknown_to_rabbitmq(&line, stage),
+            dialect => {
+                let octets = octets(&line, &frame.headers, &frame.body);
+                Refusal::unreadable(&ParseError::UnknownCommand { line: line.clone() }, dialect)
+                    .with(Fault::UnknownCommand { line, octets })
+            }
+        };
+        self.refuse(id, &refusal, frame.headers.get("receipt"), now);
     }
 
     /// Whether a frame is not even answered, as it comes before CONNECT or behind one that did.
@@ -320,4 +337,17 @@ impl Broker {
 
 fn text(value: Option<&[u8]>) -> String {
     String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
+}
+
+/// The octets of a frame as its sender wrote them, but for escapes: the first of them.
+pub(super) fn octets(command: &str, headers: &Headers, body: &[u8]) -> Vec<u8> {
+    /// An answer that shows them is not to be larger than what it answers by much.
+    const MOST: usize = 1024;
+    let mut octets = command.as_bytes().to_vec();
+    for (name, value) in headers.iter().take(MOST) {
+        octets.extend([b"\n", name, b":", value].concat());
+    }
+    octets.extend([b"\n\n", &body[..body.len().min(MOST)], b"\0"].concat());
+    octets.truncate(MOST);
+    octets
 }

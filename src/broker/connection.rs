@@ -13,6 +13,7 @@ use super::{
     id::{Ids, Session},
     layout::Envelope,
     liveness::Liveness,
+    manners,
     outbox::Outbox,
     queue::Entry,
     subscription::{AckMode, Subscription},
@@ -85,7 +86,7 @@ impl Connection {
     pub(super) fn new(id: ConnId, session: Session, config: &BrokerConfig, now: Instant) -> Self {
         let none = HeartBeatOffer::default();
         let mut parser = Parser::new(config.frame);
-        parser.ignore_bodies(config.played() == Some(Dialect::RabbitMq));
+        parser.set_laxity(manners::laxity(config.played()));
         Self {
             id,
             stage: Stage::New(now.checked_add(config.connect_timeout)),

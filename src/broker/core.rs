@@ -283,11 +283,14 @@ impl Broker {
         while let Some(connection) = self.connections.get_mut(&id).filter(|c| c.is_obeyed()) {
             match connection.parser.next_frame() {
                 Ok(Some(frame)) => {
+                    let unknown = connection.parser.take_unknown();
                     if connection.buffered > 0 {
                         self.charge(id);
                     }
                     if self.config.frame_len < usize::MAX && frame_len(&frame) > self.config.frame_len {
                         self.close(id, now);
+                    } else if let Some(line) = unknown {
+                        self.unknown_command(id, line, &frame, now);
                     } else {
                         self.command(id, frame, now);
                     }

@@ -5,7 +5,10 @@
 use std::time::Duration;
 
 use super::subscription::AckMode;
-use crate::{Dialect, stomp::Version};
+use crate::{
+    Dialect,
+    stomp::{Laxity, NoColon, NoNul, Version},
+};
 
 /// What a broker does.
 #[derive(Debug)]
@@ -88,6 +91,21 @@ const ARTEMIS: Manners = Manners {
     heart_beat_floor: Duration::from_millis(500),
     ..OURS
 };
+
+/// Which malformed frames a broker reads that plays this one.
+pub(super) fn laxity(played: Option<Dialect>) -> Laxity {
+    let strict = Laxity::default();
+    match played {
+        Some(Dialect::ActiveMq) => {
+            Laxity { any_command: true, no_colon: NoColon::Name, no_nul: NoNul::Replaced, ..strict }
+        }
+        Some(Dialect::Artemis) => {
+            Laxity { any_command: true, no_colon: NoColon::Skipped, no_nul: NoNul::Skipped, ..strict }
+        }
+        Some(Dialect::RabbitMq) => Laxity { any_body: true, any_command: true, ..strict },
+        None => strict,
+    }
+}
 
 /// What a broker does that plays this one; `None`: the development broker by itself.
 pub(super) fn of(played: Option<Dialect>) -> &'static Manners {

@@ -174,6 +174,7 @@ impl Refusal {
             Fate::Ends => match (self.fault.as_deref(), config.manners().errors) {
                 (None, _) | (_, Errors::OfMessages) => false,
                 (Some(fault), _) if fault.is_final() => false,
+                (Some(Fault::Nack1_0 { .. }), Errors::Before1_2) => false,
                 (_, Errors::All) => true,
                 (_, Errors::Before1_2) => stage == Stage::Open && version < Version::V1_2,
             },
@@ -205,6 +206,8 @@ impl Connection {
 
     /// An ERROR in the words of the broker that is played.
     pub(super) fn error_in_words(&mut self, text: &Text, receipt: Option<&[u8]>) {
+        // Artemis measures no body in 1.0, and nor does ActiveMQ any ERROR.
+        let sized = self.version > Version::V1_0;
         let mut encoder = self.frame(Command::Error).header("message", text.message.as_bytes());
         if text.content_type {
             encoder = encoder.header("content-type", "text/plain");
@@ -216,7 +219,7 @@ impl Connection {
             encoder = encoder.header("receipt-id", receipt);
         }
         let body = text.body.as_deref().unwrap_or_default().as_bytes();
-        if text.sized { encoder.body(body) } else { encoder.text(body) }
+        if text.sized && sized { encoder.body(body) } else { encoder.text(body) }
     }
 }
 

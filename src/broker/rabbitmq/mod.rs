@@ -8,7 +8,7 @@
 //! channel error ends it: the ERROR, then even the RECEIPT of that frame, then the end.
 //!
 //! Otherwise than RabbitMQ: arguments of queues are compared, and those of dead letters do what they say, but the others have no
-//! effect; a line that is no command ends the connection; and queues without a user are removed where there is no room for
+//! effect; and queues without a user are removed where there is no room for
 //! another.
 //!
 //! | file | what |
@@ -45,7 +45,7 @@ impl Broker {
         let connection = &self.connections[&id];
         let connects = matches!(frame.command, Command::Connect | Command::Stomp);
         if connection.stage != Stage::Open && !connects {
-            return Err(Refusal::goes_on("Illegal command", "You must log in using CONNECT first"));
+            return Err(not_connected());
         }
         if connection.version == Version::V1_0
             && frame.headers.iter().any(|(_, value)| value.starts_with(b" "))
@@ -66,12 +66,25 @@ impl Broker {
             }
             Command::Disconnect => Ok(()),
             Command::Connected | Command::Message | Command::Receipt | Command::Error => {
-                Err(Refusal::goes_on(
-                    "Bad command",
-                    format!("Could not interpret command {}\n", quoted(frame.command.as_str().as_bytes())),
-                ))
+                Err(unknown_command(frame.command.as_str()))
             }
         }
+    }
+}
+
+fn not_connected() -> Refusal {
+    Refusal::goes_on("Illegal command", "You must log in using CONNECT first")
+}
+
+fn unknown_command(command: &str) -> Refusal {
+    let text = format!("Could not interpret command {}\n", quoted(command.as_bytes()));
+    Refusal::goes_on("Bad command", text)
+}
+
+impl Refusal {
+    /// A command that does not exist.
+    pub(super) fn unknown_to_rabbitmq(command: &str, stage: Stage) -> Self {
+        if stage == Stage::Open { unknown_command(command) } else { not_connected() }
     }
 }
 
