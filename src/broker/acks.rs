@@ -4,12 +4,12 @@ use bytes::Bytes;
 
 use super::{
     Broker, ConnId, Now,
+    behaviour::Behaviour,
     commands::octets,
     connection::Connection,
     delivery::End,
     flow::NAMED,
     id::Ids,
-    manners::Manners,
     refusal::Refusal,
     subscription::{AckMode, Key, Source, Subscription},
     transaction::Transaction,
@@ -33,7 +33,7 @@ impl Broker {
             let refusal = Refusal::new("NACK in STOMP 1.0", "NACK exists since STOMP 1.1.");
             return Err(refusal.with(Fault::Nack1_0 { octets: octets("NACK", headers, b"") }));
         }
-        let acknowledged = connection.acknowledged(headers, nack, &self.ids, self.config.manners())?;
+        let acknowledged = connection.acknowledged(headers, nack, &self.ids, self.config.behaviour())?;
         let key = Key { connection: id, number: acknowledged.subscription };
         let row = self.config.dialect.row();
         let transaction = headers.bytes("transaction").filter(|_| row.transactions != Transactions::SendOnly);
@@ -153,7 +153,7 @@ impl Broker {
     }
 }
 
-/// What an ACK or NACK is for: nothing, where its subscription has ended and the messages have gone to others.
+/// What an ACK or NACK is for. There are no deliveries where its subscription has ended, and the messages went back.
 #[derive(Debug, Default)]
 struct Acknowledged {
     subscription: u64,
@@ -179,7 +179,7 @@ impl Connection {
         headers: &Headers,
         nack: bool,
         ids: &Ids,
-        manners: &Manners,
+        behaviour: &Behaviour,
     ) -> Result<Acknowledged, Refusal> {
         let command = if nack { "NACK" } else { "ACK" };
         let required = |name| headers.get(name).ok_or_else(|| Refusal::missing(command, name));
@@ -189,10 +189,10 @@ impl Connection {
             Version::V1_1 => self.delivery_of_message(id, Some(required("subscription")?), ids),
             Version::V1_0 => self.delivery_of_message(id, headers.get("subscription"), ids),
         };
-        let takes_late = manners.takes_late_acks.contains(&self.version);
+        let accepts_late = behaviour.accepts_late_acks.contains(&self.version);
         let (number, delivery) = match found {
             Ok(found) => found,
-            Err(missing) if missing.ended && takes_late => return Ok(Acknowledged::default()),
+            Err(missing) if missing.ended && accepts_late => return Ok(Acknowledged::default()),
             Err(missing) => return Err(self.unexpected(command, id, missing.why)),
         };
         let subscription = &self.subscriptions[&number];

@@ -85,7 +85,7 @@ impl Broker {
 
     /// Whether a frame is not even answered, as it comes before CONNECT or behind one that did.
     fn is_ignored(&mut self, id: ConnId, command: Command) -> bool {
-        if !self.config.manners().ignores_strangers {
+        if !self.config.behaviour().ignores_before_connect {
             return false;
         }
         let connection = self.connection_mut(id);
@@ -101,8 +101,8 @@ impl Broker {
         let connection = self.connections.get(&id).expect("frames are processed of connections that exist");
         let connects = matches!(frame.command, Command::Connect | Command::Stomp);
         let connected = connection.stage == Stage::Open;
-        let manners = self.config.manners();
-        if connects && connected && !manners.connects_again {
+        let behaviour = self.config.behaviour();
+        if connects && connected && !behaviour.repeated_connect {
             let refusal = Refusal::new("already connected", "CONNECT comes once, as the first frame.");
             return Err(refusal.with(Fault::AlreadyConnected));
         }
@@ -161,9 +161,9 @@ impl Broker {
             })?,
             _ => HeartBeatOffer::default(),
         };
-        let manners = self.config.manners();
-        let ours = Liveness::offer(theirs, self.config.heart_beat_floor.max(manners.heart_beat_floor));
-        let named = manners.connected_in_full || headers.get("heart-beat").is_some();
+        let behaviour = self.config.behaviour();
+        let ours = Liveness::offer(theirs, self.config.heart_beat_floor.max(behaviour.heart_beat_floor));
+        let named = behaviour.full_connected || headers.get("heart-beat").is_some();
         let user = String::from_utf8_lossy(headers.get("login").unwrap_or_default()).into_owned();
         let liveness = Liveness::new(ours, theirs, row.silence, now.monotonic);
         self.open_session(id, version, liveness, named.then_some(ours), user);
@@ -180,7 +180,7 @@ impl Broker {
         user: String,
     ) {
         let server = super::server(self.config.dialect);
-        let in_full = self.config.manners().connected_in_full;
+        let in_full = self.config.behaviour().full_connected;
         let connection = self.connection_mut(id);
         connection.open(version, liveness, user);
         connection.connected(&server, heart_beat, in_full);
@@ -197,12 +197,12 @@ impl Broker {
         let destination =
             copied("destination").ok_or_else(|| Refusal::missing("SUBSCRIBE", "destination"))?;
         let name = copied("id");
-        let manners = self.config.manners();
-        if name.is_none() && connection.version > Version::V1_0 && manners.needs_id {
+        let behaviour = self.config.behaviour();
+        if name.is_none() && connection.version > Version::V1_0 && behaviour.needs_id {
             return Err(Refusal::missing("SUBSCRIBE", "id"));
         }
         let in_use = name.as_deref().filter(|name| connection.subscription(name).is_some());
-        if let Some(name) = in_use.filter(|_| !manners.ids_twice) {
+        if let Some(name) = in_use.filter(|_| !behaviour.duplicate_ids) {
             return Err(Refusal::new(
                 "this subscription id is in use",
                 "Each subscription of a connection needs an id of its own.",
@@ -220,7 +220,7 @@ impl Broker {
                 ));
             }
         }
-        let ack = match (AckMode::parse(headers.get("ack")), manners.unknown_ack) {
+        let ack = match (AckMode::parse(headers.get("ack")), behaviour.unknown_ack_mode) {
             (Err(_), Some(ack)) => ack,
             (ack, _) => ack?,
         };
@@ -248,7 +248,7 @@ impl Broker {
             selector,
             browser,
         )?;
-        // Who only looks has nothing to acknowledge.
+        // A browser has nothing to acknowledge.
         let ack = if browser { AckMode::Auto } else { ack };
         let connection = self.connection_mut(id);
         connection.next_subscription += 1;

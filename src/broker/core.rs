@@ -324,10 +324,10 @@ impl Broker {
         self.relieve(now);
     }
 
-    /// Gives up a client that says nothing. RabbitMQ and ActiveMQ do so without a word.
+    /// Closes the connection of a silent client. RabbitMQ and ActiveMQ send no ERROR.
     fn refuse_silent(&mut self, id: ConnId, refusal: Refusal, now: Now) {
-        let silent = self.config.dialect == Dialect::RabbitMq || self.config.manners().silent;
-        let fate = if silent { Fate::Silent } else { refusal.fate };
+        let silent = self.config.dialect == Dialect::RabbitMq || self.config.behaviour().closes_silently;
+        let fate = if silent { Fate::ClosesSilently } else { refusal.fate };
         self.refuse(id, &Refusal { fate, ..refusal }, None, now);
     }
 
@@ -341,7 +341,7 @@ impl Broker {
         self.mark_changed(id);
     }
 
-    /// What the clock alone brings to a connection.
+    /// Does what is due on a connection: a timeout or a heart-beat.
     fn check(&mut self, id: ConnId, now: Now) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         if connection.deadline().is_none_or(|at| at > now.monotonic) {
@@ -379,7 +379,7 @@ impl Broker {
         }
     }
 
-    /// Drops expired messages that nobody asks for.
+    /// Drops expired messages that no consumer takes.
     fn sweep(&mut self, now: Now) {
         for id in self.destinations.expiring() {
             if let Some(queue) = self.destinations.queue_mut(id) {
@@ -392,7 +392,7 @@ impl Broker {
         }
     }
 
-    /// A message with a time to live waits somewhere.
+    /// Has [`timer`](Self::timer) look for expired messages.
     pub(super) fn schedule_sweep(&mut self, now: Now) {
         if self.next_sweep.is_none() {
             self.next_sweep = now.monotonic.checked_add(SWEEP);

@@ -99,7 +99,7 @@ pub(super) struct Destinations {
     queues: HashMap<QueueId, Queue>,
     names: HashMap<Bytes, QueueId>,
     topics: HashMap<Bytes, Topic>,
-    /// Who is bound to RabbitMQ's exchanges.
+    /// Which queues are bound to RabbitMQ's exchanges.
     bindings: Vec<Binding>,
     next: u64,
     /// What the names of all of them take.

@@ -1,9 +1,8 @@
-//! Bounded memory: who may send, who waits, and who is refused.
+//! Bounded memory: which producers may send, which wait, and which are refused.
 //!
-//! A producer that finds the memory used up is no longer read, and so feels the back-pressure of its socket,
-//! as long as somebody else takes messages out. A client that has messages to acknowledge is itself such a
-//! somebody: it is read on, or its ACKs would be stuck behind its SENDs, and may go up to twice the limit.
-//! Where nobody takes anything out, waiting is in vain, and a SEND is answered with an ERROR.
+//! While memory is used up and other connections take messages out, the broker does not read a producer: TCP slows it down.
+//! A client that has messages to acknowledge takes messages out, too. The broker reads it on, since its ACKs come behind
+//! its SENDs, up to twice the limit. Where no connection takes messages out, the broker answers a SEND with an ERROR.
 //!
 //! What clients have named counts, too, and so do answers that they do not read. Names may take half of the memory:
 //! a consumer must be able to subscribe to a broker that is full of messages.
@@ -125,7 +124,7 @@ impl Broker {
         buffered > before
     }
 
-    /// Reads on from paused connections, if there is memory again, or if nobody is left who would free any:
+    /// Reads on from paused connections, if there is memory again, or if no other connection would free any:
     /// then they are the ones to acknowledge something, or to be refused.
     pub(super) fn relieve(&mut self, now: Now) {
         if !self.paused.is_empty() {

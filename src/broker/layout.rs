@@ -39,7 +39,7 @@ impl Message {
         }
     }
 
-    /// In no order that anyone may count on.
+    /// In an order that ActiveMQ does not promise.
     fn encode_as_activemq(&self, encoder: Encoder<'_>, to: &Envelope<'_>) {
         let mut encoder = encoder.header("destination", to.destination).header("message-id", to.message_id);
         if let Some(subscription) = to.subscription {

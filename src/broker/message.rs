@@ -66,7 +66,7 @@ impl ReplyTo {
     }
 }
 
-/// A message. Shared, not copied, by everyone who waits for it.
+/// A message. All queues and subscriptions that hold it share it.
 #[derive(Debug, Clone)]
 pub(super) struct Message {
     /// Its number, of which `message-id` is made.

@@ -21,9 +21,9 @@ impl Broker {
         let name = required(&frame, "destination")?;
         let transaction = frame.headers.bytes("transaction");
         if let Some(transaction) = &transaction {
-            let takes_lost_sends = self.config.manners().takes_lost_sends;
+            let accepts_unknown_transactions = self.config.behaviour().accepts_unknown_transactions;
             match self.open_transaction(id, "SEND", transaction) {
-                Err(_) if takes_lost_sends => return Ok(()),
+                Err(_) if accepts_unknown_transactions => return Ok(()),
                 opened => opened.map(|_| ())?,
             }
         }
@@ -75,7 +75,7 @@ impl Broker {
             Some(refuse) => {
                 // For ever, where no number was given.
                 refuse.times -= u32::from(refuse.times != u32::MAX);
-                Err(Refusal::told(refuse.why, name, self.config.dialect))
+                Err(Refusal::configured(refuse.why, name, self.config.dialect))
             }
         }
     }
@@ -157,7 +157,7 @@ impl Broker {
         Ok(queue)
     }
 
-    /// What `reply-to` means: a temporary queue has one name for its owner and another for everyone else.
+    /// What `reply-to` means: a temporary queue has one name for its owner and another for all other connections.
     fn reply_to(&mut self, id: ConnId, headers: &Headers) -> Result<Option<ReplyTo>, Refusal> {
         // A copy, since a slice would keep all headers of the frame.
         let Some(text) = headers.get("reply-to").map(Bytes::copy_from_slice) else { return Ok(None) };

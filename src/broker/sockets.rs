@@ -123,7 +123,7 @@ impl Sockets {
             }
             self.take_changed();
             for ask in asked.try_iter() {
-                // Whoever asked may have given up.
+                // The thread that asked may have given up.
                 let _ = ask.answer.send(self.broker.depth(&ask.destination));
             }
         }

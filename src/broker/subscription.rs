@@ -1,4 +1,4 @@
-//! Subscriptions, and what they owe an acknowledgement for.
+//! Subscriptions, and their unacknowledged messages.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -16,7 +16,7 @@ pub(super) struct Key {
 /// The `ack` header of SUBSCRIBE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AckMode {
-    /// What is on its way is acknowledged; if it is lost there, it is lost.
+    /// A message is settled when it is sent, whether the client gets it or not.
     Auto,
     /// An ACK is for all deliveries up to its own.
     Client,
@@ -39,7 +39,7 @@ impl AckMode {
 #[derive(Debug)]
 pub(super) enum Source {
     Queue(QueueId),
-    /// Looks at all that was in the queue when it came, without taking it.
+    /// Sees all that was in the queue when it subscribed, and takes nothing.
     Browser {
         queue: QueueId,
         /// The place to look at next.
@@ -53,7 +53,7 @@ pub(super) enum Source {
     },
 }
 
-/// A message that is out for delivery.
+/// An unacknowledged message.
 #[derive(Debug)]
 struct Delivery {
     entry: Entry,
@@ -74,7 +74,7 @@ pub(super) struct Subscription {
     pub(super) ack: AckMode,
     /// The `ack` headers of its deliveries.
     pub(super) ack_ids: Numbered,
-    /// It gets nothing more, and is kept for what it has not acknowledged (RabbitMQ).
+    /// It gets no more messages, and is kept for those that it has not acknowledged (RabbitMQ).
     pub(super) ended: bool,
     /// What the broker's memory was charged for it, its deliveries not counted.
     pub(super) charged: usize,
@@ -110,7 +110,7 @@ impl Subscription {
         self.deliveries.len()
     }
 
-    /// Notes what is sent now; deliveries count up.
+    /// Notes a message that is sent now. Numbers of deliveries ascend.
     pub(super) fn delivered(&mut self, delivery: u64, entry: Entry, weight: usize) {
         self.taken += weight;
         self.deliveries.insert(delivery, Delivery { entry, claimed: false, weight });
@@ -150,14 +150,14 @@ impl Subscription {
         }
     }
 
-    /// Ends a delivery.
+    /// Takes out a delivery that was settled.
     pub(super) fn settle(&mut self, delivery: u64) -> Option<Entry> {
         let delivery = self.deliveries.remove(&delivery)?;
         self.taken -= if delivery.claimed { 0 } else { delivery.weight };
         Some(delivery.entry)
     }
 
-    /// All that is out for delivery, the latest first: in that order each goes back to the front of its
+    /// All unacknowledged messages, the latest first: in that order each goes back to the front of its
     /// queue at little cost.
     pub(super) fn into_deliveries(self) -> impl Iterator<Item = Entry> {
         self.deliveries.into_values().rev().map(|delivery| delivery.entry)

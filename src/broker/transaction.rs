@@ -38,7 +38,7 @@ pub(super) struct Transaction {
     pub(super) sends: Vec<(Target, Arc<Message>, Option<Bytes>)>,
     /// Subscription and delivery.
     pub(super) acks: Vec<(u64, u64)>,
-    /// What is not looked at before COMMIT (RabbitMQ).
+    /// ACKs and NACKs that are carried out at COMMIT (RabbitMQ).
     pub(super) settles: Vec<Settle>,
 }
 

@@ -54,7 +54,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    /// Whether there is no connection to go on with, or no telling where the next frame begins.
+    /// Whether it closes the connection on each broker.
     pub(super) fn is_final(&self) -> bool {
         matches!(
             self,

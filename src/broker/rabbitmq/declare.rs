@@ -1,4 +1,4 @@
-//! Queues: with which properties and arguments they are declared, and when they go.
+//! Queues: with which properties and arguments they are declared, and when they are deleted.
 
 use bytes::Bytes;
 
@@ -28,9 +28,9 @@ const ARGUMENT: usize = 48;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::broker) struct Declared {
     durable: bool,
-    /// It goes with its last consumer.
+    /// It is deleted with its last consumer.
     pub(in crate::broker) auto_delete: bool,
-    /// It is this connection's alone, and goes with it.
+    /// Only this connection may use it, and it is deleted when that ends.
     pub(in crate::broker) exclusive: Option<ConnId>,
     /// By name.
     arguments: Vec<(&'static str, Bytes)>,
@@ -90,7 +90,7 @@ impl Declared {
                 "PRECONDITION_FAILED - inequivalent arg '{what}' for queue '{name}' in vhost '/': received {new} but \
                  current is {old}"
             );
-            Some(Refusal::ends("precondition_failed", text))
+            Some(Refusal::channel_error("precondition_failed", text))
         };
         let quoted = |value: bool| format!("'{value}'");
         if self.durable != new.durable {
@@ -159,7 +159,7 @@ impl Broker {
         }
         if name.starts_with(b"amq.") {
             let name = String::from_utf8_lossy(name);
-            return Err(Refusal::ends(
+            return Err(Refusal::channel_error(
                 "access_refused",
                 format!("ACCESS_REFUSED - queue name '{name}' contains reserved prefix 'amq.*'"),
             ));
@@ -197,7 +197,7 @@ impl Broker {
         let found = self.destinations.queue_id(&queue_name(name));
         let (id_of_queue, queue) =
             found.and_then(|found| Some((found, self.destinations.queue(found)?))).ok_or_else(|| {
-                Refusal::ends("not_found", format!("NOT_FOUND - no queue '{text}' in vhost '/'"))
+                Refusal::channel_error("not_found", format!("NOT_FOUND - no queue '{text}' in vhost '/'"))
             })?;
         if queue.declared().and_then(|declared| declared.exclusive).is_some_and(|owner| owner != id) {
             return Err(locked(&text));
@@ -254,5 +254,5 @@ fn locked(name: &str) -> Refusal {
         "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '{name}' in vhost '/'. It could be originally \
          declared on another connection or the exclusive property value does not match that of the original declaration."
     );
-    Refusal::ends("resource_locked", text)
+    Refusal::channel_error("resource_locked", text)
 }

@@ -1,4 +1,4 @@
-//! Exchanges: those that are always there, and who is bound to them.
+//! Exchanges: those that are always there, and the queues that are bound to them.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -14,13 +14,13 @@ use super::super::{
 /// What decides where a message goes. STOMP can make no others than these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::broker) enum Exchange {
-    /// To those whose key is the same.
+    /// To the queues that are bound with the same key.
     Direct,
-    /// To everyone.
+    /// To all queues that are bound.
     Fanout,
-    /// To those whose pattern fits: `*` is a word, `#` any number of them.
+    /// To the queues whose pattern matches: `*` is one word, `#` any number of words.
     Topic,
-    /// By arguments that STOMP cannot give: to everyone.
+    /// By arguments, which STOMP cannot give: to all queues that are bound.
     Headers,
     Match,
 }
@@ -78,7 +78,7 @@ fn matches(pattern: &[&[u8]], key: &[&[u8]]) -> bool {
     fits[key.len()]
 }
 
-/// That a queue gets what an exchange has for a key.
+/// That an exchange routes messages to a queue, by a key or a pattern.
 #[derive(Debug)]
 pub(in crate::broker) struct Binding {
     pub(in crate::broker) exchange: Exchange,

@@ -73,12 +73,12 @@ impl Broker {
 }
 
 fn not_connected() -> Refusal {
-    Refusal::goes_on("Illegal command", "You must log in using CONNECT first")
+    Refusal::frame_error("Illegal command", "You must log in using CONNECT first")
 }
 
 fn unknown_command(command: &str) -> Refusal {
     let text = format!("Could not interpret command {}\n", quoted(command.as_bytes()));
-    Refusal::goes_on("Bad command", text)
+    Refusal::frame_error("Bad command", text)
 }
 
 impl Refusal {
@@ -90,7 +90,7 @@ impl Refusal {
 
 /// What RabbitMQ says of whatever it did not expect.
 fn unexpected() -> Refusal {
-    Refusal::goes_on("Processing error", "Processing error")
+    Refusal::frame_error("Processing error", "Processing error")
 }
 
 /// Most octets of a routing key. AMQP has 255 on the wire, where STOMP's plugin does not go by the wire; but to find out which

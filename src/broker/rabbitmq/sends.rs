@@ -62,12 +62,12 @@ impl Broker {
     pub(super) fn send_as_rabbitmq(&mut self, id: ConnId, frame: Frame, now: Now) -> Result<(), Refusal> {
         let headers = &frame.headers;
         if headers.get("message-id").is_some() {
-            return Err(Refusal::goes_on("Invalid header", "'message-id' is not allowed on 'SEND'.\n"));
+            return Err(Refusal::frame_error("Invalid header", "'message-id' is not allowed on 'SEND'.\n"));
         }
         let limits = Dialect::RabbitMq.row().limits;
         if headers.iter().any(|(name, value)| !limits.takes(name, value)) {
             let why = "Reason: content_properties_shortstr_overflow: a name, or a property of AMQP, has more than 255 bytes.";
-            return Err(Refusal::ends("AMQP channel died", why));
+            return Err(Refusal::channel_error("AMQP channel died", why));
         }
         let text = headers.bytes("destination").ok_or_else(|| missing_destination("SEND"))?;
         let address = Address::parse(&text)?;
@@ -189,7 +189,7 @@ impl Broker {
     fn not_that_user(&self, id: ConnId, said: &[u8]) -> Refusal {
         let said = String::from_utf8_lossy(said);
         let is = self.connections[&id].user();
-        Refusal::ends(
+        Refusal::channel_error(
             "precondition_failed",
             format!(
                 "PRECONDITION_FAILED - user_id property set to '{said}' but authenticated user was '{is}'"
@@ -232,7 +232,7 @@ fn lifetime(text: &[u8]) -> Result<u64, Refusal> {
         (Ok(_), rest) => format!("{{leftover_string,{}}}", quoted(rest.as_bytes())),
     };
     let text = format!("PRECONDITION_FAILED - invalid expiration '{text}': {why}");
-    Err(Refusal::ends("precondition_failed", text))
+    Err(Refusal::channel_error("precondition_failed", text))
 }
 
 impl Target {

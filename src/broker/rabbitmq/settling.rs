@@ -27,21 +27,21 @@ impl Broker {
         let header = if connection.version == Version::V1_2 { "id" } else { "message-id" };
         let command_text = quoted(command.as_str().as_bytes());
         let value = headers.get(header).ok_or_else(|| {
-            Refusal::goes_on(
+            Refusal::frame_error(
                 "Missing header",
                 format!("{command_text} must include the \"{header}\" header\n"),
             )
         })?;
         let parts = split(value);
         let [tag, _, delivery] = parts[..] else {
-            return Err(Refusal::goes_on(
+            return Err(Refusal::frame_error(
                 "Invalid header",
                 format!("{command_text} must include a valid \"{header}\" header\n"),
             ));
         };
         let delivery = super::super::id::number(delivery).ok_or_else(unexpected)?;
         let number = connection.tagged(tag).ok_or_else(|| {
-            Refusal::goes_on(
+            Refusal::frame_error(
                 "Subscription not found",
                 format!("Message with id {} has no subscription", quoted(value)),
             )
@@ -70,7 +70,7 @@ impl Broker {
         let holds = |(_, s): &(&u64, &super::super::subscription::Subscription)| s.holds(settle.delivery);
         if !connection.subscriptions.iter().any(|pair| holds(&pair)) {
             let text = format!("PRECONDITION_FAILED - unknown delivery tag {}", settle.delivery);
-            return Err(Refusal::ends("precondition_failed", text));
+            return Err(Refusal::channel_error("precondition_failed", text));
         }
         let deliveries: Vec<_> = connection
             .subscriptions
@@ -96,7 +96,7 @@ impl Broker {
     ) -> Result<(), Refusal> {
         let name = headers.get("transaction").ok_or_else(|| {
             let command = quoted(command.as_str().as_bytes());
-            Refusal::goes_on(
+            Refusal::frame_error(
                 "Missing transaction",
                 format!("{command} must include a 'transaction' header\n"),
             )
@@ -140,7 +140,10 @@ impl Broker {
         name: &[u8],
     ) -> Result<&mut Transaction, Refusal> {
         self.connection_mut(id).transactions.get_mut(name).ok_or_else(|| {
-            Refusal::goes_on("Bad transaction", format!("Invalid transaction identifier: {}\n", quoted(name)))
+            Refusal::frame_error(
+                "Bad transaction",
+                format!("Invalid transaction identifier: {}\n", quoted(name)),
+            )
         })
     }
 }

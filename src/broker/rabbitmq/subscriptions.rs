@@ -51,7 +51,7 @@ impl Broker {
         let tag = consumer_tag(name.as_deref(), &destination);
         if connection.tagged(&tag).is_some() {
             let tag = String::from_utf8_lossy(&tag);
-            return Err(Refusal::ends(
+            return Err(Refusal::channel_error(
                 "Duplicated subscription identifier",
                 format!("A subscription identified by '{tag}' already exists."),
             ));
@@ -125,7 +125,10 @@ impl Broker {
         check_durable(headers)?;
         let name = headers.get("id");
         if name.is_some_and(|name| name.starts_with(TEMPORARY)) {
-            return Err(Refusal::goes_on("Invalid id", "UNSUBSCRIBE 'id' may not start with /temp-queue/\n"));
+            return Err(Refusal::frame_error(
+                "Invalid id",
+                "UNSUBSCRIBE 'id' may not start with /temp-queue/\n",
+            ));
         }
         let (tag, shown) = match (name, headers.get("destination")) {
             (Some(name), _) => (consumer_tag(Some(name), b""), [b"id='", name, b"'"].concat()),
@@ -133,7 +136,7 @@ impl Broker {
                 (consumer_tag(None, destination), [b"destination='", destination, b"'"].concat())
             }
             (None, None) => {
-                return Err(Refusal::goes_on(
+                return Err(Refusal::frame_error(
                     "Missing destination or id",
                     "UNSUBSCRIBE must include a 'destination' or 'id' header",
                 ));
@@ -141,7 +144,7 @@ impl Broker {
         };
         let connection = self.connection_mut(id);
         let Some(number) = connection.tagged(&tag) else {
-            return Err(Refusal::goes_on(
+            return Err(Refusal::frame_error(
                 "No subscription found",
                 format!(
                     "UNSUBSCRIBE must refer to an existing subscription.\nSubscription to {} not found.\n",
@@ -179,7 +182,7 @@ impl Broker {
         }
     }
 
-    /// A queue that goes with its last consumer.
+    /// Deletes an auto-delete queue that has no consumers.
     pub(in crate::broker) fn delete_if_unused(&mut self, queue: QueueId) {
         let found = self.destinations.queue(queue);
         let unused = found.is_some_and(|found| {
@@ -195,7 +198,7 @@ impl Broker {
 pub(super) const TAG_OF_ID: &[u8] = b"T_";
 pub(super) const TAG_OF_DESTINATION: &[u8] = b"Q_";
 
-/// By what AMQP knows a subscription.
+/// The name of a subscription in AMQP.
 fn consumer_tag(id: Option<&[u8]>, destination: &[u8]) -> Vec<u8> {
     match id {
         Some(id) => [TAG_OF_ID, id].concat(),
@@ -204,12 +207,15 @@ fn consumer_tag(id: Option<&[u8]>, destination: &[u8]) -> Vec<u8> {
 }
 
 pub(super) fn missing_destination(command: &str) -> Refusal {
-    Refusal::goes_on("Missing destination", format!("\"{command}\" must include a 'destination' header\n"))
+    Refusal::frame_error(
+        "Missing destination",
+        format!("\"{command}\" must include a 'destination' header\n"),
+    )
 }
 
 pub(super) fn no_exchange(name: &[u8]) -> Refusal {
     let name = String::from_utf8_lossy(name);
-    Refusal::ends("not_found", format!("NOT_FOUND - no exchange '{name}' in vhost '/'"))
+    Refusal::channel_error("not_found", format!("NOT_FOUND - no exchange '{name}' in vhost '/'"))
 }
 
 fn is_durable(headers: &Headers) -> bool {
@@ -219,7 +225,10 @@ fn is_durable(headers: &Headers) -> bool {
 fn check_durable(headers: &Headers) -> Result<(), Refusal> {
     let durable = headers.get("durable") == Some(b"true") || headers.get("persistent") == Some(b"true");
     if durable && headers.get("id").is_none() {
-        return Err(Refusal::goes_on("Missing Header", "Header 'id' is required for durable subscriptions"));
+        return Err(Refusal::frame_error(
+            "Missing Header",
+            "Header 'id' is required for durable subscriptions",
+        ));
     }
     Ok(())
 }

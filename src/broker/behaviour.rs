@@ -12,31 +12,31 @@ use crate::{
 
 /// What a broker does.
 #[derive(Debug)]
-pub(super) struct Manners {
+pub(super) struct Behaviour {
     /// After which ERRORs a connection goes on, those apart that refuse CONNECT.
     pub(super) errors: Errors,
     /// A subscription may have the id of another.
-    pub(super) ids_twice: bool,
+    pub(super) duplicate_ids: bool,
     /// SUBSCRIBE needs an `id` in 1.1 and 1.2.
     pub(super) needs_id: bool,
     /// What an ack mode means that does not exist; `None`: it is refused.
-    pub(super) unknown_ack: Option<AckMode>,
+    pub(super) unknown_ack_mode: Option<AckMode>,
     /// Any other frame before CONNECT has all that follows on its connection ignored, CONNECT included.
-    pub(super) ignores_strangers: bool,
+    pub(super) ignores_before_connect: bool,
     /// CONNECT may come again.
-    pub(super) connects_again: bool,
+    pub(super) repeated_connect: bool,
     /// A SEND in a transaction that is not open is taken, and dropped.
-    pub(super) takes_lost_sends: bool,
+    pub(super) accepts_unknown_transactions: bool,
     /// In which versions an ACK for a subscription that has ended is taken.
-    pub(super) takes_late_acks: &'static [Version],
+    pub(super) accepts_late_acks: &'static [Version],
     /// What is not acknowledged when a subscription ends comes back as if it had never been delivered.
-    pub(super) unsubscribe_undoes: bool,
+    pub(super) unsubscribe_clears_redelivered: bool,
     /// CONNECTED says `heart-beat` where CONNECT did not, and in 1.0 anything but the session.
-    pub(super) connected_in_full: bool,
+    pub(super) full_connected: bool,
     /// A silent client is given up without an ERROR.
-    pub(super) silent: bool,
+    pub(super) closes_silently: bool,
     /// A destination without a name ends the connection without an ERROR.
-    pub(super) nameless_is_silent: bool,
+    pub(super) nameless_closes_silently: bool,
     /// The shortest heart-beats that it agrees to, beside those of the configuration.
     pub(super) heart_beat_floor: Duration,
 }
@@ -52,42 +52,42 @@ pub(super) enum Errors {
 }
 
 /// The development broker by itself: as strict as STOMP has it.
-const OURS: Manners = Manners {
+const OURS: Behaviour = Behaviour {
     errors: Errors::OfMessages,
-    ids_twice: false,
+    duplicate_ids: false,
     needs_id: true,
-    unknown_ack: None,
-    ignores_strangers: false,
-    connects_again: false,
-    takes_lost_sends: false,
-    takes_late_acks: &Version::ALL,
-    unsubscribe_undoes: false,
-    connected_in_full: true,
-    silent: false,
-    nameless_is_silent: false,
+    unknown_ack_mode: None,
+    ignores_before_connect: false,
+    repeated_connect: false,
+    accepts_unknown_transactions: false,
+    accepts_late_acks: &Version::ALL,
+    unsubscribe_clears_redelivered: false,
+    full_connected: true,
+    closes_silently: false,
+    nameless_closes_silently: false,
     heart_beat_floor: Duration::ZERO,
 };
 
-const ACTIVEMQ: Manners = Manners {
+const ACTIVEMQ: Behaviour = Behaviour {
     errors: Errors::All,
-    ids_twice: true,
-    unknown_ack: Some(AckMode::Auto),
-    takes_late_acks: &[Version::V1_0, Version::V1_2],
-    silent: true,
-    nameless_is_silent: true,
+    duplicate_ids: true,
+    unknown_ack_mode: Some(AckMode::Auto),
+    accepts_late_acks: &[Version::V1_0, Version::V1_2],
+    closes_silently: true,
+    nameless_closes_silently: true,
     ..OURS
 };
 
-const ARTEMIS: Manners = Manners {
+const ARTEMIS: Behaviour = Behaviour {
     errors: Errors::Before1_2,
     needs_id: false,
-    unknown_ack: Some(AckMode::Client),
-    ignores_strangers: true,
-    connects_again: true,
-    takes_lost_sends: true,
-    takes_late_acks: &[],
-    unsubscribe_undoes: true,
-    connected_in_full: false,
+    unknown_ack_mode: Some(AckMode::Client),
+    ignores_before_connect: true,
+    repeated_connect: true,
+    accepts_unknown_transactions: true,
+    accepts_late_acks: &[],
+    unsubscribe_clears_redelivered: true,
+    full_connected: false,
     heart_beat_floor: Duration::from_millis(500),
     ..OURS
 };
@@ -108,7 +108,7 @@ pub(super) fn laxity(played: Option<Dialect>) -> Laxity {
 }
 
 /// What a broker does that plays this one; `None`: the development broker by itself.
-pub(super) fn of(played: Option<Dialect>) -> &'static Manners {
+pub(super) fn of(played: Option<Dialect>) -> &'static Behaviour {
     match played {
         Some(Dialect::ActiveMq) => &ACTIVEMQ,
         Some(Dialect::Artemis) => &ARTEMIS,
