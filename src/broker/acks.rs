@@ -197,7 +197,7 @@ impl Connection {
         };
         let subscription = &self.subscriptions[&number];
         let deliveries = match delivery.filter(|delivery| *delivery < self.next_delivery) {
-            Some(delivery) => subscription.covered(delivery),
+            Some(delivery) => subscription.covered(delivery, nack && behaviour.nacks_one),
             None => Vec::new(),
         };
         match subscription.ack {

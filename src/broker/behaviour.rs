@@ -31,6 +31,12 @@ pub(super) struct Behaviour {
     pub(super) accepts_late_acks: &'static [Version],
     /// What is not acknowledged when a subscription ends comes back as if it had never been delivered.
     pub(super) unsubscribe_clears_redelivered: bool,
+    /// NACK is for one message, in ack mode `client`, too.
+    pub(super) nacks_one: bool,
+    /// UNSUBSCRIBE by `destination` (1.0) ends a subscription that has an `id`, too.
+    pub(super) unsubscribes_any: bool,
+    /// A subscription without an `id` has one that is made of its destination.
+    pub(super) implied_ids: bool,
     /// CONNECTED says `heart-beat` where CONNECT did not, and in 1.0 anything but the session.
     pub(super) full_connected: bool,
     /// A silent client is given up without an ERROR.
@@ -62,6 +68,9 @@ const OURS: Behaviour = Behaviour {
     accepts_unknown_transactions: false,
     accepts_late_acks: &Version::ALL,
     unsubscribe_clears_redelivered: false,
+    nacks_one: false,
+    unsubscribes_any: false,
+    implied_ids: false,
     full_connected: true,
     closes_silently: false,
     nameless_closes_silently: false,
@@ -73,6 +82,8 @@ const ACTIVEMQ: Behaviour = Behaviour {
     duplicate_ids: true,
     unknown_ack_mode: Some(AckMode::Auto),
     accepts_late_acks: &[Version::V1_0, Version::V1_2],
+    nacks_one: true,
+    unsubscribes_any: true,
     closes_silently: true,
     nameless_closes_silently: true,
     ..OURS
@@ -87,6 +98,7 @@ const ARTEMIS: Behaviour = Behaviour {
     accepts_unknown_transactions: true,
     accepts_late_acks: &[],
     unsubscribe_clears_redelivered: true,
+    implied_ids: true,
     full_connected: false,
     heart_beat_floor: Duration::from_millis(500),
     ..OURS

@@ -8,6 +8,7 @@ use super::{
     destination::Address,
     flow::NAMED,
     id::number,
+    layout::implied_id,
     liveness::Liveness,
     refusal::Refusal,
     selector::Selector,
@@ -201,13 +202,21 @@ impl Broker {
         if name.is_none() && connection.version > Version::V1_0 && behaviour.needs_id {
             return Err(Refusal::missing("SUBSCRIBE", "id"));
         }
-        let in_use = name.as_deref().filter(|name| connection.subscription(name).is_some());
-        if let Some(name) = in_use.filter(|_| !behaviour.duplicate_ids) {
+        let known = |s: &Subscription, id: &[u8]| s.id.is_none() && implied_id(&s.destination) == id;
+        let in_use = match &name {
+            Some(name) => connection.subscription(name).map(|_| name.to_vec()),
+            None if behaviour.implied_ids => {
+                let id = implied_id(&destination);
+                connection.subscriptions.values().any(|s| known(s, &id)).then_some(id)
+            }
+            None => None,
+        };
+        if let Some(id) = in_use.filter(|_| !behaviour.duplicate_ids) {
             return Err(Refusal::new(
                 "this subscription id is in use",
                 "Each subscription of a connection needs an id of its own.",
             )
-            .with(Fault::IdInUse(String::from_utf8_lossy(name).into_owned())));
+            .with(Fault::IdInUse(String::from_utf8_lossy(&id).into_owned())));
         }
         if connection.subscriptions.len() >= self.config.subscriptions {
             return Err(Refusal::too_many("subscriptions", self.config.subscriptions));
@@ -314,29 +323,31 @@ impl Broker {
 
     fn unsubscribe(&mut self, id: ConnId, headers: &Headers) -> Result<(), Refusal> {
         let connection = &self.connections[&id];
+        let behaviour = self.config.behaviour();
         let found = match (headers.get("id"), headers.get("destination")) {
             (Some(name), _) => connection.subscription(name),
             (None, Some(destination)) if connection.version == Version::V1_0 => connection
                 .subscriptions
                 .iter()
-                .find(|(_, s)| s.id.is_none() && s.destination == destination)
+                .find(|(_, s)| (s.id.is_none() || behaviour.unsubscribes_any) && s.destination == destination)
                 .map(|(number, _)| *number),
             _ => return Err(Refusal::missing("UNSUBSCRIBE", "id")),
         };
         let number = found.ok_or_else(|| {
+            let named = match (headers.get("id"), headers.get("destination").unwrap_or_default()) {
+                (Some(id), _) => id.to_vec(),
+                (None, destination) if behaviour.implied_ids => implied_id(destination),
+                (None, destination) => destination.to_vec(),
+            };
             Refusal::new(
                 "no such subscription",
                 "UNSUBSCRIBE names an id that is not subscribed on this connection.",
             )
-            .with(Fault::NoSubscription(text(headers.get("id").or(headers.get("destination")))))
+            .with(Fault::NoSubscription(String::from_utf8_lossy(&named).into_owned()))
         })?;
         self.end_subscription(Key { connection: id, number });
         Ok(())
     }
-}
-
-fn text(value: Option<&[u8]>) -> String {
-    String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
 }
 
 /// The octets of a frame as its sender wrote them, but for escapes: the first of them.

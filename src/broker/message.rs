@@ -175,12 +175,17 @@ impl Message {
     /// What ActiveMQ makes of it on its way to the dead letters.
     pub(super) fn undelivered(&self, queue: &[u8]) -> Arc<Self> {
         let expires = self.expires.to_string();
-        let own: [(&[u8], &[u8]); 2] =
-            [(b"original-destination", queue), (b"originalExpiration", expires.as_bytes())];
+        let own: [(&[u8], &[u8]); 3] = [
+            (b"original-destination", queue),
+            (b"originalExpiration", expires.as_bytes()),
+            (b"originalDeliveryMode", b"NON_PERSISTENT"),
+        ];
+        // Dead letters are persistent, and the last header is of those that were not.
+        let own = &own[..own.len() - usize::from(self.persistent)];
         let kept = self.headers.iter().filter(|(name, _)| own.iter().all(|(known, _)| known != name));
-        let headers: Headers = kept.chain(own).collect();
+        let headers: Headers = kept.chain(own.iter().copied()).collect();
         let more: usize = own.iter().map(|(name, value)| name.len() + value.len() + HEADER).sum();
-        Arc::new(Self { headers, size: self.size + more, ..self.clone() })
+        Arc::new(Self { headers, size: self.size + more, persistent: true, ..self.clone() })
     }
 
     /// What goes to an exchange of dead letters, by this key or its own. It says where it comes from, and lives for ever.

@@ -122,11 +122,12 @@ impl Subscription {
         self.deliveries.iter().find(|(_, d)| d.entry.message.number == message).map(|(delivery, _)| *delivery)
     }
 
-    /// Which deliveries an ACK of this one is for; none if it was acknowledged before.
-    pub(super) fn covered(&self, delivery: u64) -> Vec<u64> {
+    /// Which deliveries an ACK of this one is for, or a NACK; none if it was acknowledged before. `alone`: this one and no
+    /// other, whatever the ack mode.
+    pub(super) fn covered(&self, delivery: u64, alone: bool) -> Vec<u64> {
         let open = |(at, d): (&u64, &Delivery)| (!d.claimed).then_some(*at);
         match self.ack {
-            AckMode::Client => self.deliveries.range(..=delivery).filter_map(open).collect(),
+            AckMode::Client if !alone => self.deliveries.range(..=delivery).filter_map(open).collect(),
             _ => self.deliveries.get_key_value(&delivery).and_then(open).into_iter().collect(),
         }
     }

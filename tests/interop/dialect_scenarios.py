@@ -788,6 +788,41 @@ c SEND destination:/queue/Q | one -> a1
 c SEND destination:/queue/Q | two -> b1
 c SEND destination:/queue/Q | three -> a1
 
+# UNSUBSCRIBE by the destination of a subscription with an id
+a CONNECT login:guest passcode:guest -> 1
+a SUBSCRIBE id:1 destination:/queue/Q receipt:s -> 1
+a UNSUBSCRIBE destination:/queue/Q receipt:u -> 1
+b SEND destination:/queue/Q receipt:s | m -> 1
+
+# two subscriptions to one destination in STOMP 1.0
+a CONNECT login:guest passcode:guest -> 1
+a SUBSCRIBE destination:/queue/Q receipt:s -> 1
+a SUBSCRIBE destination:/queue/Q receipt:t -> 1
+a SUBSCRIBE destination:/topic/Q receipt:u -> 1
+a UNSUBSCRIBE destination:/queue/Q receipt:v -> 1
+a UNSUBSCRIBE destination:/queue/Q receipt:w -> 1
+
+# DISCONNECT in a transaction
+a BEGIN transaction:t
+a SEND destination:/queue/Q transaction:t | m
+a DISCONNECT receipt:bye -> 1
+b SUBSCRIBE id:1 destination:/queue/Q receipt:r -> 1
+
+# two transactions
+b SUBSCRIBE id:1 destination:/queue/Q receipt:r -> 1
+a BEGIN transaction:t receipt:1 -> 1
+a BEGIN transaction:u receipt:2 -> 1
+a SEND destination:/queue/Q transaction:t | one
+a SEND destination:/queue/Q transaction:u | two
+a COMMIT transaction:u receipt:3 -> 1 b1
+a COMMIT transaction:t receipt:4 -> 1 b1
+a COMMIT transaction:t receipt:5 -> 1
+
+# headers that come twice
+b SUBSCRIBE id:1 destination:/queue/Q receipt:r -> 1
+a RAW 'CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\n\n\0' -> 1
+a RAW 'SEND\ndestination:/queue/Q\nx:1\nx:2\nreceipt:s\nreceipt:t\n\nm\0' -> 1 b1
+
 # a selector of JMS headers
 a SUBSCRIBE id:1 destination:/queue/Q "selector:JMSCorrelationID = '1' AND JMSType = 't'" receipt:r -> 1
 b SEND destination:/queue/Q correlation-id:1 type:t | one -> a1
@@ -889,6 +924,28 @@ a SEND destination:/queue/Q.other receipt:2 | four -> 1
 # a content-length that is no number
 a RAW 'CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\n\n\0' -> 1
 a RAW 'SEND\ndestination:/queue/Q\ncontent-length:x\n\nm\0' -> 1
+
+# NACK of a message that is not persistent
+a SUBSCRIBE id:d destination:/queue/DLQ.Q receipt:r -> 1
+a SUBSCRIBE id:1 destination:/queue/Q ack:client-individual receipt:r -> 1
+a SEND destination:/queue/Q | m -> 1
+a NACK id:{ack} receipt:k -> 2
+
+# NACK of several
+a SUBSCRIBE id:d destination:/queue/DLQ.Q receipt:r -> 1
+a SUBSCRIBE id:1 destination:/queue/Q ack:client receipt:r -> 1
+a SEND destination:/queue/Q persistent:true | one -> 1
+a SEND destination:/queue/Q persistent:true | two -> 1
+a NACK id:{ack} receipt:k -> 2
+b SUBSCRIBE id:1 destination:/queue/Q receipt:r -> 1
+a CLOSE -> b1
+
+# NACK of a message of a topic
+a SUBSCRIBE id:d destination:/queue/DLQ.Q receipt:r -> 1
+a SUBSCRIBE id:1 destination:/topic/Q ack:client-individual receipt:r -> 1
+a SEND destination:/topic/Q persistent:true | m -> 1
+a NACK id:{ack} receipt:k -> 1
+a SEND destination:/topic/Q | next -> 1
 
 # an octet behind a content-length that is too small
 b SUBSCRIBE id:1 destination:/queue/Q receipt:r -> 1
