@@ -57,8 +57,6 @@ pub(super) enum Source {
 #[derive(Debug)]
 struct Delivery {
     entry: Entry,
-    /// Whether an open transaction acknowledges it.
-    claimed: bool,
     /// What it takes of the window.
     weight: usize,
 }
@@ -80,9 +78,11 @@ pub(super) struct Subscription {
     pub(super) charged: usize,
     /// The window: what may be unacknowledged before nothing more is delivered, in messages or, on Artemis, in octets.
     prefetch: usize,
-    /// Ascending by delivery.
+    /// By number.
     deliveries: BTreeMap<u64, Delivery>,
-    /// What they take of the window, those not counted that a transaction acknowledges.
+    /// Those that an open transaction acknowledges, apart: to find one among the others takes no longer for them.
+    claimed: BTreeMap<u64, Delivery>,
+    /// What `deliveries` take of the window.
     taken: usize,
 }
 
@@ -96,8 +96,19 @@ impl Subscription {
         ack_prefix: String,
         charged: usize,
     ) -> Self {
-        let (deliveries, ack_ids) = (BTreeMap::new(), Numbered::new(ack_prefix));
-        Self { id, destination, source, ack, ack_ids, ended: false, charged, prefetch, deliveries, taken: 0 }
+        Self {
+            id,
+            destination,
+            source,
+            ack,
+            ack_ids: Numbered::new(ack_prefix),
+            ended: false,
+            charged,
+            prefetch,
+            deliveries: BTreeMap::new(),
+            claimed: BTreeMap::new(),
+            taken: 0,
+        }
     }
 
     /// Whether the prefetch window has room. What a transaction acknowledges no longer takes any: a client
@@ -107,13 +118,13 @@ impl Subscription {
     }
 
     pub(super) fn unacknowledged(&self) -> usize {
-        self.deliveries.len()
+        self.deliveries.len() + self.claimed.len()
     }
 
     /// Notes a message that is sent now. Numbers of deliveries ascend.
     pub(super) fn delivered(&mut self, delivery: u64, entry: Entry, weight: usize) {
         self.taken += weight;
-        self.deliveries.insert(delivery, Delivery { entry, claimed: false, weight });
+        self.deliveries.insert(delivery, Delivery { entry, weight });
     }
 
     /// The delivery of a message by its number, which is all that 1.0 and 1.1 know. The oldest come first,
@@ -125,10 +136,9 @@ impl Subscription {
     /// Which deliveries an ACK of this one is for, or a NACK; none if it was acknowledged before. `alone`: this one and no
     /// other, whatever the ack mode.
     pub(super) fn covered(&self, delivery: u64, alone: bool) -> Vec<u64> {
-        let open = |(at, d): (&u64, &Delivery)| (!d.claimed).then_some(*at);
         match self.ack {
-            AckMode::Client if !alone => self.deliveries.range(..=delivery).filter_map(open).collect(),
-            _ => self.deliveries.get_key_value(&delivery).and_then(open).into_iter().collect(),
+            AckMode::Client if !alone => self.deliveries.range(..=delivery).map(|(at, _)| *at).collect(),
+            _ => self.deliveries.contains_key(&delivery).then_some(delivery).into_iter().collect(),
         }
     }
 
@@ -145,22 +155,28 @@ impl Subscription {
 
     /// Puts a delivery into a transaction, or takes it out again.
     pub(super) fn claim(&mut self, delivery: u64, claimed: bool) {
-        let Some(found) = self.deliveries.get_mut(&delivery) else { return };
-        if std::mem::replace(&mut found.claimed, claimed) != claimed {
-            self.taken = if claimed { self.taken - found.weight } else { self.taken + found.weight };
-        }
+        let (from, to) = match claimed {
+            true => (&mut self.deliveries, &mut self.claimed),
+            false => (&mut self.claimed, &mut self.deliveries),
+        };
+        let Some(found) = from.remove(&delivery) else { return };
+        self.taken = if claimed { self.taken - found.weight } else { self.taken + found.weight };
+        to.insert(delivery, found);
     }
 
     /// Takes out a delivery that was settled.
     pub(super) fn settle(&mut self, delivery: u64) -> Option<Entry> {
-        let delivery = self.deliveries.remove(&delivery)?;
-        self.taken -= if delivery.claimed { 0 } else { delivery.weight };
-        Some(delivery.entry)
+        let Some(found) = self.deliveries.remove(&delivery) else {
+            return self.claimed.remove(&delivery).map(|delivery| delivery.entry);
+        };
+        self.taken -= found.weight;
+        Some(found.entry)
     }
 
     /// All unacknowledged messages, the latest first: in that order each goes back to the front of its
     /// queue at little cost.
-    pub(super) fn into_deliveries(self) -> impl Iterator<Item = Entry> {
+    pub(super) fn into_deliveries(mut self) -> impl Iterator<Item = Entry> {
+        self.deliveries.append(&mut self.claimed);
         self.deliveries.into_values().rev().map(|delivery| delivery.entry)
     }
 }
