@@ -202,7 +202,7 @@ impl Connection {
         };
         match subscription.ack {
             // An ACK for a later message may have been for this one too.
-            AckMode::Client => {}
+            AckMode::Client if behaviour.accepts_repeated_acks => {}
             _ if deliveries.is_empty() => return Err(self.unexpected(command, id, NoAck::Settled)),
             _ => {}
         }

@@ -29,6 +29,8 @@ pub(super) struct Behaviour {
     pub(super) accepts_unknown_transactions: bool,
     /// In which versions an ACK for a subscription that has ended is taken.
     pub(super) accepts_late_acks: &'static [Version],
+    /// In ack mode `client`, an ACK for a message is taken that was acknowledged together with a later one.
+    pub(super) accepts_repeated_acks: bool,
     /// What is not acknowledged when a subscription ends comes back as if it had never been delivered.
     pub(super) unsubscribe_clears_redelivered: bool,
     /// NACK is for one message, in ack mode `client`, too.
@@ -41,8 +43,9 @@ pub(super) struct Behaviour {
     pub(super) full_connected: bool,
     /// A silent client is given up without an ERROR.
     pub(super) closes_silently: bool,
-    /// A destination without a name ends the connection without an ERROR.
-    pub(super) nameless_closes_silently: bool,
+    /// A destination without a name, and a `priority` or `expires` that is no number, close the connection without an
+    /// ERROR.
+    pub(super) silent_faults: bool,
     /// The shortest heart-beats that it agrees to, beside those of the configuration.
     pub(super) heart_beat_floor: Duration,
 }
@@ -67,13 +70,14 @@ const OURS: Behaviour = Behaviour {
     repeated_connect: false,
     accepts_unknown_transactions: false,
     accepts_late_acks: &Version::ALL,
+    accepts_repeated_acks: true,
     unsubscribe_clears_redelivered: false,
     nacks_one: false,
     unsubscribes_any: false,
     implied_ids: false,
     full_connected: true,
     closes_silently: false,
-    nameless_closes_silently: false,
+    silent_faults: false,
     heart_beat_floor: Duration::ZERO,
 };
 
@@ -82,10 +86,11 @@ const ACTIVEMQ: Behaviour = Behaviour {
     duplicate_ids: true,
     unknown_ack_mode: Some(AckMode::Auto),
     accepts_late_acks: &[Version::V1_0, Version::V1_2],
+    accepts_repeated_acks: false,
     nacks_one: true,
     unsubscribes_any: true,
     closes_silently: true,
-    nameless_closes_silently: true,
+    silent_faults: true,
     ..OURS
 };
 
@@ -97,6 +102,7 @@ const ARTEMIS: Behaviour = Behaviour {
     repeated_connect: true,
     accepts_unknown_transactions: true,
     accepts_late_acks: &[],
+    accepts_repeated_acks: false,
     unsubscribe_clears_redelivered: true,
     implied_ids: true,
     full_connected: false,

@@ -8,6 +8,7 @@ use super::{
     ConnId, Now,
     rabbitmq::{Exchange, Routed},
     refusal::Refusal,
+    wording::Fault,
 };
 use crate::{
     Dialect,
@@ -95,7 +96,9 @@ impl Message {
     ) -> Result<Arc<Self>, Refusal> {
         let integer = |name: &'static str, or: u64| match frame.headers.get(name) {
             None => Ok(or),
-            Some(text) => integer(text).ok_or_else(|| Refusal::malformed(name, "a whole number")),
+            Some(text) => {
+                integer(text).ok_or_else(|| Refusal::malformed(name, "a whole number").with(Fault::Number))
+            }
         };
         let headers = kept(&frame.headers, dialect);
         let text: usize = headers.iter().map(|(name, value)| name.len() + value.len() + HEADER).sum();
@@ -113,7 +116,10 @@ impl Message {
                 integer("timestamp", now.millis())?
             },
             priority: integer("priority", 4)?.min(9),
-            persistent: frame.headers.get("persistent") == Some(b"true"),
+            persistent: frame.headers.get("persistent").is_some_and(|value| match dialect {
+                Dialect::Artemis => value.eq_ignore_ascii_case(b"true"),
+                _ => value == b"true",
+            }),
             size: OVERHEAD + text + frame.body.len(),
             headers,
             body: frame.body,

@@ -180,6 +180,7 @@ impl Refusal {
             Fate::Closes => match (self.fault.as_deref(), config.behaviour().errors) {
                 (None, _) | (_, Errors::OfMessages) => false,
                 (Some(fault), _) if fault.is_final() => false,
+                (Some(fault), _) if fault.may_be_silent() && config.behaviour().silent_faults => false,
                 (Some(Fault::Nack1_0 { .. }), Errors::Before1_2) => false,
                 (_, Errors::All) => true,
                 (_, Errors::Before1_2) => stage == Stage::Open && version < Version::V1_2,
@@ -243,7 +244,7 @@ impl Broker {
         let text = fault.zip(self.config.played()).and_then(|(fault, dialect)| Text::of(fault, dialect));
         match text {
             _ if refusal.fate == Fate::ClosesSilently => {}
-            _ if fault == Some(&Fault::Nameless) && self.config.behaviour().nameless_closes_silently => {}
+            _ if fault.is_some_and(Fault::may_be_silent) && self.config.behaviour().silent_faults => {}
             _ if self.config.dialect == Dialect::RabbitMq => {
                 connection.error_as_rabbitmq(refusal);
                 if let Some(receipt) = receipt.filter(|_| !survives) {

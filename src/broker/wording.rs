@@ -20,6 +20,8 @@ pub(super) enum Fault {
     },
     /// A destination that is nothing but a prefix.
     Nameless,
+    /// A number of a SEND that is none.
+    Number,
     /// UNSUBSCRIBE of this id.
     NoSubscription(String),
     IdInUse(String),
@@ -54,6 +56,11 @@ pub(super) enum Fault {
 }
 
 impl Fault {
+    /// Whether some brokers close the connection over it without an ERROR.
+    pub(super) fn may_be_silent(&self) -> bool {
+        matches!(self, Self::Nameless | Self::Number)
+    }
+
     /// Whether it closes the connection on each broker.
     pub(super) fn is_final(&self) -> bool {
         matches!(
@@ -187,6 +194,7 @@ fn artemis(fault: &Fault) -> Option<Text> {
             let number = value.split(',').find(|number| number.parse::<u64>().is_err()).unwrap_or_default();
             plain(format!("For input string: \"{number}\"").into())
         }
+        Fault::Number => plain("AMQ339031 Error handling send".into()),
         Fault::Missing { command, header } => match (*command, *header) {
             ("SEND", _) => plain("AMQ339031 Error handling send".into()),
             ("SUBSCRIBE", "destination") => Text {

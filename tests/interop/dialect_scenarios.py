@@ -527,6 +527,63 @@ b SEND destination:/queue/Q | three -> a1
 c SUBSCRIBE id:1 destination:/queue/Q receipt:r -> 1
 a CLOSE -> c3
 
+# two subscriptions without an id
+a SUBSCRIBE destination:/queue/Q receipt:r -> 1
+a SUBSCRIBE destination:/topic/Q receipt:s -> 1
+a SUBSCRIBE destination:/queue/Q receipt:t -> 1
+
+# NACK of several, twice
+a SUBSCRIBE id:1 destination:/queue/Q ack:client receipt:r -> 1
+b SEND destination:/queue/Q | one -> a1
+b SEND destination:/queue/Q | two -> a1
+a NACK id:{ack} receipt:k -> 3
+a ACK id:{ack} receipt:k -> 1
+
+# an exchange that is not there
+a SEND destination:/exchange/none/k receipt:r | m -> 2
+
+# SUBSCRIBE to an exchange that is not there
+a SUBSCRIBE id:1 destination:/exchange/none/k receipt:r -> 2
+
+# the default exchange
+a SEND destination:/exchange//Q receipt:r | m -> 1
+
+# COMMIT twice
+a BEGIN transaction:t receipt:1 -> 1
+a SEND destination:/queue/Q transaction:t receipt:2 | m
+a COMMIT transaction:t receipt:3 -> 2
+a COMMIT transaction:t receipt:4 -> 1
+
+# an auto-delete queue with messages in flight
+a SUBSCRIBE id:1 destination:/queue/Q ack:client durable:false auto-delete:true exclusive:false receipt:r -> 1
+a SEND destination:/queue/Q durable:false auto-delete:true exclusive:false | m -> 1
+a UNSUBSCRIBE id:1 receipt:u -> 1
+a SEND destination:/queue/Q durable:false auto-delete:true exclusive:false receipt:s | next -> 1
+a SUBSCRIBE id:1 destination:/queue/Q ack:auto durable:false auto-delete:true exclusive:false receipt:t -> 1
+
+# headers that come twice
+b SUBSCRIBE id:1 destination:/queue/Q receipt:r -> 1
+a RAW 'CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\n\n\0' -> 1
+a RAW 'SEND\ndestination:/queue/Q\nx:1\nx:2\nreceipt:s\nreceipt:t\npriority:5\n\nm\0' -> 1 b1
+
+# empty headers
+b SUBSCRIBE id:1 destination:/queue/Q receipt:r -> 1
+a SEND destination:/queue/Q x: type: correlation-id: receipt:s | m -> 1 b1
+
+# an empty receipt
+a SEND destination:/queue/Q receipt: | m -> 1
+a SUBSCRIBE id:1 destination:/queue/Q receipt: -> 1
+
+# a frame of a broker
+a RAW 'CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\n\n\0' -> 1
+a RAW 'MESSAGE\ndestination:/queue/Q\nreceipt:x\n\n\0' -> 1
+
+# a transaction at the end of a connection
+a BEGIN transaction:t receipt:1 -> 1
+a SEND destination:/queue/Q transaction:t | m
+a DISCONNECT receipt:2 -> 1
+b SUBSCRIBE id:1 destination:/queue/Q receipt:r -> 1
+
 # many dead letters keep their order
 d SUBSCRIBE id:1 destination:/queue/Q.dead receipt:r -> 1
 a SUBSCRIBE id:1 destination:/queue/Q ack:client x-dead-letter-exchange: x-dead-letter-routing-key:Q.dead receipt:r -> 1
@@ -822,6 +879,65 @@ a COMMIT transaction:t receipt:5 -> 1
 b SUBSCRIBE id:1 destination:/queue/Q receipt:r -> 1
 a RAW 'CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\n\n\0' -> 1
 a RAW 'SEND\ndestination:/queue/Q\nx:1\nx:2\nreceipt:s\nreceipt:t\n\nm\0' -> 1 b1
+
+# a priority that is no number
+b SUBSCRIBE id:1 destination:/queue/Q receipt:r -> 1
+a SEND destination:/queue/Q priority:high receipt:s | m -> 1
+a SEND destination:/queue/Q priority:12 receipt:s | m -> 1 b1
+
+# expires that is no number
+b SUBSCRIBE id:1 destination:/queue/Q receipt:r -> 1
+a SEND destination:/queue/Q expires:soon receipt:s | m -> 1
+
+# a persistent that is neither
+b SUBSCRIBE id:1 destination:/queue/Q receipt:r -> 1
+a SEND destination:/queue/Q persistent:TRUE receipt:s | m -> 1 b1
+a SEND destination:/queue/Q persistent:false receipt:s | m -> 1 b1
+
+# cumulative ACK in 1.1
+a CONNECT accept-version:1.1 host:/ login:guest passcode:guest -> 1
+a SUBSCRIBE id:1 destination:/queue/Q ack:client receipt:r -> 1
+b SEND destination:/queue/Q | one -> a1
+b SEND destination:/queue/Q | two -> a1
+b SEND destination:/queue/Q | three -> a1
+a ACK subscription:1 message-id:{message-id} receipt:k -> 1
+a ACK subscription:1 message-id:{message-id} receipt:k -> 1
+c SUBSCRIBE id:1 destination:/queue/Q receipt:r -> 1
+a CLOSE
+
+# ACK of the second of three
+a SUBSCRIBE id:1 destination:/queue/Q ack:client receipt:r -> 1
+b SEND destination:/queue/Q | one -> a1
+b SEND destination:/queue/Q | two -> a1
+a ACK id:{ack} receipt:k -> 1
+b SEND destination:/queue/Q | three -> a1
+c SUBSCRIBE id:1 destination:/queue/Q receipt:r -> 1
+a CLOSE -> c1
+
+# two subscriptions of a connection share a queue
+a SUBSCRIBE id:1 destination:/queue/Q receipt:r -> 1
+a SUBSCRIBE id:2 destination:/queue/Q receipt:s -> 1
+b SEND destination:/queue/Q | one -> a1
+b SEND destination:/queue/Q | two -> a1
+
+# empty headers
+b SUBSCRIBE id:1 destination:/queue/Q receipt:r -> 1
+a SEND destination:/queue/Q x: type: correlation-id: receipt:s | m -> 1 b1
+
+# an empty receipt
+a SEND destination:/queue/Q receipt: | m -> 1
+
+# a content-type and escapes
+b SUBSCRIBE id:1 destination:/queue/Q receipt:r -> 1
+a SEND destination:/queue/Q content-type:text/plain 'x:a:b\\c' receipt:s | m -> 1 b1
+
+# a topic without subscribers
+a SEND destination:/topic/Q receipt:s | m -> 1
+a SUBSCRIBE id:1 destination:/topic/Q receipt:r -> 1
+
+# STOMP for CONNECT
+a STOMP accept-version:1.2 host:/ login:guest passcode:guest -> 1
+a SEND destination:/queue/Q receipt:s | m -> 1
 
 # a selector of JMS headers
 a SUBSCRIBE id:1 destination:/queue/Q "selector:JMSCorrelationID = '1' AND JMSType = 't'" receipt:r -> 1
