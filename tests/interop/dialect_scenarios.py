@@ -15,6 +15,7 @@ def scenarios(
         name = name.strip()
         found.append(Scenario(name, steps, ordered, (known or {}).pop(name, None), (differs or {}).pop(name, {})))
     assert not known and not differs, f"no such scenarios: {known} {differs}"
+    assert len({each.name for each in found}) == len(found), "two scenarios of one name"
     return found
 
 
@@ -541,9 +542,6 @@ a ACK id:{ack} receipt:k -> 1
 
 # an exchange that is not there
 a SEND destination:/exchange/none/k receipt:r | m -> 2
-
-# SUBSCRIBE to an exchange that is not there
-a SUBSCRIBE id:1 destination:/exchange/none/k receipt:r -> 2
 
 # the default exchange
 a SEND destination:/exchange//Q receipt:r | m -> 1
