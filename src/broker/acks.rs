@@ -90,16 +90,20 @@ impl Broker {
 
     pub(super) fn begin(&mut self, id: ConnId, headers: &Headers) -> Result<(), Refusal> {
         let name = headers.get("transaction").ok_or_else(|| Refusal::missing("BEGIN", "transaction"))?;
-        let limit = self.config.transactions;
-        let transactions = &mut self.connection_mut(id).transactions;
-        if transactions.contains_key(name) {
+        if self.connections[&id].transactions.contains_key(name) {
             return Err(Refusal::new(
                 "this transaction is open already",
                 "End it with COMMIT or ABORT before the next BEGIN.",
             )
             .with(Fault::TransactionOpen(String::from_utf8_lossy(name).into_owned())));
         }
-        if transactions.len() >= limit {
+        self.insert_transaction(id, name)
+    }
+
+    /// Opens a transaction of a name that is free.
+    pub(super) fn insert_transaction(&mut self, id: ConnId, name: &[u8]) -> Result<(), Refusal> {
+        let limit = self.config.transactions;
+        if self.connections[&id].transactions.len() >= limit {
             return Err(Refusal::too_many("transactions", limit));
         }
         let charge = NAMED + name.len();

@@ -125,7 +125,7 @@ impl Broker {
     }
 
     /// Reads on from paused connections, if there is memory again, or if no other connection would free any:
-    /// then they are the ones to acknowledge something, or to be refused.
+    /// then the paused ones acknowledge something, or are refused.
     pub(super) fn relieve(&mut self, now: Now) {
         if !self.paused.is_empty() {
             for at in 0..self.changed.len() {
@@ -133,7 +133,7 @@ impl Broker {
             }
         }
         while let Some(&id) = self.paused.first() {
-            // Well below the limit, or every message that leaves would let just one in.
+            // Well below the limit: else each message that is settled would have one producer send one more.
             let relieved = self.held() < self.config.memory / 10 * 9;
             if !relieved && self.drains_without(id) {
                 break;

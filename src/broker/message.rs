@@ -191,7 +191,7 @@ impl Message {
         let kept = self.headers.iter().filter(|(name, _)| own.iter().all(|(known, _)| known != name));
         let headers: Headers = kept.chain(own.iter().copied()).collect();
         let more: usize = own.iter().map(|(name, value)| name.len() + value.len() + HEADER).sum();
-        Arc::new(Self { headers, size: self.size + more, persistent: true, ..self.clone() })
+        Arc::new(Self { headers, size: self.size + more, persistent: true, expires: 0, ..self.clone() })
     }
 
     /// What goes to an exchange of dead letters, by this key or its own. It says where it comes from, and lives for ever.

@@ -29,7 +29,7 @@ pub(super) enum Fault {
     Length,
     /// A backslash and what follows it.
     Escape(String),
-    /// An ACK of this version for nothing that waits.
+    /// An ACK, or a NACK, that names no unacknowledged message. `by_message`: by its `message-id`.
     Ack {
         id: String,
         by_message: bool,
@@ -75,14 +75,14 @@ impl Fault {
     }
 }
 
-/// Why an ACK is for nothing.
+/// Why an ACK names no unacknowledged message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum NoAck {
     /// No such message was delivered, or its subscription has ended.
     Unknown,
     /// It was acknowledged before.
     Settled,
-    /// It is another subscription's: said, and is.
+    /// The message is another subscription's: the id that the ACK names, and the id of that subscription.
     Foreign(String, String),
 }
 

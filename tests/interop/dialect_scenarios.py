@@ -1061,6 +1061,12 @@ a SEND destination:/topic/Q persistent:true | m -> 1
 a NACK id:{ack} receipt:k -> 1
 a SEND destination:/topic/Q | next -> 1
 
+# NACK of a message with a time to live
+a SUBSCRIBE id:d destination:/queue/DLQ.Q receipt:r -> 1
+a SUBSCRIBE id:1 destination:/queue/Q ack:client-individual receipt:r -> 1
+a SEND destination:/queue/Q persistent:true expires:4102444800000 | m -> 1
+a NACK id:{ack} receipt:k -> 2
+
 # an octet behind a content-length that is too small
 b SUBSCRIBE id:1 destination:/queue/Q receipt:r -> 1
 a RAW 'CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\n\n\0' -> 1

@@ -1,12 +1,9 @@
 //! ACK, NACK, and transactions: their frames wait, and are carried out one by one at COMMIT.
 
-use bytes::Bytes;
-
 use super::{
     super::{
         Broker, ConnId, Now,
         delivery::End,
-        flow::NAMED,
         refusal::Refusal,
         subscription::{AckMode, Key},
         transaction::{Settle, Transaction},
@@ -123,15 +120,7 @@ impl Broker {
     /// A second BEGIN forgets what the first one had.
     fn begin_as_rabbitmq(&mut self, id: ConnId, name: &[u8]) -> Result<(), Refusal> {
         self.take_transaction(id, name);
-        let limit = self.config.transactions;
-        if self.connections[&id].transactions.len() >= limit {
-            return Err(Refusal::too_many("transactions", limit));
-        }
-        let charge = NAMED + name.len();
-        self.admit_names(charge)?;
-        self.connection_mut(id).transactions.insert(Bytes::copy_from_slice(name), Transaction::default());
-        self.names += charge;
-        Ok(())
+        self.insert_transaction(id, name)
     }
 
     pub(super) fn opened_as_rabbitmq(
