@@ -8,8 +8,7 @@
 //! channel error ends it: the ERROR, then even the RECEIPT of that frame, then the end.
 //!
 //! Otherwise than RabbitMQ: arguments of queues are compared, and those of dead letters do what they say, but the others have no
-//! effect; and queues without a user are removed where there is no room for
-//! another.
+//! effect; and queues that hold nothing, without consumers and bindings, are deleted where there is no room for another.
 //!
 //! | file | what |
 //! |---|---|
