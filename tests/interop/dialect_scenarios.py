@@ -582,6 +582,12 @@ a SEND destination:/queue/Q transaction:t | m
 a DISCONNECT receipt:2 -> 1
 b SUBSCRIBE id:1 destination:/queue/Q receipt:r -> 1
 
+# a prefetch count below zero
+a SUBSCRIBE id:1 destination:/queue/Q ack:client prefetch-count:-1 receipt:r -> 1
+b SEND destination:/queue/Q receipt:1 | one -> 1
+b SEND destination:/queue/Q receipt:2 | two -> 1
+b SEND destination:/queue/Q receipt:3 | three -> 1
+
 # many dead letters keep their order
 d SUBSCRIBE id:1 destination:/queue/Q.dead receipt:r -> 1
 a SUBSCRIBE id:1 destination:/queue/Q ack:client x-dead-letter-exchange: x-dead-letter-routing-key:Q.dead receipt:r -> 1

@@ -40,9 +40,12 @@ impl Broker {
         let limit = self.config.subscriptions;
         let connection = self.connection_mut(id);
         if let Some(prefetch) = prefetch {
-            // It holds for this subscription and those to come; zero is no limit.
-            let count = usize::try_from(prefetch).map_err(|_| unexpected())?;
-            connection.prefetch = if count == 0 { usize::MAX } else { count };
+            // It holds for this subscription and those to come. Zero is no limit, and below zero nothing is delivered.
+            connection.prefetch = match prefetch {
+                0 => usize::MAX,
+                ..0 => 0,
+                count => usize::try_from(count).unwrap_or(usize::MAX),
+            };
         }
         if connection.subscriptions.len() >= limit {
             return Err(Refusal::too_many("subscriptions", limit));
