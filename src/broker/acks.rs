@@ -4,13 +4,14 @@ use bytes::Bytes;
 
 use super::{
     Broker, ConnId, Now,
+    behaviour::Behaviour,
+    commands::octets,
     connection::Connection,
     delivery::End,
     flow::NAMED,
     id::Ids,
-    manners::Manners,
     refusal::Refusal,
-    subscription::{AckMode, Key, Source},
+    subscription::{AckMode, Key, Source, Subscription},
     transaction::Transaction,
     wording::{Fault, NoAck},
 };
@@ -30,9 +31,9 @@ impl Broker {
         let connection = &self.connections[&id];
         if nack && connection.version == Version::V1_0 {
             let refusal = Refusal::new("NACK in STOMP 1.0", "NACK exists since STOMP 1.1.");
-            return Err(refusal.with(Fault::Nack1_0));
+            return Err(refusal.with(Fault::Nack1_0 { octets: octets("NACK", headers, b"") }));
         }
-        let acknowledged = connection.acknowledged(headers, nack, &self.ids, self.config.manners())?;
+        let acknowledged = connection.acknowledged(headers, nack, &self.ids, self.config.behaviour())?;
         let key = Key { connection: id, number: acknowledged.subscription };
         let row = self.config.dialect.row();
         let transaction = headers.bytes("transaction").filter(|_| row.transactions != Transactions::SendOnly);
@@ -89,16 +90,20 @@ impl Broker {
 
     pub(super) fn begin(&mut self, id: ConnId, headers: &Headers) -> Result<(), Refusal> {
         let name = headers.get("transaction").ok_or_else(|| Refusal::missing("BEGIN", "transaction"))?;
-        let limit = self.config.transactions;
-        let transactions = &mut self.connection_mut(id).transactions;
-        if transactions.contains_key(name) {
+        if self.connections[&id].transactions.contains_key(name) {
             return Err(Refusal::new(
                 "this transaction is open already",
                 "End it with COMMIT or ABORT before the next BEGIN.",
             )
             .with(Fault::TransactionOpen(String::from_utf8_lossy(name).into_owned())));
         }
-        if transactions.len() >= limit {
+        self.insert_transaction(id, name)
+    }
+
+    /// Opens a transaction of a name that is free.
+    pub(super) fn insert_transaction(&mut self, id: ConnId, name: &[u8]) -> Result<(), Refusal> {
+        let limit = self.config.transactions;
+        if self.connections[&id].transactions.len() >= limit {
             return Err(Refusal::too_many("transactions", limit));
         }
         let charge = NAMED + name.len();
@@ -131,6 +136,9 @@ impl Broker {
 
     pub(super) fn commit(&mut self, id: ConnId, headers: &Headers, now: Now) -> Result<(), Refusal> {
         let transaction = self.end_transaction(id, "COMMIT", headers)?;
+        // A refusal ends the connection, so that the whole transaction is undone.
+        self.admit_queues(&transaction)?;
+        self.admit_copies(transaction.routes())?;
         for (number, delivery) in transaction.acks {
             self.finish(Key { connection: id, number }, &[delivery], End::Acknowledged, now);
         }
@@ -149,11 +157,23 @@ impl Broker {
     }
 }
 
-/// What an ACK or NACK is for: nothing, where its subscription has ended and the messages have gone to others.
+/// What an ACK or NACK is for. There are no deliveries where its subscription has ended, and the messages went back.
 #[derive(Debug, Default)]
 struct Acknowledged {
     subscription: u64,
     deliveries: Vec<u64>,
+}
+
+/// That a connection has no subscription for an ACK or NACK.
+#[derive(Debug)]
+struct Missing {
+    /// Whether it may be that of a subscription that has ended.
+    ended: bool,
+    why: NoAck,
+}
+
+impl Missing {
+    const UNKNOWN: Self = Self { ended: false, why: NoAck::Unknown };
 }
 
 impl Connection {
@@ -163,66 +183,68 @@ impl Connection {
         headers: &Headers,
         nack: bool,
         ids: &Ids,
-        manners: &Manners,
+        behaviour: &Behaviour,
     ) -> Result<Acknowledged, Refusal> {
         let command = if nack { "NACK" } else { "ACK" };
         let required = |name| headers.get(name).ok_or_else(|| Refusal::missing(command, name));
-        let takes_late = manners.takes_late_acks.contains(&self.version);
-        let (number, delivery, id) = match self.version {
-            Version::V1_2 => {
-                let id = required("id")?;
-                let unknown = || self.unexpected(command, id, NoAck::Unknown);
-                let (number, delivery) = self.session.delivery(id).ok_or_else(unknown)?;
-                if !self.subscriptions.contains_key(&number) {
-                    let late = number < self.next_subscription && takes_late;
-                    return if late { Ok(Acknowledged::default()) } else { Err(unknown()) };
-                }
-                (number, Some(delivery), id)
-            }
-            _ => {
-                let id = required("message-id")?;
-                let unknown = || self.unexpected(command, id, NoAck::Unknown);
-                let named = match self.version {
-                    Version::V1_1 => Some(required("subscription")?),
-                    _ => headers.get("subscription"),
-                };
-                let message = ids.messages.number(id).ok_or_else(unknown)?;
-                let all =
-                    || self.subscriptions.iter().map(|(number, s)| (*number, s, s.delivery_of(message)));
-                let mut candidates = all().filter(|(_, s, _)| named.is_none() || s.id.as_deref() == named);
-                let first = candidates.next();
-                let found = first.filter(|(_, _, delivery)| delivery.is_some());
-                let found = found.or_else(|| candidates.find(|(_, _, delivery)| delivery.is_some()));
-                match found.or(first) {
-                    Some((number, _, delivery)) => (number, delivery, id),
-                    None if takes_late && self.next_subscription > 0 => {
-                        return Ok(Acknowledged::default());
-                    }
-                    None => {
-                        let holder = all().find(|(_, _, delivery)| delivery.is_some());
-                        let text = |id: &[u8]| String::from_utf8_lossy(id).into_owned();
-                        return Err(match (named, holder.and_then(|(_, s, _)| s.id.as_deref())) {
-                            (Some(said), Some(is)) => {
-                                self.unexpected(command, id, NoAck::Foreign(text(said), text(is)))
-                            }
-                            _ => unknown(),
-                        });
-                    }
-                }
-            }
+        let id = required(if self.version == Version::V1_2 { "id" } else { "message-id" })?;
+        let found = match self.version {
+            Version::V1_2 => self.delivery_of_ack(id),
+            Version::V1_1 => self.delivery_of_message(id, Some(required("subscription")?), ids),
+            Version::V1_0 => self.delivery_of_message(id, headers.get("subscription"), ids),
+        };
+        let accepts_late = behaviour.accepts_late_acks.contains(&self.version);
+        let (number, delivery) = match found {
+            Ok(found) => found,
+            Err(missing) if missing.ended && accepts_late => return Ok(Acknowledged::default()),
+            Err(missing) => return Err(self.unexpected(command, id, missing.why)),
         };
         let subscription = &self.subscriptions[&number];
         let deliveries = match delivery.filter(|delivery| *delivery < self.next_delivery) {
-            Some(delivery) => subscription.covered(delivery),
+            Some(delivery) => subscription.covered(delivery, nack && behaviour.nacks_one),
             None => Vec::new(),
         };
         match subscription.ack {
             // An ACK for a later message may have been for this one too.
-            AckMode::Client => {}
+            AckMode::Client if behaviour.accepts_repeated_acks => {}
             _ if deliveries.is_empty() => return Err(self.unexpected(command, id, NoAck::Settled)),
             _ => {}
         }
         Ok(Acknowledged { subscription: number, deliveries })
+    }
+
+    /// The subscription and the delivery of an `ack` header.
+    fn delivery_of_ack(&self, id: &[u8]) -> Result<(u64, Option<u64>), Missing> {
+        let (number, delivery) = self.session.delivery(id).ok_or(Missing::UNKNOWN)?;
+        if self.subscriptions.contains_key(&number) {
+            return Ok((number, Some(delivery)));
+        }
+        Err(Missing { ended: number < self.next_subscription, ..Missing::UNKNOWN })
+    }
+
+    /// The subscription and the delivery of a `message-id`, among the subscriptions of one id, or all of them. `None`: the
+    /// subscription does not hold that message, or no longer.
+    fn delivery_of_message(
+        &self,
+        id: &[u8],
+        named: Option<&[u8]>,
+        ids: &Ids,
+    ) -> Result<(u64, Option<u64>), Missing> {
+        let message = ids.messages.number(id).ok_or(Missing::UNKNOWN)?;
+        let holds = |(number, s): (&u64, &Subscription)| Some((*number, s.delivery_of(message)?));
+        let is_named = |s: &Subscription| named.is_none() || s.id.as_deref() == named;
+        let mut candidates = self.subscriptions.iter().filter(|(_, s)| is_named(s));
+        if let Some((number, delivery)) = candidates.clone().find_map(holds) {
+            return Ok((number, Some(delivery)));
+        }
+        if let Some((number, _)) = candidates.next() {
+            return Ok((*number, None));
+        }
+        let holder = self.subscriptions.iter().find_map(holds);
+        let holder = holder.and_then(|(number, _)| self.subscriptions[&number].id.as_deref());
+        let text = |id: &[u8]| String::from_utf8_lossy(id).into_owned();
+        let foreign = named.zip(holder).map(|(said, is)| NoAck::Foreign(text(said), text(is)));
+        Err(Missing { ended: self.next_subscription > 0, why: foreign.unwrap_or(NoAck::Unknown) })
     }
 
     fn unexpected(&self, command: &str, id: &[u8], why: NoAck) -> Refusal {

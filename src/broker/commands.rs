@@ -8,6 +8,7 @@ use super::{
     destination::Address,
     flow::NAMED,
     id::number,
+    layout::implied_id,
     liveness::Liveness,
     refusal::Refusal,
     selector::Selector,
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::{
     Dialect,
-    stomp::{Command, Frame, Headers, HeartBeatOffer, Version},
+    stomp::{Command, Frame, Headers, HeartBeatOffer, ParseError, Version},
 };
 
 /// Headers of SUBSCRIBE that ask for something that is not here. Ignored, they would change what a client
@@ -36,6 +37,9 @@ impl Broker {
     /// Obeys one frame, and answers it.
     pub(super) fn command(&mut self, id: ConnId, frame: Frame, now: Now) {
         let command = frame.command;
+        if self.is_ignored(id, command) {
+            return;
+        }
         // RECEIPT for CONNECT is CONNECTED.
         let receipt = match command {
             Command::Connect | Command::Stomp => None,
@@ -63,6 +67,34 @@ impl Broker {
         }
     }
 
+    /// Answers a frame of a command that does not exist.
+    pub(super) fn unknown_command(&mut self, id: ConnId, line: String, frame: &Frame, now: Now) {
+        if self.is_ignored(id, frame.command) {
+            return;
+        }
+        let stage = self.connection_mut(id).stage;
+        let refusal = match self.config.dialect {
+            Dialect::RabbitMq => Refusal::unknown_to_rabbitmq(&line, stage),
+            dialect => {
+                let octets = octets(&line, &frame.headers, &frame.body);
+                Refusal::unreadable(&ParseError::UnknownCommand { line: line.clone() }, dialect)
+                    .with(Fault::UnknownCommand { line, octets })
+            }
+        };
+        self.refuse(id, &refusal, frame.headers.get("receipt"), now);
+    }
+
+    /// Whether a frame is not even answered, as it comes before CONNECT or behind one that did.
+    fn is_ignored(&mut self, id: ConnId, command: Command) -> bool {
+        if !self.config.behaviour().ignores_before_connect {
+            return false;
+        }
+        let connection = self.connection_mut(id);
+        let connects = matches!(command, Command::Connect | Command::Stomp);
+        connection.ignored |= matches!(connection.stage, Stage::New(_)) && !connects;
+        connection.ignored
+    }
+
     fn obey(&mut self, id: ConnId, frame: Frame, now: Now) -> Result<(), Refusal> {
         if self.config.dialect == Dialect::RabbitMq {
             return self.obey_as_rabbitmq(id, frame, now);
@@ -70,15 +102,12 @@ impl Broker {
         let connection = self.connections.get(&id).expect("frames are processed of connections that exist");
         let connects = matches!(frame.command, Command::Connect | Command::Stomp);
         let connected = connection.stage == Stage::Open;
-        let manners = self.config.manners();
-        if connects && connected && !manners.connects_again {
+        let behaviour = self.config.behaviour();
+        if connects && connected && !behaviour.repeated_connect {
             let refusal = Refusal::new("already connected", "CONNECT comes once, as the first frame.");
             return Err(refusal.with(Fault::AlreadyConnected));
         }
         if !connects && !connected {
-            if manners.ignores_strangers {
-                return Ok(());
-            }
             let refusal = Refusal::new("not connected", "The first frame must be CONNECT or STOMP.");
             return Err(refusal.with(Fault::NotConnected));
         }
@@ -133,9 +162,9 @@ impl Broker {
             })?,
             _ => HeartBeatOffer::default(),
         };
-        let manners = self.config.manners();
-        let ours = Liveness::offer(theirs, self.config.heart_beat_floor.max(manners.heart_beat_floor));
-        let named = manners.connected_in_full || headers.get("heart-beat").is_some();
+        let behaviour = self.config.behaviour();
+        let ours = Liveness::offer(theirs, self.config.heart_beat_floor.max(behaviour.heart_beat_floor));
+        let named = behaviour.full_connected || headers.get("heart-beat").is_some();
         let user = String::from_utf8_lossy(headers.get("login").unwrap_or_default()).into_owned();
         let liveness = Liveness::new(ours, theirs, row.silence, now.monotonic);
         self.open_session(id, version, liveness, named.then_some(ours), user);
@@ -152,7 +181,7 @@ impl Broker {
         user: String,
     ) {
         let server = super::server(self.config.dialect);
-        let in_full = self.config.manners().connected_in_full;
+        let in_full = self.config.behaviour().full_connected;
         let connection = self.connection_mut(id);
         connection.open(version, liveness, user);
         connection.connected(&server, heart_beat, in_full);
@@ -169,17 +198,25 @@ impl Broker {
         let destination =
             copied("destination").ok_or_else(|| Refusal::missing("SUBSCRIBE", "destination"))?;
         let name = copied("id");
-        let manners = self.config.manners();
-        if name.is_none() && connection.version > Version::V1_0 && manners.needs_id {
+        let behaviour = self.config.behaviour();
+        if name.is_none() && connection.version > Version::V1_0 && behaviour.needs_id {
             return Err(Refusal::missing("SUBSCRIBE", "id"));
         }
-        let in_use = name.as_deref().filter(|name| connection.subscription(name).is_some());
-        if let Some(name) = in_use.filter(|_| !manners.ids_twice) {
+        let known = |s: &Subscription, id: &[u8]| s.id.is_none() && implied_id(&s.destination) == id;
+        let in_use = match &name {
+            Some(name) => connection.subscription(name).map(|_| name.to_vec()),
+            None if behaviour.implied_ids => {
+                let id = implied_id(&destination);
+                connection.subscriptions.values().any(|s| known(s, &id)).then_some(id)
+            }
+            None => None,
+        };
+        if let Some(id) = in_use.filter(|_| !behaviour.duplicate_ids) {
             return Err(Refusal::new(
                 "this subscription id is in use",
                 "Each subscription of a connection needs an id of its own.",
             )
-            .with(Fault::IdInUse(String::from_utf8_lossy(name).into_owned())));
+            .with(Fault::IdInUse(String::from_utf8_lossy(&id).into_owned())));
         }
         if connection.subscriptions.len() >= self.config.subscriptions {
             return Err(Refusal::too_many("subscriptions", self.config.subscriptions));
@@ -192,7 +229,7 @@ impl Broker {
                 ));
             }
         }
-        let ack = match (AckMode::parse(headers.get("ack")), manners.unknown_ack) {
+        let ack = match (AckMode::parse(headers.get("ack")), behaviour.unknown_ack_mode) {
             (Err(_), Some(ack)) => ack,
             (ack, _) => ack?,
         };
@@ -220,7 +257,7 @@ impl Broker {
             selector,
             browser,
         )?;
-        // Who only looks has nothing to acknowledge.
+        // A browser has nothing to acknowledge.
         let ack = if browser { AckMode::Auto } else { ack };
         let connection = self.connection_mut(id);
         connection.next_subscription += 1;
@@ -286,27 +323,42 @@ impl Broker {
 
     fn unsubscribe(&mut self, id: ConnId, headers: &Headers) -> Result<(), Refusal> {
         let connection = &self.connections[&id];
+        let behaviour = self.config.behaviour();
         let found = match (headers.get("id"), headers.get("destination")) {
             (Some(name), _) => connection.subscription(name),
             (None, Some(destination)) if connection.version == Version::V1_0 => connection
                 .subscriptions
                 .iter()
-                .find(|(_, s)| s.id.is_none() && s.destination == destination)
+                .find(|(_, s)| (s.id.is_none() || behaviour.unsubscribes_any) && s.destination == destination)
                 .map(|(number, _)| *number),
             _ => return Err(Refusal::missing("UNSUBSCRIBE", "id")),
         };
         let number = found.ok_or_else(|| {
+            let named = match (headers.get("id"), headers.get("destination").unwrap_or_default()) {
+                (Some(id), _) => id.to_vec(),
+                (None, destination) if behaviour.implied_ids => implied_id(destination),
+                (None, destination) => destination.to_vec(),
+            };
             Refusal::new(
                 "no such subscription",
                 "UNSUBSCRIBE names an id that is not subscribed on this connection.",
             )
-            .with(Fault::NoSubscription(text(headers.get("id").or(headers.get("destination")))))
+            .with(Fault::NoSubscription(String::from_utf8_lossy(&named).into_owned()))
         })?;
         self.end_subscription(Key { connection: id, number });
         Ok(())
     }
 }
 
-fn text(value: Option<&[u8]>) -> String {
-    String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
+/// The octets of a frame as its sender wrote them, but for escapes: the first of them.
+pub(super) fn octets(command: &str, headers: &Headers, body: &[u8]) -> Vec<u8> {
+    /// An answer that shows them is not to be larger than what it answers by much.
+    const MOST: usize = 1024;
+    let mut octets = command.as_bytes().to_vec();
+    for (name, value) in headers.iter().take(MOST) {
+        octets.extend([b"\n", name, b":", value].concat());
+    }
+    octets.extend([b"\n\n", &body[..body.len().min(MOST)], b"\0"].concat());
+    octets.truncate(MOST);
+    octets
 }

@@ -2,21 +2,22 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use super::manners::{self, Manners};
+use super::behaviour::{self, Behaviour};
 use crate::{Dialect, stomp::Limits};
 
 /// Settings of a broker; the default suits a developer's machine.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct BrokerConfig {
-    /// What CONNECT must carry; `None` (the default) lets anyone in.
+    /// What CONNECT must carry; `None` (the default) admits every client.
     pub credentials: Option<Credentials>,
     /// Whether [`BrokerServer::bind`](super::BrokerServer::bind) takes an address that other machines can
     /// reach. Off by default: there is no TLS here, and by default no password.
     pub allow_remote: bool,
     /// Bytes of messages, of half-received frames, of names (subscriptions, selectors, destinations, transactions; at
     /// most half of it) and of answers that clients do not read, over all connections: 256 MiB. Beyond it producers
-    /// are not read while somebody consumes, and refused otherwise. Up to 64 KiB of each connection do not count.
+    /// are not read while there are consumers, and refused otherwise. A message counts once for each subscriber of its
+    /// topic. Up to 64 KiB of each connection do not count.
     pub memory: usize,
     /// What one frame may hold.
     pub frame: Limits,
@@ -130,10 +131,10 @@ impl BrokerConfig {
         self
     }
 
-    /// Plays this broker: says its name in CONNECTED; knows its headers and the window where none is set; has its manner
-    /// of destinations, acknowledgements, ERROR and transactions; and takes no more in a frame than it does. RabbitMQ knows one
-    /// user, `guest` with the passcode `guest`, unless [`with_credentials`](Self::with_credentials) names another: who does not
-    /// log in is that one.
+    /// Plays this broker: it has its name in CONNECTED, its headers, its default window, its destinations, acknowledgements,
+    /// ERRORs and transactions, its reading of malformed frames, and the limits of its frames. RabbitMQ knows one
+    /// user, `guest` with the passcode `guest`, unless [`with_credentials`](Self::with_credentials) names another: a
+    /// client that sends no login is that user.
     #[must_use]
     pub fn with_dialect(mut self, dialect: Dialect) -> Self {
         let row = dialect.row();
@@ -159,8 +160,8 @@ impl BrokerConfig {
     }
 
     /// What it does with frames.
-    pub(super) fn manners(&self) -> &'static Manners {
-        manners::of(self.played())
+    pub(super) fn behaviour(&self) -> &'static Behaviour {
+        behaviour::of(self.played())
     }
 
     /// See [`refuses`](Self::refuses).

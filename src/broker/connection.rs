@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    BrokerConfig, ConnId,
+    BrokerConfig, ConnId, behaviour,
     destination::QueueId,
     id::{Ids, Session},
     layout::Envelope,
@@ -26,10 +26,10 @@ use crate::{
 /// Messages are added to an outbox only below this: the rest waits where others can have it.
 const DELIVER_BELOW: usize = 256 * 1024;
 
-/// A client with more than this in its outbox is not read: it takes no answers, so it may ask nothing more.
+/// A client with more than this in its outbox is not read: it does not read answers, so it may ask for no more.
 const READ_BELOW: usize = 1024 * 1024;
 
-/// How long a connection that was given up may take to read its last frames, from the last sign that it does.
+/// How long a client may take to read its last frames, since it last read some of them.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// How far a connection has come.
@@ -38,7 +38,7 @@ pub(super) enum Stage {
     /// CONNECT must come by then.
     New(Option<Instant>),
     Open,
-    /// Nothing more is read, and nothing added to the outbox; over at that time.
+    /// The client is sent what is in the outbox, and nothing else. At that time the broker forgets the connection.
     Closing(Instant),
 }
 
@@ -65,13 +65,15 @@ pub(super) struct Connection {
     pub(super) temporary: BTreeMap<Bytes, QueueId>,
     /// Unacknowledged messages of a subscription that does not say.
     pub(super) prefetch: usize,
-    /// The queues that it has declared (RabbitMQ).
+    /// The queues that its frames have named, and that are not declared again (RabbitMQ).
     pub(super) declared: HashSet<Bytes>,
-    /// Receipts of messages that were taken, for after that of the frame (RabbitMQ).
+    /// Receipts of messages that were taken. They are sent behind the receipt of the frame (RabbitMQ).
     pub(super) confirms: Vec<Bytes>,
-    /// Who has logged in.
+    /// The user that has logged in.
     user: String,
-    /// Not read until there is memory again.
+    /// Whether its frames are neither obeyed nor answered (Artemis).
+    pub(super) ignored: bool,
+    /// Whether it is not read until there is memory again.
     pub(super) paused: bool,
     /// Whether messages wait for room in the outbox.
     starved: bool,
@@ -83,7 +85,7 @@ impl Connection {
     pub(super) fn new(id: ConnId, session: Session, config: &BrokerConfig, now: Instant) -> Self {
         let none = HeartBeatOffer::default();
         let mut parser = Parser::new(config.frame);
-        parser.ignore_bodies(config.played() == Some(Dialect::RabbitMq));
+        parser.set_laxity(behaviour::laxity(config.played()));
         Self {
             id,
             stage: Stage::New(now.checked_add(config.connect_timeout)),
@@ -103,6 +105,7 @@ impl Connection {
             declared: HashSet::new(),
             confirms: Vec::new(),
             user: String::new(),
+            ignored: false,
             paused: false,
             starved: false,
             listed: false,
@@ -117,7 +120,7 @@ impl Connection {
         matches!(self.stage, Stage::Closing(_))
     }
 
-    /// Gives the connection up: what is in the outbox is all that it gets.
+    /// Begins to close the connection: the client gets what is in the outbox, and no more.
     pub(super) fn close(&mut self, now: Instant) {
         self.stage = Stage::Closing(now + LINGER);
         self.paused = false;
@@ -129,7 +132,7 @@ impl Connection {
         self.is_closing() || !self.is_stalled()
     }
 
-    /// Whether it is not read for the broker's own reasons, so that its silence means nothing.
+    /// Whether the broker does not read it, so that its silence does not show that the client is dead.
     pub(super) fn is_stalled(&self) -> bool {
         self.paused || self.outbox().len() >= READ_BELOW
     }
@@ -161,7 +164,7 @@ impl Connection {
         }
     }
 
-    /// Sends a heart-beat, unless there is something better to send.
+    /// Sends a heart-beat, unless a frame waits to be sent, which counts as one.
     pub(super) fn beat(&mut self, now: Instant) {
         if self.outbox().is_empty() {
             self.outbox.end().push(b'\n');
@@ -205,7 +208,7 @@ impl Connection {
         self.subscriptions.get(&subscription).is_some_and(Subscription::has_room)
     }
 
-    /// Sends a message to a subscription. Answers whether that settles it: nobody will acknowledge it.
+    /// Sends a message to a subscription. Returns whether that settles it, because the subscription acknowledges nothing.
     pub(super) fn deliver(
         &mut self,
         subscription: u64,
@@ -280,7 +283,7 @@ impl Connection {
         self.user = user;
     }
 
-    /// Takes the receipts of messages that were taken.
+    /// Sends the receipts in `confirms`.
     pub(super) fn confirm(&mut self) {
         for receipt in std::mem::take(&mut self.confirms) {
             self.receipt(&receipt);

@@ -162,16 +162,16 @@ impl Broker {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let stalled = connection.is_stalled();
         let refill = connection.sent(count, now.monotonic);
-        self.charge_outbox(id);
-        let Some(connection) = self.connections.get(&id) else { return };
         if stalled && !connection.is_stalled() {
-            if let Some(connection) = self.connections.get_mut(&id) {
-                connection.liveness.received(now.monotonic);
-            }
+            connection.liveness.received(now.monotonic);
             self.mark_changed(id);
         }
+        self.charge_outbox(id);
         if refill {
             self.list_sources(id);
+        }
+        // Paused connections may wait for this memory.
+        if refill || !self.paused.is_empty() {
             self.settle(now);
         }
     }
@@ -283,11 +283,14 @@ impl Broker {
         while let Some(connection) = self.connections.get_mut(&id).filter(|c| c.is_obeyed()) {
             match connection.parser.next_frame() {
                 Ok(Some(frame)) => {
+                    let unknown = connection.parser.take_unknown();
                     if connection.buffered > 0 {
                         self.charge(id);
                     }
                     if self.config.frame_len < usize::MAX && frame_len(&frame) > self.config.frame_len {
                         self.close(id, now);
+                    } else if let Some(line) = unknown {
+                        self.unknown_command(id, line, &frame, now);
                     } else {
                         self.command(id, frame, now);
                     }
@@ -321,10 +324,10 @@ impl Broker {
         self.relieve(now);
     }
 
-    /// Gives up a client that says nothing. RabbitMQ and ActiveMQ do so without a word.
+    /// Closes the connection of a silent client. RabbitMQ and ActiveMQ send no ERROR.
     fn refuse_silent(&mut self, id: ConnId, refusal: Refusal, now: Now) {
-        let silent = self.config.dialect == Dialect::RabbitMq || self.config.manners().silent;
-        let fate = if silent { Fate::Silent } else { refusal.fate };
+        let silent = self.config.dialect == Dialect::RabbitMq || self.config.behaviour().closes_silently;
+        let fate = if silent { Fate::ClosesSilently } else { refusal.fate };
         self.refuse(id, &Refusal { fate, ..refusal }, None, now);
     }
 
@@ -338,7 +341,7 @@ impl Broker {
         self.mark_changed(id);
     }
 
-    /// What the clock alone brings to a connection.
+    /// Does what is due on a connection: a timeout or a heart-beat.
     fn check(&mut self, id: ConnId, now: Now) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         if connection.deadline().is_none_or(|at| at > now.monotonic) {
@@ -376,7 +379,7 @@ impl Broker {
         }
     }
 
-    /// Drops expired messages that nobody asks for.
+    /// Drops expired messages that no consumer takes.
     fn sweep(&mut self, now: Now) {
         for id in self.destinations.expiring() {
             if let Some(queue) = self.destinations.queue_mut(id) {
@@ -389,7 +392,7 @@ impl Broker {
         }
     }
 
-    /// A message with a time to live waits somewhere.
+    /// Has [`timer`](Self::timer) look for expired messages.
     pub(super) fn schedule_sweep(&mut self, now: Now) {
         if self.next_sweep.is_none() {
             self.next_sweep = now.monotonic.checked_add(SWEEP);

@@ -35,7 +35,7 @@ impl Broker {
         }
     }
 
-    /// Has a queue looked at in the next round of deliveries.
+    /// Lists a queue for the next round of deliveries.
     pub(super) fn list_queue(&mut self, id: QueueId) {
         if let Some(queue) = self.destinations.queue_mut(id) {
             if !std::mem::replace(&mut queue.listed, true) {
@@ -44,7 +44,7 @@ impl Broker {
         }
     }
 
-    /// Has everything looked at that a connection is subscribed to.
+    /// Lists all that a connection is subscribed to for the next round of deliveries.
     pub(super) fn list_sources(&mut self, id: ConnId) {
         let Some(connection) = self.connections.get(&id) else { return };
         let mut queues = Vec::new();
@@ -58,7 +58,7 @@ impl Broker {
     }
 
     pub(super) fn enqueue(&mut self, id: QueueId, message: Arc<Message>, now: Now) {
-        // A temporary queue that went with its owner takes its messages along.
+        // The queue was deleted: the message is dropped.
         let Some(queue) = self.destinations.queue_mut(id) else { return };
         self.memory += message.size();
         let expires = message.expires();
@@ -69,7 +69,7 @@ impl Broker {
         }
     }
 
-    /// Gives a message to each subscriber of a topic; there it waits for room.
+    /// Adds a message to each subscription of a topic, where it waits for room.
     pub(super) fn publish(&mut self, topic: &[u8], message: &Arc<Message>) {
         let Some(topic) = self.destinations.topic(topic) else { return };
         for key in topic.audience(message) {
@@ -227,7 +227,7 @@ impl Broker {
         }
     }
 
-    /// To where a queue's dead letters go.
+    /// Sends a message to where the dead letters of a queue go.
     fn dead_letter(&mut self, id: QueueId, message: Arc<Message>, now: Now) {
         let Some(queue) = self.destinations.queue(id) else { return };
         let name = queue.name().clone();
@@ -242,7 +242,7 @@ impl Broker {
         }
     }
 
-    /// Puts back what was out for delivery. A queue that is gone took its messages along.
+    /// Puts an unacknowledged message back into its queue, or drops it if the queue was deleted.
     fn give_back(&mut self, id: QueueId, entry: Entry, seen: bool) {
         match self.destinations.queue_mut(id) {
             Some(queue) => queue.put_back(entry, seen),
@@ -251,20 +251,25 @@ impl Broker {
         self.list_queue(id);
     }
 
-    /// Ends a subscription: what it has not acknowledged goes back to where it was, at once.
+    /// Ends a subscription: its unacknowledged messages go back into their queue at once.
     pub(super) fn end_subscription(&mut self, key: Key) {
         let subscription = self
             .connections
             .get_mut(&key.connection)
             .and_then(|connection| connection.subscriptions.remove(&key.number));
         if let Some(subscription) = subscription {
-            let seen = !self.config.manners().unsubscribe_undoes;
+            let seen = !self.config.behaviour().unsubscribe_clears_redelivered;
             self.end_of(key, subscription, seen);
         }
     }
 
     fn end_of(&mut self, key: Key, mut subscription: Subscription, seen: bool) {
         self.names -= subscription.charged;
+        if let Some(connection) = self.connections.get_mut(&key.connection) {
+            for transaction in connection.transactions.values_mut() {
+                transaction.acks.retain(|(number, _)| *number != key.number);
+            }
+        }
         match &mut subscription.source {
             Source::Topic { name, waiting } => {
                 self.destinations.leave_topic(name, key);
@@ -279,7 +284,7 @@ impl Broker {
                 }
                 subscription.into_deliveries().for_each(|entry| self.give_back(id, entry, seen));
                 self.list_queue(id);
-                self.delete_if_unused(id, key.connection);
+                self.delete_if_unused(id);
             }
         }
     }
@@ -288,7 +293,7 @@ impl Broker {
     pub(super) fn end_session(&mut self, id: ConnId) {
         self.paused.remove(&id);
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        // Its octets go with their account: the socket may live on for a while.
+        // The socket may live on for a while; the octets are freed together with their account.
         connection.parser.clear();
         self.memory -= std::mem::take(&mut connection.buffered);
         let subscriptions = std::mem::take(&mut connection.subscriptions);
@@ -304,7 +309,7 @@ impl Broker {
         }
         if self.config.dialect == Dialect::RabbitMq {
             for queue in self.destinations.exclusive_to(id) {
-                self.delete_queue(queue, Some(id));
+                self.delete_queue(queue);
             }
         }
         for queue in temporary.into_values() {

@@ -1,6 +1,9 @@
 //! Names of destinations, and the table of those that exist.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use bytes::Bytes;
 
@@ -96,7 +99,7 @@ pub(super) struct Destinations {
     queues: HashMap<QueueId, Queue>,
     names: HashMap<Bytes, QueueId>,
     topics: HashMap<Bytes, Topic>,
-    /// Who is bound to RabbitMQ's exchanges.
+    /// Which queues are bound to RabbitMQ's exchanges.
     bindings: Vec<Binding>,
     next: u64,
     /// What the names of all of them take.
@@ -197,9 +200,11 @@ impl Destinations {
 
     /// Queues that were declared, and hold nothing, have no consumers and are not bound.
     pub(super) fn unused(&self) -> Vec<QueueId> {
-        let bound = |id: QueueId| self.bindings.iter().any(|binding| binding.queue == id);
-        let unused = self.queues.iter().filter(|(id, queue)| queue.is_unused() && !bound(**id));
-        unused.map(|(id, _)| *id).collect()
+        let bound: HashSet<_> = self.bindings.iter().map(|binding| binding.queue).collect();
+        let unused = |id: &QueueId, queue: &Queue| {
+            queue.declared().is_some() && queue.is_unused() && !bound.contains(id)
+        };
+        self.queues.iter().filter(|(id, queue)| unused(id, queue)).map(|(id, _)| *id).collect()
     }
 
     pub(super) fn topic(&self, name: &[u8]) -> Option<&Topic> {

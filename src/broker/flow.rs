@@ -1,18 +1,22 @@
-//! Bounded memory: who may send, who waits, and who is refused.
+//! Bounded memory: which producers may send, which wait, and which are refused.
 //!
-//! A producer that finds the memory used up is no longer read, and so feels the back-pressure of its socket,
-//! as long as somebody else takes messages out. A client that has messages to acknowledge is itself such a
-//! somebody: it is read on, or its ACKs would be stuck behind its SENDs, and may go up to twice the limit.
-//! Where nobody takes anything out, waiting is in vain, and a SEND is answered with an ERROR.
+//! While memory is used up and other connections take messages out, the broker does not read a producer: TCP slows it down.
+//! A client that has messages to acknowledge takes messages out, too. The broker reads it on, since its ACKs come behind
+//! its SENDs, up to twice the limit. Where no connection takes messages out, the broker answers a SEND with an ERROR.
 //!
 //! What clients have named counts, too, and so do answers that they do not read. Names may take half of the memory:
 //! a consumer must be able to subscribe to a broker that is full of messages.
 
+use std::sync::Arc;
+
 use super::{
     Broker, ConnId, Now,
     connection::{Connection, Stage},
+    message::Message,
     refusal::Refusal,
     subscription::Source,
+    topic::Topic,
+    transaction::Target,
 };
 
 /// A half-received frame below this size is not accounted for: nearly every read leaves one.
@@ -40,6 +44,36 @@ impl Broker {
         }
         self.pause(id);
         Ok(())
+    }
+
+    /// Whether there is room for the copies of messages that were admitted: each subscriber of a topic, and each queue
+    /// that an exchange routes to, takes one.
+    pub(super) fn admit_copies<'a>(
+        &self,
+        sends: impl Iterator<Item = (&'a Target, &'a Arc<Message>)> + Clone,
+    ) -> Result<(), Refusal> {
+        let limit = self.config.memory;
+        let room = limit.saturating_mul(2).saturating_sub(self.held());
+        let more = |copies: &dyn Fn(&Target, &Message) -> usize| {
+            let size = |(to, message): (&Target, &Arc<Message>)| {
+                copies(to, message).saturating_sub(1).saturating_mul(message.size())
+            };
+            sends.clone().map(size).fold(0, usize::saturating_add)
+        };
+        // Selectors and keys are looked at only where it matters.
+        let most = more(&|to, _| match to {
+            Target::Topic(name) => self.destinations.topic(name).map_or(0, Topic::len),
+            Target::Exchange(..) => self.destinations.bindings().len(),
+            _ => 1,
+        });
+        let exact = |to: &Target, message: &Message| match to {
+            Target::Topic(name) => {
+                self.destinations.topic(name).map_or(0, |topic| topic.audience(message).count())
+            }
+            Target::Exchange(exchange, key) => self.destinations.routes(*exchange, key).len(),
+            _ => 1,
+        };
+        if most <= room || more(&exact) <= room { Ok(()) } else { Err(Refusal::full(limit)) }
     }
 
     /// Whether a client may have the broker remember so many more bytes of names.
@@ -90,11 +124,16 @@ impl Broker {
         buffered > before
     }
 
-    /// Reads on from paused connections, if there is memory again, or if nobody is left who would free any:
-    /// then they are the ones to acknowledge something, or to be refused.
+    /// Reads on from paused connections, if there is memory again, or if no other connection would free any:
+    /// then the paused ones acknowledge something, or are refused.
     pub(super) fn relieve(&mut self, now: Now) {
+        if !self.paused.is_empty() {
+            for at in 0..self.changed.len() {
+                self.charge_outbox(self.changed[at]);
+            }
+        }
         while let Some(&id) = self.paused.first() {
-            // Well below the limit, or every message that leaves would let just one in.
+            // Well below the limit: else each message that is settled would have one producer send one more.
             let relieved = self.held() < self.config.memory / 10 * 9;
             if !relieved && self.drains_without(id) {
                 break;

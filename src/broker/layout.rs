@@ -28,6 +28,12 @@ pub(super) struct Envelope<'a> {
 /// Headers that Artemis has a place for among its own.
 const PLACED: [&[u8]; 3] = [b"correlation-id", b"type", b"content-type"];
 
+/// The id of a subscription on Artemis that was given none.
+pub(super) fn implied_id(destination: &[u8]) -> Vec<u8> {
+    let bare = [&b"/queue/"[..], b"/topic/"].iter().find_map(|prefix| destination.strip_prefix(*prefix));
+    [b"subscription/", bare.unwrap_or(destination)].concat()
+}
+
 impl Message {
     /// Appends the MESSAGE frame to a consumer's outbox.
     pub(super) fn encode(&self, out: &mut Vec<u8>, to: &Envelope<'_>) {
@@ -39,7 +45,7 @@ impl Message {
         }
     }
 
-    /// In no order that anyone may count on.
+    /// In an order that ActiveMQ does not promise.
     fn encode_as_activemq(&self, encoder: Encoder<'_>, to: &Envelope<'_>) {
         let mut encoder = encoder.header("destination", to.destination).header("message-id", to.message_id);
         if let Some(subscription) = to.subscription {
@@ -96,13 +102,7 @@ impl Message {
         let text = |is: bool| if is { "true" } else { "false" };
         match to.subscription {
             Some(subscription) => encoder = encoder.header("subscription", subscription),
-            None => {
-                let name = ["/queue/", "/topic/"]
-                    .iter()
-                    .find_map(|kind| to.destination.strip_prefix(kind.as_bytes()));
-                let name = name.unwrap_or(to.destination);
-                encoder = encoder.header("subscription", [b"subscription/", name].concat());
-            }
+            None => encoder = encoder.header("subscription", implied_id(to.destination)),
         }
         if self.sized && !self.body().is_empty() {
             encoder = encoder.encoded(format!("content-length:{}\n", self.body().len()).as_bytes());

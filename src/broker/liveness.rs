@@ -1,4 +1,4 @@
-//! Whether a client still lives, and when it must hear that the broker does.
+//! Heart-beats: whether a client is dead, and when the broker must send something.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use crate::stomp::{HeartBeat, HeartBeatOffer};
 const TOLERANCE: Duration = Duration::from_millis(200);
 
 /// Heart-beats of one connection, in ActiveMQ's way: the broker takes whatever intervals the client asks for,
-/// and parts with one that is silent for twice its own.
+/// and closes the connection of a client that is silent for twice its own.
 #[derive(Debug)]
 pub(super) struct Liveness {
     beat: HeartBeat,

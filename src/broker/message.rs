@@ -8,6 +8,7 @@ use super::{
     ConnId, Now,
     rabbitmq::{Exchange, Routed},
     refusal::Refusal,
+    wording::Fault,
 };
 use crate::{
     Dialect,
@@ -66,7 +67,7 @@ impl ReplyTo {
     }
 }
 
-/// A message. Shared, not copied, by everyone who waits for it.
+/// A message. All queues and subscriptions that hold it share it.
 #[derive(Debug, Clone)]
 pub(super) struct Message {
     /// Its number, of which `message-id` is made.
@@ -95,7 +96,9 @@ impl Message {
     ) -> Result<Arc<Self>, Refusal> {
         let integer = |name: &'static str, or: u64| match frame.headers.get(name) {
             None => Ok(or),
-            Some(text) => integer(text).ok_or_else(|| Refusal::malformed(name, "a whole number")),
+            Some(text) => {
+                integer(text).ok_or_else(|| Refusal::malformed(name, "a whole number").with(Fault::Number))
+            }
         };
         let headers = kept(&frame.headers, dialect);
         let text: usize = headers.iter().map(|(name, value)| name.len() + value.len() + HEADER).sum();
@@ -113,7 +116,10 @@ impl Message {
                 integer("timestamp", now.millis())?
             },
             priority: integer("priority", 4)?.min(9),
-            persistent: frame.headers.get("persistent") == Some(b"true"),
+            persistent: frame.headers.get("persistent").is_some_and(|value| match dialect {
+                Dialect::Artemis => value.eq_ignore_ascii_case(b"true"),
+                _ => value == b"true",
+            }),
             size: OVERHEAD + text + frame.body.len(),
             headers,
             body: frame.body,
@@ -175,12 +181,17 @@ impl Message {
     /// What ActiveMQ makes of it on its way to the dead letters.
     pub(super) fn undelivered(&self, queue: &[u8]) -> Arc<Self> {
         let expires = self.expires.to_string();
-        let own: [(&[u8], &[u8]); 2] =
-            [(b"original-destination", queue), (b"originalExpiration", expires.as_bytes())];
+        let own: [(&[u8], &[u8]); 3] = [
+            (b"original-destination", queue),
+            (b"originalExpiration", expires.as_bytes()),
+            (b"originalDeliveryMode", b"NON_PERSISTENT"),
+        ];
+        // Dead letters are persistent, and the last header is of those that were not.
+        let own = &own[..own.len() - usize::from(self.persistent)];
         let kept = self.headers.iter().filter(|(name, _)| own.iter().all(|(known, _)| known != name));
-        let headers: Headers = kept.chain(own).collect();
+        let headers: Headers = kept.chain(own.iter().copied()).collect();
         let more: usize = own.iter().map(|(name, value)| name.len() + value.len() + HEADER).sum();
-        Arc::new(Self { headers, size: self.size + more, ..self.clone() })
+        Arc::new(Self { headers, size: self.size + more, persistent: true, expires: 0, ..self.clone() })
     }
 
     /// What goes to an exchange of dead letters, by this key or its own. It says where it comes from, and lives for ever.

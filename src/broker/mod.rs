@@ -31,14 +31,15 @@
 //! | `core` | [`Broker`]: what happens from outside |
 //! | `commands`, `sends`, `acks` | what each frame does |
 //! | `delivery` | from queues and topics to consumers, and back |
-//! | `flow` | bounded memory: who waits, who is refused |
+//! | `flow` | bounded memory: which producers wait, which are refused |
 //! | `rabbitmq/` | the same, where RabbitMQ is played |
-//! | `manners`, `wording` | where ActiveMQ and Artemis differ: what they do, and what they say |
+//! | `behaviour`, `wording` | where ActiveMQ and Artemis differ: what they do, and what they say |
 //! | `layout` | which headers a MESSAGE has, in which order |
 //! | `connection`, `subscription`, `queue`, `topic`, `transaction`, `message` | the things themselves |
 //! | `net`, `sockets` | [`BrokerServer`]: sockets, clock and thread |
 
 mod acks;
+mod behaviour;
 mod commands;
 mod config;
 mod connection;
@@ -49,7 +50,6 @@ mod flow;
 mod id;
 mod layout;
 mod liveness;
-mod manners;
 mod message;
 mod net;
 mod outbox;

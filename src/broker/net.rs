@@ -99,7 +99,7 @@ impl BrokerServer {
     fn serve(self, stop: &Stop, asked: &mpsc::Receiver<Ask>) -> io::Result<()> {
         stop.on_stop({
             let waker = self.waker.clone();
-            // Fails only where the poll is gone, and nobody is left to be woken.
+            // Fails only where the poll is gone, and with it the thread that this would wake.
             move || drop(waker.wake())
         });
         tracing::info!(

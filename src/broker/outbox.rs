@@ -1,6 +1,6 @@
 //! Bytes on their way to one client.
 
-/// Bytes that wait to be written, after those that were.
+/// Bytes that wait to be written, behind those that were written.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     bytes: Vec<u8>,

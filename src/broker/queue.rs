@@ -1,4 +1,4 @@
-//! Queues: every message goes to one consumer, and comes back if that one fails.
+//! Queues: every message goes to one consumer, and comes back unless that one settles it.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -22,12 +22,12 @@ impl Entry {
     }
 }
 
-/// A consumer's turn in the queue.
+/// A consumer of the queue.
 #[derive(Debug)]
 struct Consumer {
     key: Key,
     selector: Option<Selector>,
-    /// Messages before this place were looked at, and do not match the selector.
+    /// Messages before this place do not match the selector.
     seen: u64,
 }
 
@@ -42,7 +42,7 @@ pub(super) enum Taken {
     Nothing,
 }
 
-/// A queue: messages that wait, in the order in which they were sent, and consumers who take turns.
+/// A queue: messages in the order in which they were sent, and consumers that take turns.
 #[derive(Debug)]
 pub(super) struct Queue {
     name: Bytes,
@@ -92,7 +92,7 @@ impl Queue {
         self.declared.as_deref()
     }
 
-    /// The name that everyone may use.
+    /// The name by which any connection may send to it.
     pub(super) fn name(&self) -> &Bytes {
         &self.name
     }
@@ -137,14 +137,14 @@ impl Queue {
         self.expiring
     }
 
-    /// Adds a message at the end.
+    /// Appends a message.
     pub(super) fn push(&mut self, message: Arc<Message>) {
         self.expiring += usize::from(message.expires());
         self.waiting.push_back(Entry { message, redelivered: false, place: self.next_place });
         self.next_place += 1;
     }
 
-    /// Puts back what was out for delivery, each in its old place. `seen`: a consumer may have seen it.
+    /// Puts an unacknowledged message back into its old place. `seen`: a consumer may have seen it.
     pub(super) fn put_back(&mut self, entry: Entry, seen: bool) {
         self.unacknowledged -= 1;
         self.expiring += usize::from(entry.message.expires());
@@ -155,7 +155,7 @@ impl Queue {
         self.waiting.insert(at, Entry { redelivered: entry.redelivered || seen, ..entry });
     }
 
-    /// One that was out for delivery will not come back.
+    /// A message that a consumer has is settled: it does not come back.
     pub(super) fn settled(&mut self) {
         self.unacknowledged -= 1;
     }
@@ -169,7 +169,7 @@ impl Queue {
         self.browsers.retain(|browser| *browser != key);
     }
 
-    /// Adds one who only looks, at everything that waits now: places below what this answers.
+    /// Adds a browser. It sees what waits now: the places below the one that this returns.
     pub(super) fn join_browser(&mut self, key: Key) -> u64 {
         self.browsers.push(key);
         self.next_place
@@ -183,7 +183,7 @@ impl Queue {
         self.browsers.retain(|browser| *browser != key);
     }
 
-    /// What a browser looks at next, and the place to ask from then.
+    /// The message that a browser sees next, and the place from which to ask for the one after it.
     pub(super) fn browse(&self, from: u64, until: u64) -> Option<(&Entry, u64)> {
         let at = self.waiting.partition_point(|entry| entry.place < from);
         let entry = self.waiting.get(at).filter(|entry| entry.place < until)?;
@@ -198,7 +198,7 @@ impl Queue {
         self.consumers.len()
     }
 
-    /// Whose turn it is; next time it is another's.
+    /// The consumer whose turn it is. The next call returns the next one.
     pub(super) fn next_consumer(&mut self) -> Option<Key> {
         let consumer = self.consumers.pop_front()?;
         let key = consumer.key;
@@ -250,7 +250,7 @@ impl Queue {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Depth {
-    /// Messages that nobody has yet. Expired ones may count for up to a second.
+    /// Messages that no consumer has yet. Expired ones may count for up to a second.
     pub waiting: usize,
     /// Messages that a consumer has, and has not acknowledged.
     pub unacknowledged: usize,

@@ -1,11 +1,11 @@
-//! Why a frame is refused, in words that help whoever sent it.
+//! Why a frame is refused, in words that help the author of the client.
 
 use std::{borrow::Cow, fmt};
 
 use super::{
     Broker, BrokerConfig, ConnId, Now, RefuseWhy,
+    behaviour::Errors,
     connection::{Connection, Stage},
-    manners::Errors,
     wording::{Fault, Text},
 };
 use crate::{
@@ -16,16 +16,16 @@ use crate::{
 /// What becomes of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It ends, as STOMP has it.
-    Ends,
-    /// It lives on where a broker is played whose ERRORs are about one frame: ActiveMQ keeps it where a message is
-    /// refused (the requester's temporary queue is gone, an ACL, no room), so that one dead requester does not cost all
-    /// the others.
-    Survives,
-    /// It lives on.
-    GoesOn,
-    /// It ends without an ERROR.
-    Silent,
+    /// It is closed, as STOMP has it, unless the broker that is played goes on after such a fault.
+    Closes,
+    /// It stays open where the dialect has ERRORs that are about one frame. ActiveMQ keeps it open where it refuses a
+    /// message (the requester's temporary queue is gone, an ACL, no room), so that one requester that is gone does not
+    /// cost the others their replies.
+    ByDialect,
+    /// It stays open.
+    StaysOpen,
+    /// It is closed without an ERROR.
+    ClosesSilently,
 }
 
 /// What becomes an ERROR frame.
@@ -44,22 +44,28 @@ pub(super) struct Refusal {
 
 impl Refusal {
     pub(super) fn new(message: impl Into<Cow<'static, str>>, advice: impl Into<Cow<'static, str>>) -> Self {
-        Self { message: message.into(), advice: advice.into(), fate: Fate::Ends, fault: None, quotes: false }
+        Self {
+            message: message.into(),
+            advice: advice.into(),
+            fate: Fate::Closes,
+            fault: None,
+            quotes: false,
+        }
     }
 
-    /// RabbitMQ's, after which the connection goes on.
-    pub(super) fn goes_on(message: &'static str, body: impl Into<Cow<'static, str>>) -> Self {
-        Self { fate: Fate::GoesOn, ..Self::new(message, body) }
+    /// RabbitMQ's about one frame: the connection stays open.
+    pub(super) fn frame_error(message: &'static str, body: impl Into<Cow<'static, str>>) -> Self {
+        Self { fate: Fate::StaysOpen, ..Self::new(message, body) }
     }
 
-    /// RabbitMQ's, where AMQP's channel is closed.
-    pub(super) fn ends(message: &'static str, body: impl Into<Cow<'static, str>>) -> Self {
+    /// RabbitMQ's about AMQP's channel, with which the connection is closed.
+    pub(super) fn channel_error(message: &'static str, body: impl Into<Cow<'static, str>>) -> Self {
         Self::new(message, body)
     }
 
     /// Without an ERROR.
     pub(super) fn silent(message: impl Into<Cow<'static, str>>) -> Self {
-        Self { fate: Fate::Silent, ..Self::new(message, "") }
+        Self { fate: Fate::ClosesSilently, ..Self::new(message, "") }
     }
 
     /// Bytes that are no frame, or too large a one.
@@ -113,7 +119,7 @@ impl Refusal {
         )
     }
 
-    /// The broker's memory is used up, and nobody would free it.
+    /// The broker's memory is used up, and no consumer would free it.
     pub(super) fn full(limit: usize) -> Self {
         Self::new(
             "the broker's memory is full",
@@ -126,7 +132,7 @@ impl Refusal {
     }
 
     /// A destination that the broker was told to refuse, as ActiveMQ words it, or RabbitMQ.
-    pub(super) fn told(why: RefuseWhy, name: &[u8], dialect: Dialect) -> Self {
+    pub(super) fn configured(why: RefuseWhy, name: &[u8], dialect: Dialect) -> Self {
         let name = String::from_utf8_lossy(name);
         let bare = name.rsplit('/').next().unwrap_or_default();
         let (message, advice) = match (why, dialect) {
@@ -144,7 +150,7 @@ impl Refusal {
                 (text, body)
             }
         };
-        Self { fate: Fate::Survives, ..Self::new(message, advice) }
+        Self { fate: Fate::ByDialect, ..Self::new(message, advice) }
     }
 
     /// A temporary queue whose owner has gone.
@@ -158,7 +164,7 @@ impl Refusal {
                 "A temporary queue lives as long as the connection that made it, and that one is closed. \
                      Nothing was sent; this connection stays open."
                     .into(),
-            fate: Fate::Survives,
+            fate: Fate::ByDialect,
             quotes: false,
         }
     }
@@ -168,12 +174,14 @@ impl Refusal {
     /// Whether a connection of this version goes on.
     fn is_survived(&self, config: &BrokerConfig, stage: Stage, version: Version) -> bool {
         match self.fate {
-            Fate::GoesOn => true,
-            Fate::Survives => config.dialect.survives_error(),
-            Fate::Silent => false,
-            Fate::Ends => match (self.fault.as_deref(), config.manners().errors) {
+            Fate::StaysOpen => true,
+            Fate::ByDialect => config.dialect.survives_error(),
+            Fate::ClosesSilently => false,
+            Fate::Closes => match (self.fault.as_deref(), config.behaviour().errors) {
                 (None, _) | (_, Errors::OfMessages) => false,
                 (Some(fault), _) if fault.is_final() => false,
+                (Some(fault), _) if fault.may_be_silent() && config.behaviour().silent_faults => false,
+                (Some(Fault::Nack1_0 { .. }), Errors::Before1_2) => false,
                 (_, Errors::All) => true,
                 (_, Errors::Before1_2) => stage == Stage::Open && version < Version::V1_2,
             },
@@ -205,6 +213,8 @@ impl Connection {
 
     /// An ERROR in the words of the broker that is played.
     pub(super) fn error_in_words(&mut self, text: &Text, receipt: Option<&[u8]>) {
+        // Artemis measures no body in 1.0, and nor does ActiveMQ any ERROR.
+        let sized = self.version > Version::V1_0;
         let mut encoder = self.frame(Command::Error).header("message", text.message.as_bytes());
         if text.content_type {
             encoder = encoder.header("content-type", "text/plain");
@@ -216,7 +226,7 @@ impl Connection {
             encoder = encoder.header("receipt-id", receipt);
         }
         let body = text.body.as_deref().unwrap_or_default().as_bytes();
-        if text.sized { encoder.body(body) } else { encoder.text(body) }
+        if text.sized && sized { encoder.body(body) } else { encoder.text(body) }
     }
 }
 
@@ -227,11 +237,14 @@ impl Broker {
         let reason = if refusal.quotes { "unreadable" } else { &refusal.message };
         tracing::debug!(connection = id.0, reason = %Shown(reason.as_bytes()), "refused");
         let survives = refusal.is_survived(&self.config, connection.stage, connection.version);
+        // An ERROR is an answer, too: it is the last one of a client that reads none where memory is full.
+        let survives = survives && self.admit_answer(id, refusal.advice.len()).is_ok();
+        let Some(connection) = self.connections.get_mut(&id) else { return };
         let fault = refusal.fault.as_deref();
         let text = fault.zip(self.config.played()).and_then(|(fault, dialect)| Text::of(fault, dialect));
         match text {
-            _ if refusal.fate == Fate::Silent => {}
-            _ if fault == Some(&Fault::Nameless) && self.config.manners().nameless_is_silent => {}
+            _ if refusal.fate == Fate::ClosesSilently => {}
+            _ if fault.is_some_and(Fault::may_be_silent) && self.config.behaviour().silent_faults => {}
             _ if self.config.dialect == Dialect::RabbitMq => {
                 connection.error_as_rabbitmq(refusal);
                 if let Some(receipt) = receipt.filter(|_| !survives) {

@@ -3,6 +3,9 @@
 use super::refusal::Refusal;
 use crate::stomp::Headers;
 
+/// Names that JMS gives to headers of STOMP. Other names that begin with `JMS` are no properties of a message, `JMSX` apart.
+const HEADERS: [(&str, &str); 2] = [("JMSCorrelationID", "correlation-id"), ("JMSType", "type")];
+
 /// `name = 'text'`, or several of them joined by AND. The rest of JMS's selectors (SQL 92) is left out: one
 /// that cannot be obeyed is refused rather than ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +44,11 @@ impl Selector {
         if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(plain) {
             return None;
         }
+        let header = HEADERS.iter().find(|(jms, _)| *jms == name).map(|(_, header)| *header);
+        if header.is_none() && name.starts_with("JMS") && !name.starts_with("JMSX") {
+            return None;
+        }
+        let name = header.unwrap_or(name);
         let mut rest = rest.trim_start().strip_prefix('\'')?;
         let mut value = String::new();
         loop {
@@ -73,13 +81,17 @@ mod tests {
 
     #[test]
     fn equal_texts_joined_by_and() {
-        let headers: Headers = [("food", "barf"), ("name", "O'Hara")].into_iter().collect();
+        let headers: Headers = [("food", "barf"), ("name", "O'Hara"), ("correlation-id", "7"), ("type", "t")]
+            .into_iter()
+            .collect();
         for (selector, expected) in [
             ("food='barf'", true),
             ("food = 'barf' AND name='O''Hara'", true),
             ("food='barf' and name = 'x'", false),
             ("other='barf'", false),
             ("food=''", false),
+            ("JMSCorrelationID = '7' AND JMSType = 't'", true),
+            ("JMSCorrelationID = '8'", false),
         ] {
             assert_eq!(Selector::parse(selector).unwrap().matches(&headers), expected, "{selector}");
         }
@@ -96,6 +108,7 @@ mod tests {
             "NOT a='x'",
             "a-b='x'",
             "a='x' AND",
+            "JMSMessageID='x'",
             "a='x' b='y'",
             "é",
             "a='x'é",

@@ -1,6 +1,6 @@
 //! SEND: where a message goes, and where its answer will.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
 
@@ -9,7 +9,7 @@ use super::{
     destination::{Address, Destinations, Kind, QueueId},
     message::{Message, ReplyTo},
     refusal::Refusal,
-    transaction::Target,
+    transaction::{Target, Transaction},
 };
 use crate::{
     link::Routing,
@@ -21,9 +21,9 @@ impl Broker {
         let name = required(&frame, "destination")?;
         let transaction = frame.headers.bytes("transaction");
         if let Some(transaction) = &transaction {
-            let takes_lost_sends = self.config.manners().takes_lost_sends;
+            let accepts_unknown_transactions = self.config.behaviour().accepts_unknown_transactions;
             match self.open_transaction(id, "SEND", transaction) {
-                Err(_) if takes_lost_sends => return Ok(()),
+                Err(_) if accepts_unknown_transactions => return Ok(()),
                 opened => opened.map(|_| ())?,
             }
         }
@@ -35,7 +35,10 @@ impl Broker {
         self.next_message += 1;
         self.admit(id, message.size())?;
         match transaction {
-            None => self.route(target, message, now),
+            None => {
+                self.admit_copies([(&target, &message)].into_iter())?;
+                self.route(target, message, now);
+            }
             Some(transaction) => {
                 self.memory += target.size() + message.size();
                 self.open_transaction(id, "SEND", &transaction)?.sends.push((target, message, None));
@@ -72,7 +75,7 @@ impl Broker {
             Some(refuse) => {
                 // For ever, where no number was given.
                 refuse.times -= u32::from(refuse.times != u32::MAX);
-                Err(Refusal::told(refuse.why, name, self.config.dialect))
+                Err(Refusal::configured(refuse.why, name, self.config.dialect))
             }
         }
     }
@@ -121,11 +124,18 @@ impl Broker {
         self.admit_names(Destinations::charge(name))
     }
 
-    /// Deletes queues that only a declaration holds. RabbitMQ would keep them for ever. Answers whether there were any.
-    fn forget_unused(&mut self) -> bool {
-        let unused = self.destinations.unused();
-        unused.iter().for_each(|queue| self.delete_queue(*queue, None));
-        !unused.is_empty()
+    /// Whether there may be all the queues that a transaction sends to.
+    pub(super) fn admit_queues(&self, transaction: &Transaction) -> Result<(), Refusal> {
+        let named = transaction.routes().filter_map(|(target, _)| match target {
+            Target::Queue(name) => Some(name),
+            _ => None,
+        });
+        let new: HashSet<_> = named.filter(|name| self.destinations.queue_id(name).is_none()).collect();
+        let limit = self.config.destinations;
+        if !new.is_empty() && self.destinations.len() + new.len() > limit {
+            return Err(Refusal::too_many("destinations", limit));
+        }
+        self.admit_names(new.iter().map(|name| Destinations::charge(name.len())).sum())
     }
 
     /// A connection's own temporary queue, made when it is first named.
@@ -147,7 +157,7 @@ impl Broker {
         Ok(queue)
     }
 
-    /// What `reply-to` means: a temporary queue has one name for its owner and another for everyone else.
+    /// What `reply-to` means: a temporary queue has one name for its owner and another for all other connections.
     fn reply_to(&mut self, id: ConnId, headers: &Headers) -> Result<Option<ReplyTo>, Refusal> {
         // A copy, since a slice would keep all headers of the frame.
         let Some(text) = headers.get("reply-to").map(Bytes::copy_from_slice) else { return Ok(None) };

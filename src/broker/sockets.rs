@@ -58,12 +58,12 @@ pub(super) struct Sockets {
     _mark: CloseOnFork,
     listener: TcpListener,
     broker: Broker,
-    /// Beyond so many connections new ones are dropped without a word.
+    /// Above this number of connections new ones are closed without an ERROR.
     most: usize,
     sockets: HashMap<ConnId, Socket>,
     /// Sockets to read from.
     ready: VecDeque<ConnId>,
-    /// Connections whose outbox or status may be news.
+    /// Connections whose outbox or status may have changed.
     changed: VecDeque<ConnId>,
     acceptable: bool,
     /// When to try again to accept, after the system refused.
@@ -86,7 +86,7 @@ impl Sockets {
         }
     }
 
-    /// Turn by turn: what has come, what time it is, what is to go.
+    /// Reads, runs timers and writes, in turns.
     pub(super) fn run(mut self, stop: &Stop, asked: &mpsc::Receiver<Ask>) -> io::Result<()> {
         let mut events = Events::with_capacity(1024);
         let mut buffer = vec![0; READ_BUFFER];
@@ -123,7 +123,7 @@ impl Sockets {
             }
             self.take_changed();
             for ask in asked.try_iter() {
-                // Whoever asked may have given up.
+                // The thread that asked may have given up.
                 let _ = ask.answer.send(self.broker.depth(&ask.destination));
             }
         }
@@ -217,7 +217,7 @@ impl Sockets {
             match socket.stream.read(&mut buffer[..room]) {
                 Ok(0) => {
                     socket.ended = true;
-                    // What a client asked for before it said goodbye is still sent.
+                    // The client has ended its side. The answers to what it asked for are still sent.
                     if self.broker.status(id) == Status::Closing {
                         self.changed.push_back(id);
                         return;

@@ -1,4 +1,4 @@
-//! Subscriptions, and what they owe an acknowledgement for.
+//! Subscriptions, and their unacknowledged messages.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -16,7 +16,7 @@ pub(super) struct Key {
 /// The `ack` header of SUBSCRIBE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AckMode {
-    /// What is on its way is acknowledged; if it is lost there, it is lost.
+    /// A message is settled when it is sent, whether the client gets it or not.
     Auto,
     /// An ACK is for all deliveries up to its own.
     Client,
@@ -39,7 +39,7 @@ impl AckMode {
 #[derive(Debug)]
 pub(super) enum Source {
     Queue(QueueId),
-    /// Looks at all that was in the queue when it came, without taking it.
+    /// Sees all that was in the queue when it subscribed, and takes nothing.
     Browser {
         queue: QueueId,
         /// The place to look at next.
@@ -53,12 +53,10 @@ pub(super) enum Source {
     },
 }
 
-/// A message that is out for delivery.
+/// An unacknowledged message.
 #[derive(Debug)]
 struct Delivery {
     entry: Entry,
-    /// Whether an open transaction acknowledges it.
-    claimed: bool,
     /// What it takes of the window.
     weight: usize,
 }
@@ -74,15 +72,17 @@ pub(super) struct Subscription {
     pub(super) ack: AckMode,
     /// The `ack` headers of its deliveries.
     pub(super) ack_ids: Numbered,
-    /// It gets nothing more, and is kept for what it has not acknowledged (RabbitMQ).
+    /// It gets no more messages, and is kept for those that it has not acknowledged (RabbitMQ).
     pub(super) ended: bool,
     /// What the broker's memory was charged for it, its deliveries not counted.
     pub(super) charged: usize,
     /// The window: what may be unacknowledged before nothing more is delivered, in messages or, on Artemis, in octets.
     prefetch: usize,
-    /// Ascending by delivery.
+    /// By number.
     deliveries: BTreeMap<u64, Delivery>,
-    /// What they take of the window, those not counted that a transaction acknowledges.
+    /// Those that an open transaction acknowledges, apart: to find one among the others takes no longer for them.
+    claimed: BTreeMap<u64, Delivery>,
+    /// What `deliveries` take of the window.
     taken: usize,
 }
 
@@ -96,8 +96,19 @@ impl Subscription {
         ack_prefix: String,
         charged: usize,
     ) -> Self {
-        let (deliveries, ack_ids) = (BTreeMap::new(), Numbered::new(ack_prefix));
-        Self { id, destination, source, ack, ack_ids, ended: false, charged, prefetch, deliveries, taken: 0 }
+        Self {
+            id,
+            destination,
+            source,
+            ack,
+            ack_ids: Numbered::new(ack_prefix),
+            ended: false,
+            charged,
+            prefetch,
+            deliveries: BTreeMap::new(),
+            claimed: BTreeMap::new(),
+            taken: 0,
+        }
     }
 
     /// Whether the prefetch window has room. What a transaction acknowledges no longer takes any: a client
@@ -107,13 +118,13 @@ impl Subscription {
     }
 
     pub(super) fn unacknowledged(&self) -> usize {
-        self.deliveries.len()
+        self.deliveries.len() + self.claimed.len()
     }
 
-    /// Notes what is sent now; deliveries count up.
+    /// Notes a message that is sent now. Numbers of deliveries ascend.
     pub(super) fn delivered(&mut self, delivery: u64, entry: Entry, weight: usize) {
         self.taken += weight;
-        self.deliveries.insert(delivery, Delivery { entry, claimed: false, weight });
+        self.deliveries.insert(delivery, Delivery { entry, weight });
     }
 
     /// The delivery of a message by its number, which is all that 1.0 and 1.1 know. The oldest come first,
@@ -122,12 +133,12 @@ impl Subscription {
         self.deliveries.iter().find(|(_, d)| d.entry.message.number == message).map(|(delivery, _)| *delivery)
     }
 
-    /// Which deliveries an ACK of this one is for; none if it was acknowledged before.
-    pub(super) fn covered(&self, delivery: u64) -> Vec<u64> {
-        let open = |(at, d): (&u64, &Delivery)| (!d.claimed).then_some(*at);
+    /// Which deliveries an ACK of this one is for, or a NACK; none if it was acknowledged before. `alone`: this one and no
+    /// other, whatever the ack mode.
+    pub(super) fn covered(&self, delivery: u64, alone: bool) -> Vec<u64> {
         match self.ack {
-            AckMode::Client => self.deliveries.range(..=delivery).filter_map(open).collect(),
-            _ => self.deliveries.get_key_value(&delivery).and_then(open).into_iter().collect(),
+            AckMode::Client if !alone => self.deliveries.range(..=delivery).map(|(at, _)| *at).collect(),
+            _ => self.deliveries.contains_key(&delivery).then_some(delivery).into_iter().collect(),
         }
     }
 
@@ -136,31 +147,36 @@ impl Subscription {
         self.deliveries.contains_key(&delivery)
     }
 
-    /// The deliveries that a number settles, which may be another subscription's: itself, or all up to it. The latest
-    /// first: in that order each goes back to the front of its queue at little cost.
+    /// The deliveries that a number settles, which may be another subscription's: itself, or all up to it. Ascending.
     pub(super) fn settled_by(&self, delivery: u64, multiple: bool) -> Vec<u64> {
         let from = if multiple { 0 } else { delivery };
-        self.deliveries.range(from..=delivery).rev().map(|(delivery, _)| *delivery).collect()
+        self.deliveries.range(from..=delivery).map(|(delivery, _)| *delivery).collect()
     }
 
     /// Puts a delivery into a transaction, or takes it out again.
     pub(super) fn claim(&mut self, delivery: u64, claimed: bool) {
-        let Some(found) = self.deliveries.get_mut(&delivery) else { return };
-        if std::mem::replace(&mut found.claimed, claimed) != claimed {
-            self.taken = if claimed { self.taken - found.weight } else { self.taken + found.weight };
-        }
+        let (from, to) = match claimed {
+            true => (&mut self.deliveries, &mut self.claimed),
+            false => (&mut self.claimed, &mut self.deliveries),
+        };
+        let Some(found) = from.remove(&delivery) else { return };
+        self.taken = if claimed { self.taken - found.weight } else { self.taken + found.weight };
+        to.insert(delivery, found);
     }
 
-    /// Ends a delivery.
+    /// Takes out a delivery that was settled.
     pub(super) fn settle(&mut self, delivery: u64) -> Option<Entry> {
-        let delivery = self.deliveries.remove(&delivery)?;
-        self.taken -= if delivery.claimed { 0 } else { delivery.weight };
-        Some(delivery.entry)
+        let Some(found) = self.deliveries.remove(&delivery) else {
+            return self.claimed.remove(&delivery).map(|delivery| delivery.entry);
+        };
+        self.taken -= found.weight;
+        Some(found.entry)
     }
 
-    /// All that is out for delivery, the latest first: in that order each goes back to the front of its
+    /// All unacknowledged messages, the latest first: in that order each goes back to the front of its
     /// queue at little cost.
-    pub(super) fn into_deliveries(self) -> impl Iterator<Item = Entry> {
+    pub(super) fn into_deliveries(mut self) -> impl Iterator<Item = Entry> {
+        self.deliveries.append(&mut self.claimed);
         self.deliveries.into_values().rev().map(|delivery| delivery.entry)
     }
 }

@@ -1,8 +1,8 @@
-//! Topics: everyone who is subscribed gets a copy, and nobody else ever does.
+//! Topics: each subscriber that is there when a message is sent gets it.
 
 use super::{message::Message, selector::Selector, subscription::Key};
 
-/// Who listens. Messages wait in the subscriptions, not here.
+/// The subscribers. Messages wait in the subscriptions, not here.
 #[derive(Debug, Default)]
 pub(super) struct Topic {
     subscribers: Vec<(Key, Option<Selector>)>,
@@ -23,7 +23,7 @@ impl Topic {
         self.subscribers.len()
     }
 
-    /// Those who want this message.
+    /// The subscribers whose selectors match this message.
     pub(super) fn audience<'a>(&'a self, message: &'a Message) -> impl Iterator<Item = Key> + 'a {
         let wanted =
             |selector: &Option<Selector>| selector.as_ref().is_none_or(|s| s.matches(message.headers()));

@@ -38,7 +38,7 @@ pub(super) struct Transaction {
     pub(super) sends: Vec<(Target, Arc<Message>, Option<Bytes>)>,
     /// Subscription and delivery.
     pub(super) acks: Vec<(u64, u64)>,
-    /// What is not looked at before COMMIT (RabbitMQ).
+    /// ACKs and NACKs that are carried out at COMMIT (RabbitMQ).
     pub(super) settles: Vec<Settle>,
 }
 
@@ -57,6 +57,11 @@ impl Settle {
 }
 
 impl Transaction {
+    /// What it sends, and where to.
+    pub(super) fn routes(&self) -> impl Iterator<Item = (&Target, &Arc<Message>)> + Clone {
+        self.sends.iter().map(|(target, message, _)| (target, message))
+    }
+
     /// The bytes that it keeps.
     pub(super) fn size(&self) -> usize {
         let receipt = |receipt: &Option<Bytes>| receipt.as_ref().map_or(0, Bytes::len);

@@ -20,6 +20,8 @@ pub(super) enum Fault {
     },
     /// A destination that is nothing but a prefix.
     Nameless,
+    /// A number of a SEND that is none.
+    Number,
     /// UNSUBSCRIBE of this id.
     NoSubscription(String),
     IdInUse(String),
@@ -27,13 +29,21 @@ pub(super) enum Fault {
     Length,
     /// A backslash and what follows it.
     Escape(String),
-    /// An ACK of this version for nothing that waits.
+    /// An ACK, or a NACK, that names no unacknowledged message. `by_message`: by its `message-id`.
     Ack {
         id: String,
         by_message: bool,
         why: NoAck,
     },
-    Nack1_0,
+    Nack1_0 {
+        /// Those of the frame.
+        octets: Vec<u8>,
+    },
+    /// The first line of a frame is no command.
+    UnknownCommand {
+        line: String,
+        octets: Vec<u8>,
+    },
     NackInTransaction,
     /// By this command.
     NoTransaction {
@@ -46,23 +56,33 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    /// Whether there is no connection to go on with, or no telling where the next frame begins.
+    /// Whether some brokers close the connection over it without an ERROR.
+    pub(super) fn may_be_silent(&self) -> bool {
+        matches!(self, Self::Nameless | Self::Number)
+    }
+
+    /// Whether it closes the connection on each broker.
     pub(super) fn is_final(&self) -> bool {
         matches!(
             self,
-            Self::Nameless | Self::Length | Self::Escape(_) | Self::Version(_) | Self::HeartBeat(_)
+            Self::Nameless
+                | Self::Length
+                | Self::Escape(_)
+                | Self::Version(_)
+                | Self::HeartBeat(_)
+                | Self::UnknownCommand { .. }
         )
     }
 }
 
-/// Why an ACK is for nothing.
+/// Why an ACK names no unacknowledged message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum NoAck {
     /// No such message was delivered, or its subscription has ended.
     Unknown,
     /// It was acknowledged before.
     Settled,
-    /// It is another subscription's: said, and is.
+    /// The message is another subscription's: the id that the ACK names, and the id of that subscription.
     Foreign(String, String),
 }
 
@@ -106,7 +126,9 @@ fn activemq(fault: &Fault) -> Option<Text> {
         }
         other => (PROTOCOL, activemq_protocol(other)?, None),
     };
-    let body = format!("{exception}: {}", detail.as_deref().unwrap_or(&message));
+    let mut body = format!("{exception}: {}", detail.as_deref().unwrap_or(&message));
+    // It has no length, so that it ends there.
+    body.truncate(body.find('\0').unwrap_or(body.len()));
     let (content_type, receipt, version, sized) = (true, true, false, false);
     Some(Text { message, content_type, receipt, version, body: Some(body.into()), sized })
 }
@@ -140,7 +162,8 @@ fn activemq_protocol(fault: &Fault) -> Option<Cow<'static, str>> {
             format!("Unexpected ACK received for message-id [{id}]").into()
         }
         Fault::Length => "Specified content-length is not a valid integer".into(),
-        Fault::Nack1_0 => "NACK received but connection is in v1.0 mode.".into(),
+        Fault::UnknownCommand { line, .. } => format!("Unknown STOMP action: {line}").into(),
+        Fault::Nack1_0 { .. } => "NACK received but connection is in v1.0 mode.".into(),
         Fault::NoTransaction { name, .. } => format!("Invalid transaction id: {name}").into(),
         Fault::TransactionOpen(name) => format!("The transaction was already started: {name}").into(),
         _ => return None,
@@ -171,6 +194,7 @@ fn artemis(fault: &Fault) -> Option<Text> {
             let number = value.split(',').find(|number| number.parse::<u64>().is_err()).unwrap_or_default();
             plain(format!("For input string: \"{number}\"").into())
         }
+        Fault::Number => plain("AMQ339031 Error handling send".into()),
         Fault::Missing { command, header } => match (*command, *header) {
             ("SEND", _) => plain("AMQ339031 Error handling send".into()),
             ("SUBSCRIBE", "destination") => Text {
@@ -186,6 +210,16 @@ fn artemis(fault: &Fault) -> Option<Text> {
             ("ABORT", _) => plain("AMQ339033 transaction header is mandatory to ABORT a transaction".into()),
             _ => plain(NO_ID.into()),
         },
+        Fault::Nack1_0 { octets } | Fault::UnknownCommand { octets, .. } => {
+            let octets = artemis_octets(octets);
+            Text {
+                content_type: true,
+                receipt: false,
+                body: Some(format!("AMQ339024: Invalid STOMP frame: {octets}").into()),
+                sized: true,
+                ..plain(format!("AMQ339023 Invalid STOMP frame {}", octets.replace(':', "")).into())
+            }
+        }
         Fault::NoSubscription(id) => {
             plain(format!("Cannot unsubscribe as no subscription exists for id: {id}").into())
         }
@@ -210,4 +244,17 @@ fn artemis(fault: &Fault) -> Option<Text> {
         Fault::TransactionOpen(name) => plain(format!("Transaction already started: {name}").into()),
         _ => return None,
     })
+}
+
+/// The octets of a frame as Artemis shows them: what can be printed as it is, all else as numbers.
+fn artemis_octets(octets: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * octets.len());
+    for octet in octets {
+        match octet {
+            b' '..=b'~' => text.push(char::from(*octet)),
+            _ => text.push_str(&octet.to_string()),
+        }
+        text.push(',');
+    }
+    text
 }

@@ -14,6 +14,8 @@ mod excerpt;
 mod frame;
 mod headers;
 mod heartbeat;
+#[cfg_attr(not(feature = "broker"), allow(dead_code, reason = "only the development broker plays others"))]
+mod laxity;
 mod limits;
 mod parse_error;
 mod parser;
@@ -28,6 +30,8 @@ pub use frame::{Command, Cut, Frame, Version};
 pub(crate) use headers::Builder;
 pub use headers::Headers;
 pub use heartbeat::{HeartBeat, HeartBeatError, HeartBeatOffer};
+#[cfg(feature = "broker")]
+pub(crate) use laxity::{Laxity, NoColon, NoNul};
 pub use limits::Limits;
 pub use parse_error::ParseError;
 pub use parser::Parser;

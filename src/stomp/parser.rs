@@ -10,6 +10,7 @@ use body::end_of_frame;
 
 use super::excerpt::{excerpt, excerpt_of_line, excerpt_of_word};
 use super::headers::{self, Coding, Entry, Undecodable, offset};
+use super::laxity::{Laxity, NoColon};
 use super::tolerance::{self, Claim, Flaws, Lengths, Trust};
 use super::{Command, Cut, Frame, Headers, Limits, ParseError, Version};
 
@@ -40,7 +41,9 @@ pub struct Parser {
     version: Option<Version>,
     lenient: bool,
     cuts: bool,
-    ignores_bodies: bool,
+    laxity: Laxity,
+    /// The first line of the frame that is being read, where [`Laxity::any_command`] has it read as a SEND.
+    unknown: Option<String>,
     tolerant: bool,
     needed: &'static [&'static str],
     lengths: Lengths,
@@ -166,7 +169,8 @@ impl Parser {
             version: None,
             lenient: false,
             cuts: false,
-            ignores_bodies: false,
+            laxity: Laxity::default(),
+            unknown: None,
             tolerant: false,
             needed: &[],
             lengths: Lengths::default(),
@@ -209,11 +213,16 @@ impl Parser {
         self.cuts = cut;
     }
 
-    /// Whether a frame may have a body that has none by the specification, whatever its `content-length` says: up to its NUL, as
-    /// brokers take it. Off by default.
+    /// Which frames are read that break the rules of the protocol. None by default.
     #[cfg(feature = "broker")]
-    pub(crate) fn ignore_bodies(&mut self, ignore: bool) {
-        self.ignores_bodies = ignore;
+    pub(crate) fn set_laxity(&mut self, laxity: Laxity) {
+        self.laxity = laxity;
+    }
+
+    /// The first line of the frame that [`next_frame`](Self::next_frame) gave last, where that is no command.
+    #[cfg(feature = "broker")]
+    pub(crate) fn take_unknown(&mut self) -> Option<String> {
+        self.unknown.take()
     }
 
     /// Whether a MESSAGE is read as tolerantly as brokers write it, so that no message ends the connection again
@@ -426,6 +435,11 @@ impl Parser {
                         command = Some(known);
                         (kept, line) = (end + 1, end + 1);
                     }
+                    _ if self.laxity.any_command => {
+                        self.unknown = Some(String::from_utf8_lossy(text).into_owned());
+                        command = Some(Command::Send);
+                        (kept, line) = (end + 1, end + 1);
+                    }
                     _ => return self.unknown(text),
                 },
                 Some(_) if dropping => {
@@ -460,7 +474,20 @@ impl Parser {
                             continue;
                         }
                         Some(_) => return Err(ParseError::NoName { command }),
-                        None => return Err(no_colon(command, text)),
+                        None => match self.laxity.no_colon {
+                            NoColon::Refused => return Err(no_colon(command, text)),
+                            NoColon::Skipped => {
+                                line = end + 1;
+                                scanned = line;
+                                continue;
+                            }
+                            NoColon::Name => {
+                                let at = self.start + line + text.len();
+                                self.buffer.insert(at, b':');
+                                scanned = line;
+                                continue;
+                            }
+                        },
                     };
                     let len = end + 1 - line;
                     let more = self.entries.len() >= self.limits.headers;
@@ -586,7 +613,7 @@ impl Parser {
             let Claim { length, trust, usable } = tolerance::content_length(&headers, self.lengths);
             self.flaws.lengths += usize::from(!usable);
             (length, trust)
-        } else if self.ignores_bodies && !command.allows_body() {
+        } else if self.laxity.any_body && !command.allows_body() {
             (None, Trust::Full)
         } else {
             (content_length(command, &headers)?, Trust::Full)

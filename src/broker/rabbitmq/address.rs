@@ -82,13 +82,16 @@ pub(super) fn reply_to(text: &[u8]) -> Vec<u8> {
 }
 
 pub(super) fn blank() -> Refusal {
-    Refusal::goes_on("Invalid destination", "Destination cannot be blank")
+    Refusal::frame_error("Invalid destination", "Destination cannot be blank")
 }
 
 /// A temporary queue is no destination of a frame.
 pub(super) fn not_for(text: &[u8], command: &str) -> Refusal {
     let text = String::from_utf8_lossy(text);
-    Refusal::goes_on("Invalid destination", format!("'{text}' is not a valid destination for '{command}'\n"))
+    Refusal::frame_error(
+        "Invalid destination",
+        format!("'{text}' is not a valid destination for '{command}'\n"),
+    )
 }
 
 fn invalid(kind: &str, rest: &[&[u8]]) -> Refusal {
@@ -97,12 +100,12 @@ fn invalid(kind: &str, rest: &[&[u8]]) -> Refusal {
     } else {
         format!("/{}", String::from_utf8_lossy(&rest.join(&b'/')))
     };
-    Refusal::goes_on("Invalid destination", format!("'{path}' is not a valid {kind} destination\n"))
+    Refusal::frame_error("Invalid destination", format!("'{path}' is not a valid {kind} destination\n"))
 }
 
 fn unknown(text: &[u8]) -> Refusal {
     let text = String::from_utf8_lossy(text);
-    Refusal::goes_on(
+    Refusal::frame_error(
         "Unknown destination",
         format!(
             "'{text}' is not a valid destination.\nValid destination types are: /temp-queue, /exchange, /topic, /queue, \

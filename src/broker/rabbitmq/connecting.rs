@@ -10,11 +10,12 @@ use super::{
         refusal::Refusal,
         subscription::Subscription,
     },
-    consumer_tag, unexpected,
+    subscriptions::{TAG_OF_DESTINATION, TAG_OF_ID},
+    unexpected,
 };
 use crate::stomp::{Command, Headers, HeartBeatOffer, Version};
 
-/// Who a client is that does not say.
+/// The login and passcode of a client that names none.
 const DEFAULT_USER: &[u8] = b"guest";
 
 impl Broker {
@@ -30,21 +31,20 @@ impl Broker {
         }
         // No blanks between them, and none around.
         let offered = headers.get("accept-version").unwrap_or(b"1.0");
-        let version =
-            offered.split(|b| *b == b',').filter_map(Version::parse).max().ok_or_else(|| {
-                Refusal::goes_on("Version mismatch", "Supported versions are 1.0,1.1,1.2\n")
-            })?;
+        let version = offered.split(|b| *b == b',').filter_map(Version::parse).max().ok_or_else(|| {
+            Refusal::frame_error("Version mismatch", "Supported versions are 1.0,1.1,1.2\n")
+        })?;
         let login = headers.get("login").unwrap_or(DEFAULT_USER);
         let passcode = headers.get("passcode").unwrap_or(DEFAULT_USER);
         let admitted =
             self.config.credentials.as_ref().is_none_or(|known| known.admit(Some(login), Some(passcode)));
         if !admitted {
             let login = String::from_utf8_lossy(login);
-            return Err(Refusal::goes_on("Bad CONNECT", format!("Access refused for user '{login}'\n")));
+            return Err(Refusal::frame_error("Bad CONNECT", format!("Access refused for user '{login}'\n")));
         }
         if let Some(host) = headers.get("host").filter(|host| *host != b"/") {
             let host = String::from_utf8_lossy(host);
-            return Err(Refusal::goes_on("Bad CONNECT", format!("Virtual host '{host}' access denied")));
+            return Err(Refusal::frame_error("Bad CONNECT", format!("Virtual host '{host}' access denied")));
         }
         let theirs = match headers.get("heart-beat") {
             Some(value) => HeartBeatOffer::parse(value).map_err(|_| unexpected())?,
@@ -62,7 +62,10 @@ impl Broker {
 impl Connection {
     /// The subscription of RabbitMQ's consumer tag.
     pub(in crate::broker) fn tagged(&self, tag: &[u8]) -> Option<u64> {
-        let named = |s: &Subscription| consumer_tag(s.id.as_deref(), &s.destination) == tag;
+        let named = |s: &Subscription| match &s.id {
+            Some(id) => tag.strip_prefix(TAG_OF_ID) == Some(id),
+            None => tag.strip_prefix(TAG_OF_DESTINATION) == Some(&s.destination),
+        };
         self.subscriptions.iter().find(|(_, s)| !s.ended && named(s)).map(|(number, _)| *number)
     }
 

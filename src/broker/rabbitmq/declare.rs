@@ -1,4 +1,4 @@
-//! Queues: with which properties and arguments they are declared, and when they go.
+//! Queues: with which properties and arguments they are declared, and when they are deleted.
 
 use bytes::Bytes;
 
@@ -28,9 +28,9 @@ const ARGUMENT: usize = 48;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::broker) struct Declared {
     durable: bool,
-    /// It goes with its last consumer.
+    /// It is deleted with its last consumer.
     pub(in crate::broker) auto_delete: bool,
-    /// It is this connection's alone, and goes with it.
+    /// Only this connection may use it, and it is deleted when that ends.
     pub(in crate::broker) exclusive: Option<ConnId>,
     /// By name.
     arguments: Vec<(&'static str, Bytes)>,
@@ -90,7 +90,7 @@ impl Declared {
                 "PRECONDITION_FAILED - inequivalent arg '{what}' for queue '{name}' in vhost '/': received {new} but \
                  current is {old}"
             );
-            Some(Refusal::ends("precondition_failed", text))
+            Some(Refusal::channel_error("precondition_failed", text))
         };
         let quoted = |value: bool| format!("'{value}'");
         if self.durable != new.durable {
@@ -125,8 +125,27 @@ impl Declared {
 }
 
 impl Broker {
-    /// The queue of this name, declared if it is not there. A connection that has declared it once is not asked again.
-    pub(super) fn declare(&mut self, id: ConnId, name: &[u8], new: Declared) -> Result<QueueId, Refusal> {
+    /// Declares the queue that SEND or SUBSCRIBE names, unless this connection has done so before.
+    pub(super) fn declare_once(
+        &mut self,
+        id: ConnId,
+        name: &[u8],
+        declared: impl FnOnce() -> Result<Declared, Refusal>,
+    ) -> Result<(), Refusal> {
+        let full = queue_name(name);
+        if self.connections[&id].declared.contains(&full[..]) {
+            return Ok(());
+        }
+        let charge = NAMED + full.len();
+        self.admit_names(charge)?;
+        self.declare(name, declared()?)?;
+        self.connection_mut(id).declared.insert(full.into());
+        self.names += charge;
+        Ok(())
+    }
+
+    /// The queue of this name, declared if it is not there.
+    pub(super) fn declare(&mut self, name: &[u8], new: Declared) -> Result<QueueId, Refusal> {
         let full = queue_name(name);
         let known = self.destinations.queue_id(&full);
         if let Some(queue) = known.and_then(|queue| self.destinations.queue(queue)) {
@@ -140,12 +159,11 @@ impl Broker {
         }
         if name.starts_with(b"amq.") {
             let name = String::from_utf8_lossy(name);
-            return Err(Refusal::ends(
+            return Err(Refusal::channel_error(
                 "access_refused",
                 format!("ACCESS_REFUSED - queue name '{name}' contains reserved prefix 'amq.*'"),
             ));
         }
-        self.remember_declared(id, &full)?;
         match known {
             Some(queue) => Ok(queue),
             None => self.make_queue(full, new),
@@ -158,20 +176,19 @@ impl Broker {
         Ok(self.destinations.insert(Queue::declared_as(full.into(), declared)))
     }
 
-    /// Whether this connection has declared the queue, and need not do so again.
-    pub(super) fn has_declared(&self, id: ConnId, name: &[u8]) -> bool {
-        self.connections
-            .get(&id)
-            .is_some_and(|connection| connection.declared.contains(&queue_name(name)[..]))
-    }
-
-    fn remember_declared(&mut self, id: ConnId, full: &[u8]) -> Result<(), Refusal> {
-        let charge = NAMED + full.len();
-        self.admit_names(charge)?;
-        if self.connection_mut(id).declared.insert(Bytes::copy_from_slice(full)) {
-            self.names += charge;
+    /// Deletes the queues that only a declaration holds, which RabbitMQ would keep. Each is declared again by the next frame
+    /// that names it. Answers whether there were any.
+    pub(in crate::broker) fn forget_unused(&mut self) -> bool {
+        let unused = self.destinations.unused();
+        for queue in &unused {
+            let Some(gone) = self.destinations.remove_queue(*queue) else { continue };
+            for connection in self.connections.values_mut() {
+                if connection.declared.remove(gone.name()) {
+                    self.names -= NAMED + gone.name().len();
+                }
+            }
         }
-        Ok(())
+        !unused.is_empty()
     }
 
     /// A queue that is there, for a consumer or a sender on this connection.
@@ -180,7 +197,7 @@ impl Broker {
         let found = self.destinations.queue_id(&queue_name(name));
         let (id_of_queue, queue) =
             found.and_then(|found| Some((found, self.destinations.queue(found)?))).ok_or_else(|| {
-                Refusal::ends("not_found", format!("NOT_FOUND - no queue '{text}' in vhost '/'"))
+                Refusal::channel_error("not_found", format!("NOT_FOUND - no queue '{text}' in vhost '/'"))
             })?;
         if queue.declared().and_then(|declared| declared.exclusive).is_some_and(|owner| owner != id) {
             return Err(locked(&text));
@@ -213,18 +230,15 @@ impl Broker {
         Ok(())
     }
 
-    /// Deletes a queue with what waits in it. Its consumers get nothing more, and those on other connections an ERROR.
-    pub(in crate::broker) fn delete_queue(&mut self, queue: QueueId, but: Option<ConnId>) {
+    /// Deletes a queue with what waits in it. Its consumers get an ERROR, and nothing more.
+    pub(in crate::broker) fn delete_queue(&mut self, queue: QueueId) {
         let Some(gone) = self.destinations.remove_queue(queue) else { return };
         self.memory -= gone.size();
         for key in gone.consumer_keys() {
-            let Some(connection) = self.connections.get_mut(&key.connection) else { continue };
-            if let Some(subscription) = connection.subscriptions.get_mut(&key.number) {
-                subscription.ended = true;
-                if but != Some(key.connection) {
-                    connection.cancelled(key.number);
-                    self.mark_changed(key.connection);
-                }
+            if let Some(connection) = self.connections.get_mut(&key.connection) {
+                connection.cancelled(key.number);
+                self.mark_changed(key.connection);
+                self.cancel(key);
             }
         }
     }
@@ -240,5 +254,5 @@ fn locked(name: &str) -> Refusal {
         "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '{name}' in vhost '/'. It could be originally \
          declared on another connection or the exclusive property value does not match that of the original declaration."
     );
-    Refusal::ends("resource_locked", text)
+    Refusal::channel_error("resource_locked", text)
 }

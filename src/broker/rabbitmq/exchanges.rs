@@ -1,4 +1,6 @@
-//! Exchanges: those that are always there, and who is bound to them.
+//! Exchanges: those that are always there, and the queues that are bound to them.
+
+use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
 
@@ -12,13 +14,13 @@ use super::super::{
 /// What decides where a message goes. STOMP can make no others than these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::broker) enum Exchange {
-    /// To those whose key is the same.
+    /// To the queues that are bound with the same key.
     Direct,
-    /// To everyone.
+    /// To all queues that are bound.
     Fanout,
-    /// To those whose pattern fits: `*` is a word, `#` any number of them.
+    /// To the queues whose pattern matches: `*` is one word, `#` any number of words.
     Topic,
-    /// By arguments that STOMP cannot give: to everyone.
+    /// By arguments, which STOMP cannot give: to all queues that are bound.
     Headers,
     Match,
 }
@@ -76,7 +78,7 @@ fn matches(pattern: &[&[u8]], key: &[&[u8]]) -> bool {
     fits[key.len()]
 }
 
-/// That a queue gets what an exchange has for a key.
+/// That an exchange routes messages to a queue, by a key or a pattern.
 #[derive(Debug)]
 pub(in crate::broker) struct Binding {
     pub(in crate::broker) exchange: Exchange,
@@ -93,17 +95,11 @@ impl Binding {
 
 impl Destinations {
     /// The queues that a message goes to, each once, in the order in which they were bound.
-    pub(super) fn routes(&self, exchange: Exchange, key: &[u8]) -> Vec<QueueId> {
-        let mut found = Vec::new();
-        for binding in self.bindings() {
-            if binding.exchange == exchange
-                && !found.contains(&binding.queue)
-                && exchange.fits(&binding.key, key)
-            {
-                found.push(binding.queue);
-            }
-        }
-        found
+    pub(in crate::broker) fn routes(&self, exchange: Exchange, key: &[u8]) -> Vec<QueueId> {
+        let mut seen = HashSet::new();
+        let fits = |binding: &&Binding| binding.exchange == exchange && exchange.fits(&binding.key, key);
+        let queues = self.bindings().iter().filter(fits).map(|binding| binding.queue);
+        queues.filter(|queue| seen.insert(*queue)).collect()
     }
 }
 
@@ -113,7 +109,7 @@ impl Broker {
         &mut self,
         exchange: Exchange,
         key: &[u8],
-        message: &std::sync::Arc<Message>,
+        message: &Arc<Message>,
         now: Now,
     ) {
         for queue in self.destinations.routes(exchange, key) {

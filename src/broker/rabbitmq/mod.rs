@@ -8,8 +8,7 @@
 //! channel error ends it: the ERROR, then even the RECEIPT of that frame, then the end.
 //!
 //! Otherwise than RabbitMQ: arguments of queues are compared, and those of dead letters do what they say, but the others have no
-//! effect; a line that is no command ends the connection; and queues without a user are removed where there is no room for
-//! another.
+//! effect; and queues that hold nothing, without consumers and bindings, are deleted where there is no room for another.
 //!
 //! | file | what |
 //! |---|---|
@@ -34,7 +33,6 @@ pub(super) use self::{
     declare::Declared,
     exchanges::{Binding, Exchange},
     sends::Routed,
-    subscriptions::consumer_tag,
 };
 
 use super::{Broker, ConnId, Now, connection::Stage, refusal::Refusal};
@@ -46,7 +44,7 @@ impl Broker {
         let connection = &self.connections[&id];
         let connects = matches!(frame.command, Command::Connect | Command::Stomp);
         if connection.stage != Stage::Open && !connects {
-            return Err(Refusal::goes_on("Illegal command", "You must log in using CONNECT first"));
+            return Err(not_connected());
         }
         if connection.version == Version::V1_0
             && frame.headers.iter().any(|(_, value)| value.starts_with(b" "))
@@ -67,18 +65,31 @@ impl Broker {
             }
             Command::Disconnect => Ok(()),
             Command::Connected | Command::Message | Command::Receipt | Command::Error => {
-                Err(Refusal::goes_on(
-                    "Bad command",
-                    format!("Could not interpret command {}\n", quoted(frame.command.as_str().as_bytes())),
-                ))
+                Err(unknown_command(frame.command.as_str()))
             }
         }
     }
 }
 
+fn not_connected() -> Refusal {
+    Refusal::frame_error("Illegal command", "You must log in using CONNECT first")
+}
+
+fn unknown_command(command: &str) -> Refusal {
+    let text = format!("Could not interpret command {}\n", quoted(command.as_bytes()));
+    Refusal::frame_error("Bad command", text)
+}
+
+impl Refusal {
+    /// A command that does not exist.
+    pub(super) fn unknown_to_rabbitmq(command: &str, stage: Stage) -> Self {
+        if stage == Stage::Open { unknown_command(command) } else { not_connected() }
+    }
+}
+
 /// What RabbitMQ says of whatever it did not expect.
 fn unexpected() -> Refusal {
-    Refusal::goes_on("Processing error", "Processing error")
+    Refusal::frame_error("Processing error", "Processing error")
 }
 
 /// Most octets of a routing key. AMQP has 255 on the wire, where STOMP's plugin does not go by the wire; but to find out which

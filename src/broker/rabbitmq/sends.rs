@@ -62,16 +62,19 @@ impl Broker {
     pub(super) fn send_as_rabbitmq(&mut self, id: ConnId, frame: Frame, now: Now) -> Result<(), Refusal> {
         let headers = &frame.headers;
         if headers.get("message-id").is_some() {
-            return Err(Refusal::goes_on("Invalid header", "'message-id' is not allowed on 'SEND'.\n"));
+            return Err(Refusal::frame_error("Invalid header", "'message-id' is not allowed on 'SEND'.\n"));
         }
         let limits = Dialect::RabbitMq.row().limits;
         if headers.iter().any(|(name, value)| !limits.takes(name, value)) {
             let why = "Reason: content_properties_shortstr_overflow: a name, or a property of AMQP, has more than 255 bytes.";
-            return Err(Refusal::ends("AMQP channel died", why));
+            return Err(Refusal::channel_error("AMQP channel died", why));
         }
         let text = headers.bytes("destination").ok_or_else(|| missing_destination("SEND"))?;
-        let target = self.target_as_rabbitmq(id, &text, headers)?;
-        let headers = self.properties(id, headers)?;
+        let address = Address::parse(&text)?;
+        let properties = self.properties(id, headers)?;
+        // Behind the queue for replies: where that takes the last room, unused queues are forgotten.
+        let target = self.target_as_rabbitmq(id, address, &text, headers)?;
+        let headers = properties;
         let receipt = headers.get("receipt").map(Bytes::copy_from_slice);
         let transaction = headers.bytes("transaction");
         if let Some(transaction) = &transaction {
@@ -88,6 +91,7 @@ impl Broker {
         self.admit(id, message.size())?;
         match transaction {
             None => {
+                self.admit_copies([(&target, &message)].into_iter())?;
                 self.route(target, message, now);
                 self.connection_mut(id).confirms.extend(receipt);
             }
@@ -101,14 +105,18 @@ impl Broker {
         Ok(())
     }
 
-    fn target_as_rabbitmq(&mut self, id: ConnId, text: &[u8], headers: &Headers) -> Result<Target, Refusal> {
-        Ok(match Address::parse(text)? {
+    fn target_as_rabbitmq(
+        &mut self,
+        id: ConnId,
+        address: Address,
+        text: &[u8],
+        headers: &Headers,
+    ) -> Result<Target, Refusal> {
+        Ok(match address {
             Address::Temporary(_) => return Err(address::not_for(text, "SEND")),
             Address::Queue(name) if name.is_empty() => return Err(address::blank()),
             Address::Queue(name) => {
-                if !self.has_declared(id, &name) {
-                    self.declare(id, &name, Declared::of(headers, id, false)?)?;
-                }
+                self.declare_once(id, &name, || Declared::of(headers, id, false))?;
                 Target::Existing(name.into())
             }
             Address::Existing(name) => Target::Existing(name.into()),
@@ -181,7 +189,7 @@ impl Broker {
     fn not_that_user(&self, id: ConnId, said: &[u8]) -> Refusal {
         let said = String::from_utf8_lossy(said);
         let is = self.connections[&id].user();
-        Refusal::ends(
+        Refusal::channel_error(
             "precondition_failed",
             format!(
                 "PRECONDITION_FAILED - user_id property set to '{said}' but authenticated user was '{is}'"
@@ -205,6 +213,11 @@ impl Broker {
         let Some(key) = letter.destination().map(|routed| routed.key.clone()) else { return };
         let target =
             exchange.map_or(Target::Existing(key.clone()), |exchange| Target::Exchange(exchange, key));
+        let room = self.held().saturating_add(letter.size()) <= self.config.memory.saturating_mul(2);
+        if !room || self.admit_copies([(&target, &letter)].into_iter()).is_err() {
+            tracing::warn!(limit = self.config.memory, "memory is full: a dead letter is dropped");
+            return;
+        }
         self.route(target, letter, now);
     }
 }
@@ -219,7 +232,7 @@ fn lifetime(text: &[u8]) -> Result<u64, Refusal> {
         (Ok(_), rest) => format!("{{leftover_string,{}}}", quoted(rest.as_bytes())),
     };
     let text = format!("PRECONDITION_FAILED - invalid expiration '{text}': {why}");
-    Err(Refusal::ends("precondition_failed", text))
+    Err(Refusal::channel_error("precondition_failed", text))
 }
 
 impl Target {

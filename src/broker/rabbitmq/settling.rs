@@ -1,12 +1,9 @@
 //! ACK, NACK, and transactions: their frames wait, and are carried out one by one at COMMIT.
 
-use bytes::Bytes;
-
 use super::{
     super::{
         Broker, ConnId, Now,
         delivery::End,
-        flow::NAMED,
         refusal::Refusal,
         subscription::{AckMode, Key},
         transaction::{Settle, Transaction},
@@ -27,21 +24,21 @@ impl Broker {
         let header = if connection.version == Version::V1_2 { "id" } else { "message-id" };
         let command_text = quoted(command.as_str().as_bytes());
         let value = headers.get(header).ok_or_else(|| {
-            Refusal::goes_on(
+            Refusal::frame_error(
                 "Missing header",
                 format!("{command_text} must include the \"{header}\" header\n"),
             )
         })?;
         let parts = split(value);
         let [tag, _, delivery] = parts[..] else {
-            return Err(Refusal::goes_on(
+            return Err(Refusal::frame_error(
                 "Invalid header",
                 format!("{command_text} must include a valid \"{header}\" header\n"),
             ));
         };
         let delivery = super::super::id::number(delivery).ok_or_else(unexpected)?;
         let number = connection.tagged(tag).ok_or_else(|| {
-            Refusal::goes_on(
+            Refusal::frame_error(
                 "Subscription not found",
                 format!("Message with id {} has no subscription", quoted(value)),
             )
@@ -70,14 +67,18 @@ impl Broker {
         let holds = |(_, s): &(&u64, &super::super::subscription::Subscription)| s.holds(settle.delivery);
         if !connection.subscriptions.iter().any(|pair| holds(&pair)) {
             let text = format!("PRECONDITION_FAILED - unknown delivery tag {}", settle.delivery);
-            return Err(Refusal::ends("precondition_failed", text));
+            return Err(Refusal::channel_error("precondition_failed", text));
         }
         let deliveries: Vec<_> = connection
             .subscriptions
             .iter()
             .map(|(number, s)| (*number, s.settled_by(settle.delivery, settle.multiple)))
             .collect();
-        for (number, deliveries) in deliveries {
+        for (number, mut deliveries) in deliveries {
+            if settle.end == End::Again {
+                // In this order each goes back to the front of its queue at little cost.
+                deliveries.reverse();
+            }
             self.finish(Key { connection: id, number }, &deliveries, settle.end, now);
         }
         Ok(())
@@ -92,7 +93,7 @@ impl Broker {
     ) -> Result<(), Refusal> {
         let name = headers.get("transaction").ok_or_else(|| {
             let command = quoted(command.as_str().as_bytes());
-            Refusal::goes_on(
+            Refusal::frame_error(
                 "Missing transaction",
                 format!("{command} must include a 'transaction' header\n"),
             )
@@ -105,6 +106,7 @@ impl Broker {
             }
         };
         let Some(transaction) = ended.filter(|_| command == Command::Commit) else { return Ok(()) };
+        self.admit_copies(transaction.routes())?;
         for settle in &transaction.settles {
             self.settle_delivery(id, settle, now)?;
         }
@@ -118,15 +120,7 @@ impl Broker {
     /// A second BEGIN forgets what the first one had.
     fn begin_as_rabbitmq(&mut self, id: ConnId, name: &[u8]) -> Result<(), Refusal> {
         self.take_transaction(id, name);
-        let limit = self.config.transactions;
-        if self.connections[&id].transactions.len() >= limit {
-            return Err(Refusal::too_many("transactions", limit));
-        }
-        let charge = NAMED + name.len();
-        self.admit_names(charge)?;
-        self.connection_mut(id).transactions.insert(Bytes::copy_from_slice(name), Transaction::default());
-        self.names += charge;
-        Ok(())
+        self.insert_transaction(id, name)
     }
 
     pub(super) fn opened_as_rabbitmq(
@@ -135,7 +129,10 @@ impl Broker {
         name: &[u8],
     ) -> Result<&mut Transaction, Refusal> {
         self.connection_mut(id).transactions.get_mut(name).ok_or_else(|| {
-            Refusal::goes_on("Bad transaction", format!("Invalid transaction identifier: {}\n", quoted(name)))
+            Refusal::frame_error(
+                "Bad transaction",
+                format!("Invalid transaction identifier: {}\n", quoted(name)),
+            )
         })
     }
 }

@@ -40,9 +40,12 @@ impl Broker {
         let limit = self.config.subscriptions;
         let connection = self.connection_mut(id);
         if let Some(prefetch) = prefetch {
-            // It holds for this subscription and those to come; zero is no limit.
-            let count = usize::try_from(prefetch).map_err(|_| unexpected())?;
-            connection.prefetch = if count == 0 { usize::MAX } else { count };
+            // It holds for this subscription and those to come. Zero is no limit, and below zero nothing is delivered.
+            connection.prefetch = match prefetch {
+                0 => usize::MAX,
+                ..0 => 0,
+                count => usize::try_from(count).unwrap_or(usize::MAX),
+            };
         }
         if connection.subscriptions.len() >= limit {
             return Err(Refusal::too_many("subscriptions", limit));
@@ -51,7 +54,7 @@ impl Broker {
         let tag = consumer_tag(name.as_deref(), &destination);
         if connection.tagged(&tag).is_some() {
             let tag = String::from_utf8_lossy(&tag);
-            return Err(Refusal::ends(
+            return Err(Refusal::channel_error(
                 "Duplicated subscription identifier",
                 format!("A subscription identified by '{tag}' already exists."),
             ));
@@ -60,9 +63,7 @@ impl Broker {
         self.admit_names(charged)?;
         let queue = match (address, declared) {
             (Address::Queue(name), Some(declared)) => {
-                if !self.has_declared(id, &name) {
-                    self.declare(id, &name, declared)?;
-                }
+                self.declare_once(id, &name, || Ok(declared))?;
                 self.existing(id, &name)?
             }
             (Address::Existing(name), _) => self.existing(id, &name)?,
@@ -92,7 +93,7 @@ impl Broker {
                 format!("stomp-subscription-{}", connection.session.unique(number)).into_bytes()
             }
         };
-        let queue = self.declare(id, &name, declared)?;
+        let queue = self.declare(&name, declared)?;
         self.existing(id, &name)?;
         self.bind(exchange, key, queue)?;
         Ok(queue)
@@ -127,7 +128,10 @@ impl Broker {
         check_durable(headers)?;
         let name = headers.get("id");
         if name.is_some_and(|name| name.starts_with(TEMPORARY)) {
-            return Err(Refusal::goes_on("Invalid id", "UNSUBSCRIBE 'id' may not start with /temp-queue/\n"));
+            return Err(Refusal::frame_error(
+                "Invalid id",
+                "UNSUBSCRIBE 'id' may not start with /temp-queue/\n",
+            ));
         }
         let (tag, shown) = match (name, headers.get("destination")) {
             (Some(name), _) => (consumer_tag(Some(name), b""), [b"id='", name, b"'"].concat()),
@@ -135,7 +139,7 @@ impl Broker {
                 (consumer_tag(None, destination), [b"destination='", destination, b"'"].concat())
             }
             (None, None) => {
-                return Err(Refusal::goes_on(
+                return Err(Refusal::frame_error(
                     "Missing destination or id",
                     "UNSUBSCRIBE must include a 'destination' or 'id' header",
                 ));
@@ -143,7 +147,7 @@ impl Broker {
         };
         let connection = self.connection_mut(id);
         let Some(number) = connection.tagged(&tag) else {
-            return Err(Refusal::goes_on(
+            return Err(Refusal::frame_error(
                 "No subscription found",
                 format!(
                     "UNSUBSCRIBE must refer to an existing subscription.\nSubscription to {} not found.\n",
@@ -159,14 +163,14 @@ impl Broker {
             let named = headers.get("x-queue-name").map(<[u8]>::to_vec);
             let queue = named.unwrap_or_else(|| subscription_queue(&key, name));
             if let Some(queue) = self.destinations.queue_id(&queue_name(&queue)) {
-                self.delete_queue(queue, None);
+                self.delete_queue(queue);
             }
         }
         Ok(())
     }
 
     /// Ends a subscription. What it has not acknowledged stays with the connection, until that ends.
-    fn cancel(&mut self, key: Key) {
+    pub(super) fn cancel(&mut self, key: Key) {
         let Some(subscription) = self.connection_mut(key.connection).subscriptions.get_mut(&key.number)
         else {
             return;
@@ -177,37 +181,44 @@ impl Broker {
             self.end_subscription(key);
         } else if let Some(found) = self.destinations.queue_mut(queue) {
             found.leave(key);
-            self.delete_if_unused(queue, key.connection);
+            self.delete_if_unused(queue);
         }
     }
 
-    /// A queue that goes with its last consumer.
-    pub(in crate::broker) fn delete_if_unused(&mut self, queue: QueueId, by: ConnId) {
+    /// Deletes an auto-delete queue that has no consumers.
+    pub(in crate::broker) fn delete_if_unused(&mut self, queue: QueueId) {
         let found = self.destinations.queue(queue);
         let unused = found.is_some_and(|found| {
             found.consumers() == 0 && found.declared().is_some_and(|declared| declared.auto_delete)
         });
         if unused {
-            self.delete_queue(queue, Some(by));
+            self.delete_queue(queue);
         }
     }
 }
 
-/// By what AMQP knows a subscription.
-pub(in crate::broker) fn consumer_tag(id: Option<&[u8]>, destination: &[u8]) -> Vec<u8> {
+/// What a consumer tag begins with, before the `id` or the `destination` of the SUBSCRIBE.
+pub(super) const TAG_OF_ID: &[u8] = b"T_";
+pub(super) const TAG_OF_DESTINATION: &[u8] = b"Q_";
+
+/// The name of a subscription in AMQP.
+fn consumer_tag(id: Option<&[u8]>, destination: &[u8]) -> Vec<u8> {
     match id {
-        Some(id) => [b"T_", id].concat(),
-        None => [b"Q_", destination].concat(),
+        Some(id) => [TAG_OF_ID, id].concat(),
+        None => [TAG_OF_DESTINATION, destination].concat(),
     }
 }
 
 pub(super) fn missing_destination(command: &str) -> Refusal {
-    Refusal::goes_on("Missing destination", format!("\"{command}\" must include a 'destination' header\n"))
+    Refusal::frame_error(
+        "Missing destination",
+        format!("\"{command}\" must include a 'destination' header\n"),
+    )
 }
 
 pub(super) fn no_exchange(name: &[u8]) -> Refusal {
     let name = String::from_utf8_lossy(name);
-    Refusal::ends("not_found", format!("NOT_FOUND - no exchange '{name}' in vhost '/'"))
+    Refusal::channel_error("not_found", format!("NOT_FOUND - no exchange '{name}' in vhost '/'"))
 }
 
 fn is_durable(headers: &Headers) -> bool {
@@ -217,7 +228,10 @@ fn is_durable(headers: &Headers) -> bool {
 fn check_durable(headers: &Headers) -> Result<(), Refusal> {
     let durable = headers.get("durable") == Some(b"true") || headers.get("persistent") == Some(b"true");
     if durable && headers.get("id").is_none() {
-        return Err(Refusal::goes_on("Missing Header", "Header 'id' is required for durable subscriptions"));
+        return Err(Refusal::frame_error(
+            "Missing Header",
+            "Header 'id' is required for durable subscriptions",
+        ));
     }
     Ok(())
 }

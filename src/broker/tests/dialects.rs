@@ -242,3 +242,33 @@ fn a_window_of_artemis_is_of_octets() {
     bed.put(client, &ack("1.2", &large));
     assert_eq!(bed.bodies(client), ["a", "b", "c", "d", "e"]);
 }
+
+/// Artemis shows the octets of a frame that it does not know; here an ERROR is no larger for a large frame.
+#[test]
+fn an_unknown_command_is_answered_and_shown_in_part() {
+    let frame = format!("WRONG\nx:{}\nreceipt:r\n\n{}\0", "x".repeat(5_000), "x".repeat(50_000));
+    for (dialect, text, goes_on) in [
+        (Dialect::ActiveMq, "Unknown STOMP action: WRONG", false),
+        (Dialect::RabbitMq, "Bad command", true),
+        (Dialect::Artemis, "AMQ339023 Invalid STOMP frame W,R,O,N,G,10,x,,x,", false),
+    ] {
+        let mut bed = playing(dialect);
+        let client = bed.connect("1.2");
+        bed.put(client, &frame);
+        let error = bed.one(client);
+        assert!(message(&error).starts_with(text), "{error:?}");
+        assert!(message(&error).len() + error.body.len() < 10_000, "{error:?}");
+        assert_eq!(bed.broker.status(client) == Status::Open, goes_on, "{dialect}");
+    }
+}
+
+#[test]
+fn artemis_answers_nothing_before_connect() {
+    let mut bed = playing(Dialect::Artemis);
+    let client = bed.accept();
+    bed.put(client, "SEND\ndestination:/queue/a\nreceipt:1\n\nm\0DISCONNECT\nreceipt:2\n\n\0");
+    bed.nothing(client);
+    assert_eq!((bed.broker.status(client), bed.waiting("/queue/a")), (Status::Open, 0));
+    bed.put(client, "CONNECT\naccept-version:1.2\nhost:/\n\n\0");
+    bed.nothing(client);
+}

@@ -399,3 +399,84 @@ fn refuses_what_it_was_told_to() {
         assert!(bad.parse::<super::super::Refuse>().is_err(), "{bad}");
     }
 }
+
+/// A producer that waits only for what its consumer has not read goes on as soon as that is read.
+#[test]
+fn a_paused_producer_is_read_on_when_an_outbox_is_read() {
+    let mut bed = small(200 * KIB);
+    let (producer, consumer) = (bed.connect("1.2"), bed.connect("1.2"));
+    bed.subscribe(consumer, "1", "/queue/a", "auto");
+    for _ in 0..2 {
+        bed.send(producer, "/queue/a", &"x".repeat(150 * KIB));
+        while bed.broker.next_changed().is_some() {}
+    }
+    assert!(!bed.broker.wants_read(producer));
+    assert_eq!(bed.bodies(consumer).len(), 2);
+    assert!(bed.broker.wants_read(producer));
+}
+
+/// ERRORs after which the connection goes on are answers, too.
+#[test]
+fn errors_nobody_reads_count() {
+    for dialect in [Dialect::ActiveMq, Dialect::RabbitMq] {
+        let mut bed = Bed::with(BrokerConfig::default().with_dialect(dialect).with_memory(1000 * KIB));
+        let wrong = format!("COMMIT\ntransaction:{}\n\n\0", "x".repeat(5 * KIB)).repeat(10);
+        let clients: Vec<_> = (0..10).map(|_| bed.connect("1.2")).collect();
+        for _ in 0..10 {
+            for &client in &clients {
+                bed.put(client, &wrong);
+                while bed.broker.next_changed().is_some() {}
+            }
+        }
+        assert!(bed.broker.held() <= 1300 * KIB, "{dialect}: {}", bed.broker.held());
+        for client in clients {
+            bed.closed(client);
+        }
+        assert_eq!(bed.broker.held(), 0);
+    }
+}
+
+/// A message counts once for each subscriber of its topic.
+#[test]
+fn a_message_for_many_is_refused_where_its_copies_have_no_room() {
+    let mut bed = small(1000 * KIB);
+    let producer = bed.connect("1.2");
+    for _ in 0..50 {
+        let consumer = bed.connect("1.2");
+        bed.subscribe(consumer, "1", "/topic/a", "client");
+    }
+    bed.send(producer, "/topic/a", &"x".repeat(30 * KIB));
+    assert!(bed.broker.held() <= 4000 * KIB, "{}", bed.broker.held());
+    let before = bed.broker.held();
+    let error = bed.refused(producer, &format!("SEND\ndestination:/topic/a\n\n{}\0", "x".repeat(60 * KIB)));
+    assert_eq!(message(&error), "the broker's memory is full");
+    assert_eq!(bed.broker.held(), before);
+}
+
+/// What waits for COMMIT meets the bounds at COMMIT, and happens as a whole or not at all.
+#[test]
+fn a_transaction_is_bounded_as_its_frames_are() {
+    let mut bed = Bed::with(BrokerConfig { destinations: 3, ..Default::default() });
+    let (client, other) = (bed.connect("1.2"), bed.connect("1.2"));
+    bed.send(other, "/queue/0", "x");
+    bed.subscribe(client, "1", "/queue/0", "client");
+    let frame = bed.one(client);
+    bed.put(client, "BEGIN\ntransaction:t\n\n\0");
+    bed.put(client, &answer("ACK", "1.2", &frame, "transaction:t\n"));
+    for n in [0, 1, 2, 2, 1, 3] {
+        bed.put(client, &format!("SEND\ndestination:/queue/{n}\ntransaction:t\n\nx\0"));
+    }
+    assert_eq!(message(&bed.refused(client, "COMMIT\ntransaction:t\n\n\0")), "too many destinations");
+    assert_eq!((bed.waiting("/queue/0"), bed.waiting("/queue/1")), (1, 0));
+
+    let mut bed = small(1000 * KIB);
+    let (client, other) = (bed.connect("1.2"), bed.connect("1.2"));
+    for n in 0..40 {
+        bed.subscribe(other, &n.to_string(), "/topic/a", "client");
+    }
+    bed.put(client, "BEGIN\ntransaction:t\n\n\0");
+    let frame = format!("SEND\ndestination:/topic/a\ntransaction:t\n\n{}\0", "x".repeat(30 * KIB));
+    bed.put(client, &frame.repeat(2));
+    assert_eq!(message(&bed.refused(client, "COMMIT\ntransaction:t\n\n\0")), "the broker's memory is full");
+    bed.nothing(other);
+}

@@ -223,3 +223,86 @@ fn arguments_of_queues_are_charged() {
     assert!(bed.broker.held() > 40_000, "of the message, and of the queue");
     bed.refused(client, &(1..6).map(declare).collect::<String>());
 }
+
+#[test]
+fn dead_letters_keep_their_order() {
+    let mut bed = rabbitmq();
+    let client = bed.connect("1.2");
+    let arguments = "x-dead-letter-exchange:\nx-dead-letter-routing-key:dead\n";
+    bed.subscribe(client, "d", "/queue/dead", "auto");
+    bed.put(client, &format!("SUBSCRIBE\nid:1\ndestination:/queue/a\nack:client\n{arguments}\n\0"));
+    for body in ["one", "two", "three"] {
+        bed.send(client, "/queue/a", body);
+    }
+    let last = bed.take(client).pop().unwrap();
+    bed.put(client, &answer("NACK", "1.2", &last, "requeue:false\n"));
+    assert_eq!(bed.bodies(client), ["one", "two", "three"]);
+}
+
+/// A subscription whose queue was deleted takes none of the subscriptions that a connection may have.
+#[test]
+fn a_cancelled_subscription_leaves_nothing() {
+    let mut bed = rabbitmq();
+    let (one, two) = (bed.connect("1.2"), bed.connect("1.2"));
+    let subscribe =
+        "SUBSCRIBE\nid:1\ndestination:/topic/a\ndurable:true\nauto-delete:false\nack:client\n\n\0";
+    let before = bed.broker.held();
+    for _ in 0..3 {
+        bed.put(one, subscribe);
+        bed.put(two, subscribe);
+        bed.put(two, "UNSUBSCRIBE\nid:1\ndurable:true\n\n\0");
+        assert_eq!(message(&bed.one(one)), "Server cancelled subscription");
+        assert_eq!(bed.broker.connections[&one].subscriptions.len(), 0);
+        assert_eq!(bed.broker.held(), before);
+    }
+}
+
+/// As on RabbitMQ, only queues that SEND or SUBSCRIBE names are remembered; others would add up.
+#[test]
+fn queues_of_topic_subscriptions_are_not_remembered() {
+    let mut bed = rabbitmq();
+    let client = bed.connect("1.2");
+    let before = bed.broker.held();
+    for _ in 0..3 {
+        bed.subscribe(client, "1", "/topic/a", "auto");
+        bed.put(client, "UNSUBSCRIBE\nid:1\n\n\0");
+        assert_eq!(bed.broker.held(), before);
+    }
+}
+
+/// A queue that this broker has forgotten, where RabbitMQ would have kept it, is declared again by the next SEND.
+#[test]
+fn a_forgotten_queue_is_declared_again() {
+    let config = BrokerConfig { destinations: 1, ..BrokerConfig::default() };
+    let mut bed = Bed::with(config.with_dialect(Dialect::RabbitMq));
+    let client = bed.connect("1.2");
+    for queue in ["/queue/a", "/queue/b", "/queue/a"] {
+        bed.send(client, queue, "m");
+        assert_eq!(bed.waiting(queue), 1, "{queue}");
+        bed.subscribe(client, "1", queue, "auto");
+        assert_eq!(bed.bodies(client), ["m"]);
+        bed.put(client, "UNSUBSCRIBE\nid:1\n\n\0");
+    }
+}
+
+/// An exchange may make many dead letters of one message, again and again.
+#[test]
+fn dead_letters_are_bounded() {
+    let mut bed = Bed::with(BrokerConfig::default().with_dialect(Dialect::RabbitMq).with_memory(100_000));
+    let client = bed.connect("1.2");
+    for n in 0..20 {
+        bed.put(
+            client,
+            &format!(
+                "SUBSCRIBE\nid:{n}\ndestination:/exchange/amq.fanout\nack:client\n\
+                 x-dead-letter-exchange:amq.fanout\n\n\0"
+            ),
+        );
+    }
+    bed.send(client, "/exchange/amq.fanout", "m");
+    for _ in 0..6 {
+        let last = bed.take(client).pop().expect("a message");
+        bed.put(client, &answer("NACK", "1.2", &last, "requeue:false\n"));
+        assert!(bed.broker.memory() <= 220_000, "{}", bed.broker.memory());
+    }
+}

@@ -353,7 +353,7 @@ proptest! {
 
 /// Frames of which any may come at any time, right or wrong, to whichever broker is played. `%` is the last `ack` or
 /// `message-id` that the client has seen.
-const FRAMES: [&str; 24] = [
+const FRAMES: [&str; 29] = [
     "SUBSCRIBE\nid:1\ndestination:/queue/a\nack:client\n\n\0",
     "SUBSCRIBE\nid:2\ndestination:/queue/b\nack:client-individual\nprefetch-count:2\n\n\0",
     "SUBSCRIBE\nid:3\ndestination:/topic/a\nack:client\n\n\0",
@@ -378,6 +378,11 @@ const FRAMES: [&str; 24] = [
     "BEGIN\ntransaction:t\n\n\0",
     "COMMIT\ntransaction:t\n\n\0",
     "ABORT\ntransaction:t\n\n\0",
+    "SUBSCRIBE\nid:7\ndestination:/topic/a\nack:client\nx-dead-letter-exchange:amq.topic\n\n\0",
+    "SUBSCRIBE\nid:1\ndestination:/queue/b\nack:client\n\n\0",
+    "WRONG\nreceipt:1\n\nbody\0",
+    "SEND\ndestination:/queue/a\nno colon\n\nm\0",
+    "SEND\ndestination:/queue/a\ncontent-length:1\n\nmm\0",
 ];
 
 proptest! {
@@ -422,6 +427,6 @@ proptest! {
             _ => drain(&mut bed, "id:exchange\ndestination:/exchange/amq.topic/a"),
         }
         bed.closed(last);
-        prop_assert_eq!(bed.broker.memory(), 0);
+        prop_assert_eq!((bed.broker.memory(), bed.broker.names, bed.broker.unread), (0, 0, 0));
     }
 }

@@ -10,6 +10,19 @@ fn request(bed: &mut Bed) -> (ConnId, ConnId, String) {
     (requester, worker, reply_to)
 }
 
+/// A temporary queue is its connection's, used or not: it does not make room for other destinations.
+#[test]
+fn an_unused_temporary_queue_stays_where_destinations_are_full() {
+    let mut bed = Bed::with(BrokerConfig { destinations: 2, ..Default::default() });
+    let (requester, other) = (bed.connect("1.2"), bed.connect("1.2"));
+    bed.put(requester, "SEND\ndestination:/queue/a\nreply-to:/temp-queue/x\n\nm\0");
+    let error = bed.refused(other, "SEND\ndestination:/queue/b\n\nm\0");
+    assert_eq!(message(&error), "too many destinations");
+    bed.subscribe(requester, "1", "/temp-queue/x", "auto");
+    bed.send(requester, "/temp-queue/x", "m");
+    assert_eq!(bed.bodies(requester), ["m"]);
+}
+
 #[test]
 fn a_request_and_its_reply() {
     let mut bed = Bed::new();

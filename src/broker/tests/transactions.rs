@@ -137,3 +137,21 @@ fn transactions_belong_to_their_connection() {
     bed.put(one, "COMMIT\ntransaction:t\n\n\0");
     assert_eq!(bed.waiting("/queue/a"), 1);
 }
+
+/// An ACK of a subscription that has ended leaves nothing in its transaction.
+#[test]
+fn a_transaction_forgets_the_acks_of_a_subscription_that_ends() {
+    let mut bed = Bed::new();
+    let client = bed.connect("1.2");
+    bed.send(client, "/queue/a", "m");
+    bed.put(client, "BEGIN\ntransaction:t\n\n\0");
+    for _ in 0..3 {
+        bed.subscribe(client, "1", "/queue/a", "client-individual");
+        let frame = bed.one(client);
+        bed.put(client, &answer("ACK", "1.2", &frame, "transaction:t\n"));
+        bed.put(client, "UNSUBSCRIBE\nid:1\n\n\0");
+        assert_eq!(bed.broker.connections[&client].transactions[&b"t"[..]].acks, []);
+    }
+    bed.put(client, "COMMIT\ntransaction:t\n\n\0");
+    assert_eq!(bed.waiting("/queue/a"), 1);
+}

@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::{COMMAND_LINE, Parser, State, Step};
 use crate::stomp::excerpt::excerpt_of_line;
+use crate::stomp::laxity::NoNul;
 use crate::stomp::tolerance::{Follows, Trust, follows};
 use crate::stomp::{Command, Cut, Limits, ParseError};
 
@@ -29,6 +30,15 @@ impl Parser {
         let missing = length - self.body.len();
         let unread = &self.buffer[self.start..];
         let tolerant = self.is_tolerant();
+        // Where the next frame begins.
+        let next = match (unread.get(missing), self.laxity.no_nul) {
+            (Some(0), _) | (Some(_), NoNul::Replaced) => Some(missing + 1),
+            (Some(_), NoNul::Skipped) => {
+                let nul = memchr::memchr(0, &unread[missing..]);
+                Some(nul.map_or(unread.len(), |nul| missing + nul + 1))
+            }
+            _ => None,
+        };
         let body = match unread.get(missing) {
             Some(0) if tolerant && follows(&unread[missing + 1..]) == Follows::Nothing => {
                 return Ok(self.refuted());
@@ -38,8 +48,8 @@ impl Parser {
                 self.start += missing + 1;
                 return Ok(Step::Frame(Bytes::new(), Some(Cut::Body(length))));
             }
-            Some(0) if self.body.is_empty() => Bytes::copy_from_slice(&unread[..missing]),
-            Some(0) => {
+            Some(_) if next.is_some() && self.body.is_empty() => Bytes::copy_from_slice(&unread[..missing]),
+            Some(_) if next.is_some() => {
                 self.body.reserve_exact(missing);
                 self.body.extend_from_slice(&unread[..missing]);
                 std::mem::take(&mut self.body).into()
@@ -57,7 +67,7 @@ impl Parser {
                 });
             }
         };
-        self.start += missing + 1;
+        self.start += next.unwrap_or(missing + 1);
         if self.hides_frames(&body) {
             return Ok(Step::Frame(Bytes::new(), Some(Cut::Unclear)));
         }
@@ -175,7 +185,8 @@ impl Parser {
     pub(super) fn open_body(&mut self) -> Result<Step, ParseError> {
         let unread = &self.buffer[self.start..];
         let command = self.command();
-        if !self.ignores_bodies && !command.allows_body() && unread.first().is_some_and(|octet| *octet != 0) {
+        if !self.laxity.any_body && !command.allows_body() && unread.first().is_some_and(|octet| *octet != 0)
+        {
             return Err(ParseError::UnexpectedBody { command });
         }
         let nul = self.end_of_body(unread);

@@ -3,6 +3,8 @@
 mod framing;
 mod headers;
 mod heartbeat;
+#[cfg(feature = "broker")]
+mod laxity;
 mod limits;
 mod session;
 mod tolerance;
