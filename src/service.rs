@@ -284,7 +284,7 @@ impl Service {
 
     /// Whether somebody waits for an answer to this message, and may be sent one, be it a request or not.
     pub(crate) fn can_answer(&self, message: &Frame, dialect: Dialect) -> bool {
-        let refused = |reply_to| (dialect.row().refuses)(reply_to).is_some();
+        let refused = |reply_to| dialect.refuses_reply(reply_to).is_some();
         self.mapping.can_answer(message) && !message.headers.get("reply-to").is_some_and(refused)
     }
 
@@ -295,9 +295,9 @@ impl Service {
         Some(format!("--dead-letter: {destination:?}, for what comes from {from}: {why}"))
     }
 
-    /// Whether a broker with these limits takes a frame of so many octets.
-    pub(crate) fn fits_frame(&self, octets: usize, limits: &FrameLimits) -> bool {
-        self.mapping.fits_frame(octets, limits)
+    /// Whether a broker with these limits takes this frame.
+    pub(crate) fn fits_frame(&self, frame: &[u8], limits: &FrameLimits) -> bool {
+        self.mapping.fits_frame(frame, limits)
     }
 
     pub(crate) fn max_attempts(&self) -> u32 {

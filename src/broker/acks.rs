@@ -230,7 +230,9 @@ impl Connection {
         named: Option<&[u8]>,
         ids: &Ids,
     ) -> Result<(u64, Option<u64>), Missing> {
-        let message = ids.messages.number(id).ok_or(Missing::UNKNOWN)?;
+        // On Artemis the message's number is behind the consumer's.
+        let of_artemis = || std::str::from_utf8(id).ok()?.split_once(',')?.1.parse().ok();
+        let message = ids.messages.number(id).or_else(of_artemis).ok_or(Missing::UNKNOWN)?;
         let holds = |(number, s): (&u64, &Subscription)| Some((*number, s.delivery_of(message)?));
         let is_named = |s: &Subscription| named.is_none() || s.id.as_deref() == named;
         let mut candidates = self.subscriptions.iter().filter(|(_, s)| is_named(s));

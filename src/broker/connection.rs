@@ -217,10 +217,16 @@ impl Connection {
         ids: &mut Ids,
         dialect: Dialect,
     ) -> bool {
-        let Some(subscription) = self.subscriptions.get_mut(&subscription) else { return true };
+        let number = subscription;
+        let Some(subscription) = self.subscriptions.get_mut(&number) else { return true };
         let automatic = subscription.ack == AckMode::Auto;
         let delivery = self.next_delivery;
         let message = entry.message.clone();
+        let message_id = match dialect {
+            // Artemis' names the consumer as well, so that it is another at each delivery.
+            Dialect::Artemis => &*format!("{}{number:04},{}", self.id.0, message.number),
+            _ => ids.messages.text(message.number),
+        };
         message.encode(
             self.outbox.end(),
             &Envelope {
@@ -228,7 +234,7 @@ impl Connection {
                 version: self.version,
                 consumer: self.id,
                 destination: message.destination().map_or(shown, |routed| &routed.shown),
-                message_id: ids.messages.text(message.number).as_bytes(),
+                message_id: message_id.as_bytes(),
                 subscription: subscription.id.as_deref(),
                 delivery: subscription.ack_ids.text(delivery).as_bytes(),
                 acknowledged: self.version == Version::V1_2 && !automatic,

@@ -51,8 +51,10 @@ impl<'a> Envelope<'a> {
     pub(super) fn encode_within(&self, part: &Part<'_>) -> Result<Vec<u8>, Fault> {
         let frame = self.encode(part);
         let limits = self.delivery.limits;
-        if self.mapping.fits_frame(frame.len(), limits) {
+        if self.mapping.fits_frame(&frame, limits) {
             Ok(frame)
+        } else if limits.fits(frame.len()) {
+            Err(Fault::Headers { octets: frame.len() - part.inner.len() - part.body.len() })
         } else {
             Err(Fault::TooLarge { limit: limits.frame })
         }

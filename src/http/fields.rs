@@ -43,6 +43,7 @@ impl Fields {
     /// `host` is that of an absolute target.
     pub(super) fn read(headers: &[Pair<'_>], host: Option<&[u8]>, strict: bool) -> Result<Self, Reason> {
         let mut content_type: Option<(u8, &[u8])> = None;
+        let mut spelt: Option<(&[u8], &[u8])> = None;
         let mut kept = Kept::new();
         let mut dropped = Dropped::default();
         let mut options: Vec<&[u8]> = Vec::new();
@@ -50,7 +51,18 @@ impl Fields {
             // Decoded first: `_HYPHEN_` must not hide a name from the checks.
             let name = camel_decoded(raw).map_or(Cow::Borrowed(raw), Cow::Owned);
             if let Some(rank) = content_type_rank(&name) {
-                if !value.is_empty() && content_type.is_none_or(|(best, _)| rank < best) {
+                let value = trimmed(value);
+                if value.is_empty() {
+                    continue;
+                }
+                // Ours and a gateway's may both be there, and say the same.
+                match spelt {
+                    Some((known, other)) if strict && known != raw && other != value => {
+                        return Err(Reason::AmbiguousHeaders(shown(known), shown(raw)));
+                    }
+                    known => spelt = known.or(Some((raw, value))),
+                }
+                if content_type.is_none_or(|(best, _)| rank < best) {
                     content_type = Some((rank, value));
                 }
                 continue;

@@ -224,9 +224,16 @@ impl Mapping {
         self.max_reply.unwrap_or(limits.body)
     }
 
-    /// Whether such a broker takes a frame of so many octets. With `max_reply` the deployer says that it was set up to take more.
-    pub(crate) fn fits_frame(&self, octets: usize, limits: &FrameLimits) -> bool {
-        self.max_reply.is_some() || limits.fits(octets)
+    /// Whether such a broker takes this frame. With a `max_reply` above its own limit the deployer says that it was set up to take
+    /// more.
+    pub(crate) fn fits_frame(&self, frame: &[u8], limits: &FrameLimits) -> bool {
+        let raised = self.max_reply.is_some_and(|most| most > limits.body);
+        let kept = || {
+            let head = memchr::memmem::find(frame, b"\n\n").unwrap_or(frame.len());
+            let is_kept = memchr::memmem::find(&frame[..head], b"\npersistent:true").is_some();
+            !is_kept || limits.keeps(head, frame.len() - head)
+        };
+        (raised || limits.fits(frame.len())) && (limits.stored.is_none() || kept())
     }
 
     /// Whether brokers take a header of that length, escaped as STOMP 1.2 does.

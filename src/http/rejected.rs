@@ -64,7 +64,7 @@ pub(crate) fn check_reply(request: &mut Result<Request, Rejected>, dialect: Dial
         let correlation = delivery.correlation().unwrap_or_default();
         (dialect == Dialect::RabbitMq && correlation.len() > LONGEST_CORRELATION).then_some(TOO_LONG)
     };
-    let refused = |reply_to| (dialect.row().refuses)(reply_to).or_else(too_long);
+    let refused = |reply_to| dialect.refuses_reply(reply_to).or_else(too_long);
     let Some(why) = delivery.reply_to().filter(|_| answerable).and_then(refused) else { return };
     match request {
         Ok(Request { delivery, .. }) => {

@@ -53,10 +53,14 @@ fn check_each(reply_to: &[u8], allowed: &[String], consumed: &Destinations) -> R
         // ActiveMQ and Artemis send to everything that matches.
         let is_pattern = || elements(name).any(|element| matches!(element, b"*" | b">" | b"#"));
         let is_pattern = memchr::memchr3(b'*', b'>', b'#', name).is_some() && is_pattern();
-        if name.is_empty() || is_pattern || hides_another(name) {
+        if name.is_empty() || is_pattern || hides_another(name) || hides_another(part) {
             return Err(ReplyToError::Malformed);
         }
         permitted(name, allowed, || consumed.overlapping(name))?;
+        if name.len() < part.len() {
+            // To brokers but ActiveMQ a question mark is a part of the name.
+            permitted(part, allowed, || consumed.overlapping(part))?;
+        }
     }
     Ok(())
 }
@@ -127,7 +131,16 @@ fn permitted<'a>(
     allowed: &[String],
     consumed: impl FnOnce() -> Option<&'a str>,
 ) -> Result<(), ReplyToError> {
-    if !allowed.iter().any(|prefix| allows(prefix.as_bytes(), name)) {
+    let is_allowed = |name: &[u8]| allowed.iter().any(|prefix| allows(prefix.as_bytes(), name));
+    // Artemis: `address::queue`. It makes what is not there, and a queue of that name would be another address' from then on.
+    let mut rest = name;
+    while let Some(at) = memchr::memmem::find(rest, b"::") {
+        if !is_allowed(&rest[..at]) {
+            return Err(ReplyToError::NotAllowed);
+        }
+        rest = &rest[at + 2..];
+    }
+    if !is_allowed(rest) || rest.len() < name.len() && !is_allowed(name) {
         return Err(ReplyToError::NotAllowed);
     }
     consumed().map_or(Ok(()), |_| Err(ReplyToError::Consumed))
@@ -192,16 +205,26 @@ fn allows(prefix: &[u8], name: &[u8]) -> bool {
     if prefix == b"*" {
         return true;
     }
+    if let Some(inner) = name.strip_prefix(b"queue://").filter(|inner| inner.starts_with(b"/")) {
+        // Artemis takes off another prefix: it is that queue, or topic.
+        return !is_topic(inner) && (prefix == b"queue://" || allows(prefix, inner));
+    }
     if name.starts_with(prefix) {
-        // Artemis makes of `temp-queue://orders` the queue of that name, be it temporary or not.
-        return name.strip_prefix(TEMPORARY_QUEUE).is_none_or(is_temporary);
+        // Artemis makes of `temp-queue://orders` the queue of that name, be it temporary or not. RabbitMQ does so of
+        // `/reply-queue/orders`, and writes a bare `orders` so; a name that begins with more is the deployer's own.
+        let is_generated = |name: &[u8]| prefix != REPLY_QUEUE || name.starts_with(b"amq.gen-");
+        return name.strip_prefix(TEMPORARY_QUEUE).is_none_or(is_temporary)
+            && name.strip_prefix(REPLY_QUEUE).is_none_or(is_generated);
     }
     let Some(rest) = prefix.strip_prefix(b"/queue/") else { return false };
     // A bare name is a queue to every broker (RabbitMQ, ActiveMQ), `topic://x` is not bare.
     let is_bare = || memchr::memchr(b'/', name).is_none();
-    let queue = name.strip_prefix(b"queue://").or_else(|| is_bare().then_some(name));
-    queue.is_some_and(|queue| queue.starts_with(rest))
+    let queue = name.strip_prefix(b"queue://").or_else(|| name.strip_prefix(REPLY_QUEUE));
+    queue.or_else(|| is_bare().then_some(name)).is_some_and(|queue| queue.starts_with(rest))
 }
+
+/// RabbitMQ: a queue by its name.
+const REPLY_QUEUE: &[u8] = b"/reply-queue/";
 
 /// Whether JMS clients of Artemis call temporary queues so: a UUID, or `ID:host-port-time-n:n:n` by OpenWire.
 fn is_temporary(name: &[u8]) -> bool {
@@ -306,10 +329,14 @@ pub(crate) fn canonical(name: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// What all prefixes of queues stand before.
+/// What all prefixes of queues stand before. Behind `queue://` Artemis takes off another.
 fn without_prefix(name: &[u8]) -> &[u8] {
-    let queues: [&[u8]; 5] = [b"/queue/", b"/amq/queue/", b"/reply-queue/", b"queue://", TEMPORARY_QUEUE];
-    queues.iter().find_map(|prefix| name.strip_prefix(*prefix)).unwrap_or(name)
+    let queues: [&[u8]; 5] = [b"/queue/", b"/amq/queue/", REPLY_QUEUE, b"queue://", TEMPORARY_QUEUE];
+    let without = |name| queues.iter().find_map(|prefix| <[u8]>::strip_prefix(name, *prefix));
+    match without(name) {
+        Some(inner) if name.starts_with(b"queue://") => without(inner).unwrap_or(inner),
+        inner => inner.unwrap_or(name),
+    }
 }
 
 /// ActiveMQ takes `?consumer.x=y` off.
@@ -326,6 +353,56 @@ mod tests {
 
     fn strings(list: &[&str]) -> Vec<String> {
         list.iter().map(|&entry| entry.to_owned()).collect()
+    }
+
+    /// What senders were able to reach, whose replies were to go to their own queues only.
+    #[test]
+    fn a_restricted_list_lets_nobody_into_another_queue() {
+        let temporary = ["/temp-queue/", "/remote-temp-queue/", "/reply-queue/", "temp-queue://"];
+        let uuid = "temp-queue://4f5b3339-a1cd-4661-8218-c10f059ad957";
+        let cases: &[(&[&str], &str, bool)] = &[
+            // RabbitMQ writes a bare `orders` as `/reply-queue/orders`.
+            (&temporary, "/reply-queue/orders", false),
+            (&temporary, "/reply-queue/amq.gen", false),
+            (&temporary, "/reply-queue/amq.gen-x", true),
+            (&temporary, "orders", false),
+            (&["/reply-queue/orders"], "/reply-queue/orders", true),
+            (&["/queue/"], "/reply-queue/orders", true),
+            (&["/queue/replies."], "/reply-queue/orders", false),
+            (&["/queue/replies."], "/reply-queue/replies.a", true),
+            (&["*"], "/reply-queue/orders", true),
+            // Artemis makes the queue `billing` of the sender's address.
+            (&["/queue/replies."], "/queue/replies.zz::billing", false),
+            (&["/queue/replies."], "/queue/replies.zz?::billing", false),
+            (&["/queue/replies."], "/queue/replies.zz?a::billing", false),
+            (&["/queue/replies."], "/queue/replies.a::replies.b", true),
+            (&["/queue/replies."], "/queue/replies.a::replies.b::billing", false),
+            (&["queue://"], "queue://zz::billing", false),
+            (&["/queue/"], "/queue/zz::billing", true),
+            (&temporary, "temp-queue://ID:zz?::billing", false),
+            (&temporary, "temp-queue://ID:zz?x", false),
+            (&temporary, &format!("{uuid}?::billing"), false),
+            (&temporary, uuid, true),
+            // Artemis takes off `queue://`, and then a prefix of the acceptor.
+            (&["/queue/", "queue://"], "queue:///topic/events", false),
+            (&["/queue/", "queue://"], "queue:///queue/replies", true),
+            (&["/queue/replies."], "queue:///queue/replies.a", true),
+            (&["/queue/replies."], "queue:///queue/orders", false),
+            (&["/queue/"], "queue:///orders", false),
+            (&["/queue/"], "/queue/a?consumer.x=1", true),
+        ];
+        for (allowed, reply_to, expected) in cases {
+            let result = check(reply_to.as_bytes(), &strings(allowed), &Destinations::default());
+            assert_eq!(result, if *expected { Ok(()) } else { Err(NotAllowed) }, "{allowed:?} {reply_to}");
+        }
+        let mut consumed = Destinations::default();
+        consumed.extend(strings(&["/queue/svc"]));
+        for reply_to in
+            ["queue:///queue/svc", "/queue/x::svc", "/queue/svc?::x", "queue://svc", "/reply-queue/svc"]
+        {
+            let result = check(reply_to.as_bytes(), &Mapping::default().allow_reply_to, &consumed);
+            assert_eq!(result, Err(Consumed), "{reply_to}");
+        }
     }
 
     #[test]

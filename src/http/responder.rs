@@ -103,6 +103,14 @@ pub enum Fault {
         /// The length of the line.
         octets: usize,
     },
+    /// All headers together are longer than this broker keeps with a persistent message.
+    #[error(
+        "the headers of the reply take {octets} bytes, more than the broker keeps with a persistent message of this size"
+    )]
+    Headers {
+        /// How many, ours included.
+        octets: usize,
+    },
     /// The name of a header, or its value where that is a property of AMQP, is longer than this broker takes.
     #[error(
         "the name or the value of the reply's header {name} has more than {limit} bytes, which RabbitMQ refuses"

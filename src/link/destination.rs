@@ -19,9 +19,31 @@ pub(super) fn activemq(destination: &[u8]) -> Option<&'static str> {
     name.trim_ascii().is_empty().then_some(NAMELESS)
 }
 
-/// Artemis takes whatever there is as a name.
+/// What ActiveMQ refuses as a reply-to, or what no requester could read: a temporary queue of our own connection. ActiveMQ writes
+/// a STOMP requester's as `/remote-temp-queue/`; this one is a property that a JMS client has set. Each name would make a queue.
+pub(super) fn activemq_reply(reply_to: &[u8]) -> Option<&'static str> {
+    let ours = |part: &[u8]| {
+        let part = part.trim_ascii();
+        part.starts_with(b"/temp-queue/") || part.starts_with(b"/temp-topic/")
+    };
+    let is_ours = reply_to.split(|&byte| byte == b',').any(ours);
+    activemq(reply_to)
+        .or_else(|| is_ours.then_some("it is a temporary queue of this server's own connection"))
+}
+
+/// Artemis takes whatever there is as a name: of an address, or of an address and its queue, `a::b`.
 pub(super) fn artemis(destination: &[u8]) -> Option<&'static str> {
-    destination.is_empty().then_some(NAMELESS)
+    const SCHEMES: [&[u8]; 4] = [b"queue://", b"topic://", b"temp-queue://", b"temp-topic://"];
+    const PREFIXES: [&[u8]; 2] = [b"/queue/", b"/topic/"];
+    let without = |name, prefixes: &[&[u8]]| -> &[u8] {
+        prefixes.iter().find_map(|prefix| <[u8]>::strip_prefix(name, *prefix)).unwrap_or(name)
+    };
+    let name = without(without(destination, &SCHEMES), &PREFIXES);
+    let nameless = match memchr::memmem::find(name, b"::") {
+        Some(at) => at == 0 || at + 2 == name.len(),
+        None => name.is_empty(),
+    };
+    nameless.then_some(NAMELESS)
 }
 
 const NAMELESS: &str = "it names no destination";
@@ -80,6 +102,39 @@ fn malformed(name: &[u8]) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn artemis_refuses_what_names_nothing() {
+        for nameless in [
+            "",
+            "/queue/",
+            "queue://",
+            "queue:///queue/",
+            "/topic/",
+            "temp-queue://",
+            "/queue/x::",
+            "/queue/::x",
+            "::",
+            "x::",
+        ] {
+            assert_eq!(artemis(nameless.as_bytes()), Some(NAMELESS), "{nameless}");
+        }
+        for taken in
+            ["x", "/queue/x", "/x", "/", "queue:///queue/x", "a::b", "/queue/a::b", "/queue/queue/", "/queue"]
+        {
+            assert_eq!(artemis(taken.as_bytes()), None, "{taken}");
+        }
+    }
+
+    #[test]
+    fn no_reply_goes_to_a_temporary_queue_of_our_own() {
+        for ours in ["/temp-queue/x", "/temp-topic/x", "/queue/a,/temp-queue/x", " /temp-queue/x"] {
+            assert!(activemq_reply(ours.as_bytes()).is_some(), "{ours}");
+        }
+        for taken in ["/remote-temp-queue/ID:x", "/queue/temp-queue/x", "/queue/a,/queue/b"] {
+            assert_eq!(activemq_reply(taken.as_bytes()), None, "{taken}");
+        }
+    }
 
     #[test]
     fn rabbitmq_refuses_what_was_measured() {

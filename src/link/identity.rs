@@ -32,6 +32,8 @@ impl Identity {
     /// The same for a head, where the body is not to be had.
     pub(super) fn of_head(&self, headers: &Headers) -> u64 {
         let stays = headers.iter().filter(|(name, value)| !varies(name, value));
+        let stays = stays
+            .map(|(name, value)| (name, if name == b"message-id" { message_part(value) } else { value }));
         stays.map(|header| self.hasher.hash_one(header)).fold(0, u64::wrapping_add)
     }
 }
@@ -61,6 +63,15 @@ fn varies(name: &[u8], value: &[u8]) -> bool {
             COUNTS.iter().any(|word| memchr::memmem::find(name, word).is_some())
         }
         _ => PREFIXES.iter().any(|prefix| name.starts_with(prefix)),
+    }
+}
+
+/// Artemis makes the id of the consumer's number and the message's, `45,39`: of these the first is another at each delivery.
+fn message_part(id: &[u8]) -> &[u8] {
+    let is_number = |part: &[u8]| !part.is_empty() && part.iter().all(u8::is_ascii_digit);
+    match memchr::memchr(b',', id) {
+        Some(at) if is_number(&id[..at]) && is_number(&id[at + 1..]) => &id[at + 1..],
+        _ => id,
     }
 }
 
@@ -113,6 +124,17 @@ mod tests {
             ];
             assert_eq!(identity.of(&once), identity.of(&message(&again, b"body")), "{added:?}");
         }
+    }
+
+    #[test]
+    fn the_consumer_in_an_id_of_artemis_does_not_count() {
+        let identity = Identity::default();
+        let of = |id: &str| identity.of(&message(&[("message-id", id), ("a", "1")], b"body"));
+        assert_eq!(of("45,39"), of("1055,39"));
+        for other in ["45,40", ",39", "45,39,1", "a,39", "45,b"] {
+            assert_ne!(of("45,39"), of(other), "{other}");
+        }
+        assert_ne!(of("a,1"), of("b,1"));
     }
 
     #[test]

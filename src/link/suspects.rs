@@ -59,8 +59,10 @@ pub(super) struct Suspects {
     paused: HashMap<u64, Instant>,
     /// The suspect of which something was sent last, and the largest of what was sent for it.
     sent: (u64, usize),
-    /// Condemned messages whose requesters were told, or at least were tried to be told: never twice.
-    told: HashSet<u64>,
+    /// Condemned messages of which the requesters cannot be told: that ended the connection, too.
+    untold: HashSet<u64>,
+    /// The condemned message whose requester is being told.
+    notice: Option<u64>,
     /// Where the answer to a condemned message was to go, and none has gone since.
     unreached: HashSet<String>,
     /// Those of which that holds for two messages. Others with the same reply-to are not tried one after the other: each of
@@ -74,7 +76,7 @@ impl Suspects {
     pub(super) fn accuse<'a>(&mut self, error: bool, unconfirmed: impl Iterator<Item = &'a Frame>) -> bool {
         if self.against.len() > MOST {
             self.against.clear();
-            self.told.clear();
+            self.untold.clear();
         }
         // Once, however many there are that look the same.
         let identities: HashSet<u64> = unconfirmed.map(|message| self.identity.of(message)).collect();
@@ -83,6 +85,7 @@ impl Suspects {
             ..=FEW => BY_END_AMONG_FEW,
             _ => BY_END,
         };
+        self.untold.extend(self.notice.take().filter(|notice| identities.contains(notice)));
         let any = !identities.is_empty();
         for identity in identities {
             *self.against.entry(identity).or_default() += weight;
@@ -128,17 +131,23 @@ impl Suspects {
         if !self.against.is_empty() {
             let identity = self.identity.of(message);
             self.against.remove(&identity);
-            self.told.remove(&identity);
+            self.untold.remove(&identity);
+            self.notice.take_if(|notice| *notice == identity);
         }
     }
 
-    /// Whether to tell the requester of a condemned message that there will be no answer: once, and not where small answers
-    /// end the connection, too.
-    pub(super) fn may_tell(&mut self, now: Instant, message: &Frame) -> bool {
+    /// Whether to tell the requester of a condemned message that there will be no answer: not where that has ended the connection,
+    /// or small answers to the same destination have.
+    pub(super) fn may_tell(&self, now: Instant, message: &Frame) -> bool {
         let Some(reply_to) = message.headers.text("reply-to") else { return false };
         !self.unreached.contains(reply_to)
             && !self.closed.is_closed(reply_to, now)
-            && self.told.insert(self.identity.of(message))
+            && !self.untold.contains(&self.identity.of(message))
+    }
+
+    /// What tells the requester of this message is sent.
+    pub(super) fn tells(&mut self, message: &Frame) {
+        self.notice = Some(self.identity.of(message));
     }
 
     /// The broker has taken a reply to this message, so that it takes others to the same destination.

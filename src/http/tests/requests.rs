@@ -334,6 +334,14 @@ fn strict_headers_reject_what_is_ambiguous() {
     assert!(map(&strict, &call(&[("x-tenant", "a"), ("X-Tenant", "b")], "")).is_err());
     // RabbitMQ appends a sender's repeats; they are no fault of the message.
     assert!(map(&strict, &call(&[("X-Tenant", "a"), ("X-Tenant", "b")], "")).is_ok());
+    let types = |one, other| map(&strict, &call(&[("content-type", one), other], ""));
+    for name in ["content_type", "Content-Type", "Content_HYPHEN_Type", "contentType"] {
+        let rejected = types("text/plain", (name, "application/json")).unwrap_err();
+        assert_eq!(rejected.reason, Reason::AmbiguousHeaders("content-type".into(), name.into()));
+        // A gateway and a client may both say it.
+        assert!(types("text/plain", (name, "text/plain")).is_ok(), "{name}");
+        assert_eq!(types("  ", (name, "a/b")).unwrap().content_type.as_deref(), Some(&b"a/b"[..]), "{name}");
+    }
 }
 
 #[test]

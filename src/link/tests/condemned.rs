@@ -53,6 +53,41 @@ fn its_requester_is_told_before_the_dead_letter() {
 }
 
 #[test]
+fn each_of_those_that_look_the_same_is_told() {
+    let mut bench = condemned("RabbitMQ/3.10.8", &REQUEST);
+    for _ in 0..2 {
+        bench.message_with("large", &REQUEST);
+    }
+    let (mut told, mut buried, mut settled) = (0, 0, 0);
+    for _ in 0..6 {
+        for frame in bench.sent() {
+            settled += usize::from(frame.command == Command::Ack);
+            let Some(receipt) = frame.headers.text("receipt") else { continue };
+            let is_notice = frame.headers.text("http_statusCode") == Some("500");
+            *(if is_notice { &mut told } else { &mut buried }) += 1;
+            bench.receipt(receipt);
+        }
+    }
+    assert_eq!((told, buried, settled), (3, 3, 2), "the last ACK is on its way");
+}
+
+/// The consumer's number in Artemis' message-id is another at each delivery.
+#[test]
+fn on_artemis_it_is_known_again() {
+    let mut bench = Bench::new("stomp://h");
+    bench.server = "ActiveMQ-Artemis/2.40.0 ActiveMQ Artemis Messaging Engine";
+    bench.come_up();
+    for consumer in 1..=3 {
+        bench.message_with(&format!("{consumer}5,39"), &REQUEST);
+        let job = bench.jobs.remove(0).id();
+        bench.give(Input::Output(Output { job, bytes: b"reply".to_vec(), end: Some(End::Done) }));
+        again(&mut bench, |bench| bench.bytes(REFUSAL));
+    }
+    bench.message_with("45,39", &REQUEST);
+    assert!(bench.jobs.is_empty(), "it is not served a fourth time");
+}
+
+#[test]
 fn a_notice_that_ends_the_connection_is_not_sent_again() {
     for error in [true, false] {
         let mut bench = condemned("RabbitMQ/4.0.5", &REQUEST);

@@ -151,7 +151,7 @@ fn a_transaction_holds_the_reply_and_its_ack() {
     let commands: Vec<_> = frames.iter().map(|frame| frame.command).collect();
     assert_eq!(commands, [Command::Begin, Command::Send, Command::Ack, Command::Commit]);
     assert!(frames.iter().all(|frame| frame.headers.text("transaction") == Some("job-1")));
-    assert_eq!(frames[1].headers.text("destination"), Some("/temp-queue/r"));
+    assert_eq!(frames[1].headers.text("destination"), Some("/remote-temp-queue/r"));
     assert_eq!(&frames[1].body[..], b"reply");
     assert_eq!(frames[2].headers.text("id"), Some("ack:m1"));
     // The SEND's own receipt says nothing of the COMMIT.
@@ -194,7 +194,7 @@ fn a_transaction_that_fails_ends_the_connection() {
 #[test]
 fn only_the_end_of_a_stream_is_in_the_transaction() {
     let mut bench = bench(DeliveryMode::Transactional);
-    bench.message_with("m1", &[("reply-to", "/temp-queue/r"), ("http_acceptStream", "true")]);
+    bench.message_with("m1", &[("reply-to", "/remote-temp-queue/r"), ("http_acceptStream", "true")]);
     bench.block();
     assert_eq!(bench.texts("transaction"), [(Command::Send, "-".to_owned())], "at once");
     let job = bench.reply();

@@ -362,7 +362,7 @@ fn what_can_be_no_request_is_answered_400_or_buried_and_the_connection_goes_on()
         ("an undefined escape", b"http_requestMethod:G\\tT\nhttp_requestUrl:/"),
         ("no UTF-8", b"http_requestMethod:\xff\xfe\nhttp_requestUrl:/"),
     ];
-    for reply_to in [Some("reply-to:/temp-queue/r"), None] {
+    for reply_to in [Some("reply-to:/remote-temp-queue/r"), None] {
         for (name, headers) in bad {
             let mut bench = Bench::up("stomp://h");
             let mut bytes = b"MESSAGE\nsubscription:0\nmessage-id:m\nack:a\ndestination:/queue/a\n".to_vec();

@@ -3,7 +3,7 @@
 use super::*;
 use crate::http::EmptyJms;
 
-const REPLY_TO: (&str, &str) = ("reply-to", "/temp-queue/r");
+const REPLY_TO: (&str, &str) = ("reply-to", "/remote-temp-queue/r");
 const JAVA: &str = "ID:host-1-2-1:1:1:1:1";
 
 /// A broker, and a server that has this done with messages without a body.

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const REPLY_TO: (&str, &str) = ("reply-to", "/temp-queue/r");
+const REPLY_TO: (&str, &str) = ("reply-to", "/remote-temp-queue/r");
 const NOTIFY: (&str, &str) = ("http_requestMethod", "NOTIFY");
 
 fn small(server: &'static str, change: impl FnOnce(&mut WorkerConfig)) -> Bench {
@@ -39,7 +39,7 @@ fn a_request_that_is_too_large_is_answered_413_as_any_that_is_none() {
         let sent = bench.sent();
         let reply = sent.iter().find(|frame| frame.command == Command::Send).unwrap();
         for (name, value) in [
-            ("destination", "/temp-queue/r"),
+            ("destination", "/remote-temp-queue/r"),
             ("correlation-id", "c"),
             ("http_statusCode", "413"),
             ("http_reasonPhrase", "Content Too Large"),

@@ -206,7 +206,7 @@ impl Bench {
     }
 
     fn message(&mut self, id: &str) {
-        self.message_with(id, &[("reply-to", "/temp-queue/r")]);
+        self.message_with(id, &[("reply-to", "/remote-temp-queue/r")]);
     }
 
     fn notify(&mut self, id: &str) {
@@ -252,7 +252,7 @@ impl Bench {
         let id = self.jobs.remove(0).id();
         let mut bytes = Vec::new();
         Encoder::new(&mut bytes, Version::V1_2, Command::Send)
-            .header("destination", "/temp-queue/r")
+            .header("destination", "/remote-temp-queue/r")
             .header("receipt", format!("job-{id}"))
             .body(b"reply");
         self.give(Input::Output(Output { job: id, bytes, end: Some(End::Done) }));
@@ -269,7 +269,7 @@ impl Bench {
         let job = self.jobs[0].id();
         let mut bytes = Vec::new();
         Encoder::new(&mut bytes, Version::V1_2, Command::Send)
-            .header("destination", "/temp-queue/r")
+            .header("destination", "/remote-temp-queue/r")
             .header("http_moreContent", "true")
             .body(b"block");
         self.give(Input::Output(Output { job, bytes, end: None }));

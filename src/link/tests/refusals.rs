@@ -164,7 +164,7 @@ fn a_broker_without_room_loses_nothing() {
             bench.idle(1);
             sent = bench.sent();
         }
-        assert_eq!(sent[0].headers.text("destination"), Some("/temp-queue/r"), "the reply");
+        assert_eq!(sent[0].headers.text("destination"), Some("/remote-temp-queue/r"), "the reply");
         bench.receipt(sent[0].headers.text("receipt").unwrap());
         assert_eq!(bench.commands().len(), usize::from(!acknowledged), "ACK");
     }
@@ -187,7 +187,7 @@ fn a_refused_reply_is_the_next_servers_where_this_one_stops() {
         // What is acknowledged is nobody else's: it is tried once more, and so is its dead letter.
         let mut sent = bench.sent();
         if ends == 2 {
-            assert_eq!(sent.remove(0).headers.text("destination"), Some("/temp-queue/r"));
+            assert_eq!(sent.remove(0).headers.text("destination"), Some("/remote-temp-queue/r"));
             refuse(&mut bench, &receipt, NO_ROOM);
             let (letter, destination) = one(&mut bench);
             assert_eq!(destination, "/queue/DLQ.a");
@@ -206,7 +206,7 @@ fn a_reply_that_is_too_large_to_be_kept_is_made_again() {
     let job = bench.jobs.remove(0).id();
     let mut bytes = Vec::new();
     Encoder::new(&mut bytes, Version::V1_2, Command::Send)
-        .header("destination", "/temp-queue/r")
+        .header("destination", "/remote-temp-queue/r")
         .header("receipt", format!("job-{job}"))
         .body(&vec![b'x'; 17 << 20]);
     bench.give(Input::Output(Output { job, bytes, end: Some(End::Done) }));
@@ -219,7 +219,7 @@ fn a_reply_that_is_too_large_to_be_kept_is_made_again() {
 
 #[test]
 fn a_stream_that_loses_a_block_ends_with_an_error() {
-    let streamed = &[("reply-to", "/temp-queue/r"), ("http_acceptStream", "true")];
+    let streamed = &[("reply-to", "/remote-temp-queue/r"), ("http_acceptStream", "true")];
     for (why, gone) in [(NO_ROOM, false), ("The destination /temp-queue/r does not exist.", true)] {
         let mut bench = Bench::up("stomp://h");
         bench.message_with("m1", streamed);
@@ -255,7 +255,7 @@ fn a_stream_that_loses_a_block_ends_with_an_error() {
 #[test]
 fn a_stream_that_is_lost_while_it_runs_is_cancelled() {
     let mut bench = Bench::up("stomp://h");
-    bench.message_with("m1", &[("reply-to", "/temp-queue/r"), ("http_acceptStream", "true")]);
+    bench.message_with("m1", &[("reply-to", "/remote-temp-queue/r"), ("http_acceptStream", "true")]);
     let job = bench.jobs[0].id();
     let delivered = Arc::clone(&bench.link.ledger_entry(job).delivered);
     bench.block();

@@ -91,7 +91,7 @@ fn what_a_broken_read_brought_does_not_count_for_ever() {
     for _ in 0..10 {
         // A message and the end of the connection in one read.
         bench.bytes(
-            b"MESSAGE\nsubscription:0\nmessage-id:m\nack:a\nreply-to:/temp-queue/r\n\nx\0RECEIPT\n\n\0",
+            b"MESSAGE\nsubscription:0\nmessage-id:m\nack:a\nreply-to:/remote-temp-queue/r\n\nx\0RECEIPT\n\n\0",
         );
         assert!(bench.jobs.is_empty(), "no job was handed out");
         bench.pass(60 * SECOND);

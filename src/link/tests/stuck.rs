@@ -254,7 +254,8 @@ fn what_comes_back_has_killed_no_server() {
     bench.pass(SECOND);
     bench.come_up();
     for id in ["runs", "waits"] {
-        let again = [("reply-to", "/temp-queue/r"), ("redelivered", "true"), ("x-delivery-count", "1")];
+        let again =
+            [("reply-to", "/remote-temp-queue/r"), ("redelivered", "true"), ("x-delivery-count", "1")];
         bench.message_with(id, &again);
         bench.pass(SECOND);
         let delivered = &bench.link.ledger_entry(bench.jobs[0].id()).delivered;

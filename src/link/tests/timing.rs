@@ -17,7 +17,7 @@ fn a_request_that_takes_too_long_is_answered_504_once() {
     assert!(bench.sent().is_empty());
     bench.idle(1);
     let reply = bench.sent().remove(0);
-    assert_eq!(reply.headers.text("destination"), Some("/temp-queue/r"));
+    assert_eq!(reply.headers.text("destination"), Some("/remote-temp-queue/r"));
     assert_eq!(reply.headers.text("http_statusCode"), Some("504"));
     assert_eq!(reply.headers.text("http_isError"), Some("true"));
     assert_eq!(&reply.body[..], b"Gateway Timeout\n");
@@ -87,7 +87,7 @@ fn answers_in_time_are_left_alone() {
 #[test]
 fn a_stream_that_stops_flowing_is_broken_off() {
     let mut bench = impatient();
-    bench.message_with("m1", &[("reply-to", "/temp-queue/r"), ("http_acceptStream", "true")]);
+    bench.message_with("m1", &[("reply-to", "/remote-temp-queue/r"), ("http_acceptStream", "true")]);
     bench.begin();
     // Longer in all than the timeout, which is for each block.
     for _ in 0..3 {

@@ -34,6 +34,9 @@ impl Worker {
         if suspect {
             self.suspects.sends(job, bytes.len());
         }
+        if let (Kind::Notice, Some(entry)) = (kind, self.ledger.get(job)) {
+            self.suspects.tells(&entry.delivered.message);
+        }
         match kind {
             Kind::Block => {
                 self.ledger.sent(job);

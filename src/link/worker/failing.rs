@@ -7,12 +7,40 @@ use bytes::Bytes;
 use super::{MAX_RETRY_DELAY, Phase, Worker};
 use crate::{
     link::{
+        FrameLimits,
         ledger::{Next, State},
         quarantine::Kind,
     },
     service::{Delivered, Receipt},
     stomp::Frame,
 };
+
+/// What our own headers of a dead letter take, at most.
+const OURS: usize = 4096;
+
+/// Octets of a sender's headers in the dead letter of a message that has too many of them. With any body brokers take so many.
+const SOME: usize = 32 << 10;
+
+/// As much of a message as these limits let into its dead letter.
+fn fitting(message: &Frame, limits: &FrameLimits) -> Frame {
+    // Each octet may be escaped.
+    let size = |(name, value): (&[u8], &[u8])| 2 * (name.len() + value.len()) + 2;
+    let head = OURS + message.headers.iter().map(size).sum::<usize>();
+    let mut room = SOME;
+    let headers = if limits.keeps(head, message.body.len()) {
+        message.headers.clone()
+    } else {
+        let fits = |header: &(&[u8], &[u8])| {
+            let fits = size(*header) <= room;
+            room -= if fits { size(*header) } else { 0 };
+            fits
+        };
+        message.headers.iter().filter(fits).collect()
+    };
+    let fits = limits.fits(head + message.body.len());
+    let body = if fits { message.body.clone() } else { Bytes::new() };
+    Frame { headers, body, ..*message }
+}
 
 impl Worker {
     /// The application never answered: again after a while, or to the dead letters.
@@ -70,19 +98,20 @@ impl Worker {
         let Some(entry) = self.ledger.get(job) else { return };
         let can_refuse = entry.acknowledged || self.nack().is_some();
         let message = &entry.delivered.message;
-        if !self.service.fits_frame(frame.len(), self.connection.limits()) {
+        if !self.service.fits_frame(&frame, self.connection.limits()) {
             if !entry.acknowledged && self.nack().is_some() {
                 return self.give_up(job, "its dead letter is larger than the broker takes in a frame");
             }
+            let fitting = fitting(message, self.connection.limits());
             tracing::error!(
                 job,
-                octets = message.body.len(),
-                "a dead letter without its body: it would be larger than the broker takes in a frame"
+                octets = message.body.len() - fitting.body.len(),
+                headers = message.headers.len() - fitting.headers.len(),
+                "a dead letter without so many octets of its body and so many headers: it would be larger than the broker takes"
             );
-            let bodiless = Frame { body: Bytes::new(), headers: message.headers.clone(), ..*message };
             let reason = entry.delivered.progress.buried().unwrap_or_default();
             let (version, dialect) = (self.connection.version(), self.connection.dialect());
-            frame = self.service.dead_letter(version, dialect, &bodiless, reason, Receipt(job));
+            frame = self.service.dead_letter(version, dialect, &fitting, reason, Receipt(job));
         }
         let closed = || self.refusing.is_closed(&self.service.dead_letter_of(message), now);
         if frame.is_empty() || can_refuse && !self.refusing.is_empty() && closed() {

@@ -79,6 +79,14 @@ def named(environ, start_response, rest, query):
     return [b"named"]
 
 
+def headers(environ, start_response, rest, query):
+    """So many headers with values of `octets` octets."""
+    record("headers", rest)
+    many = [(f"X-{n}", "v" * int(query["octets"])) for n in range(int(rest))]
+    start_response("200 OK", [("Content-Type", "text/plain"), *many])
+    return [b"headers"]
+
+
 def binary(environ, start_response, rest, query):
     """What is no text."""
     start_response("200 OK", [("Content-Type", "application/octet-stream")])
@@ -172,6 +180,7 @@ VIEWS = {
     "octets": octets,
     "large": large,
     "named": named,
+    "headers": headers,
     "binary": binary,
     "task": task,
     "gated": gated,
