@@ -57,9 +57,9 @@ fn check_each(reply_to: &[u8], allowed: &[String], consumed: &Destinations) -> R
             return Err(ReplyToError::Malformed);
         }
         permitted(name, allowed, || consumed.overlapping(name))?;
-        if name.len() < part.len() {
-            // To brokers but ActiveMQ a question mark is a part of the name.
-            permitted(part, allowed, || consumed.overlapping(part))?;
+        // To brokers but ActiveMQ a question mark is a part of the name.
+        if !are_allowed(part, allowed) || name.len() < part.len() && !is_allowed(part, allowed) {
+            return Err(ReplyToError::NotAllowed);
         }
     }
     Ok(())
@@ -131,19 +131,26 @@ fn permitted<'a>(
     allowed: &[String],
     consumed: impl FnOnce() -> Option<&'a str>,
 ) -> Result<(), ReplyToError> {
-    let is_allowed = |name: &[u8]| allowed.iter().any(|prefix| allows(prefix.as_bytes(), name));
-    // Artemis: `address::queue`. It makes what is not there, and a queue of that name would be another address' from then on.
-    let mut rest = name;
-    while let Some(at) = memchr::memmem::find(rest, b"::") {
-        if !is_allowed(&rest[..at]) {
-            return Err(ReplyToError::NotAllowed);
-        }
-        rest = &rest[at + 2..];
-    }
-    if !is_allowed(rest) || rest.len() < name.len() && !is_allowed(name) {
+    if !is_allowed(name, allowed) {
         return Err(ReplyToError::NotAllowed);
     }
     consumed().map_or(Ok(()), |_| Err(ReplyToError::Consumed))
+}
+
+fn is_allowed(name: &[u8], allowed: &[String]) -> bool {
+    allowed.iter().any(|prefix| allows(prefix.as_bytes(), name))
+}
+
+/// Whether each part of `address::queue` is allowed. Artemis makes what is not there, and a queue of that name would be another
+/// address' from then on.
+fn are_allowed(name: &[u8], allowed: &[String]) -> bool {
+    match memchr::memmem::find(name, b"::") {
+        None => true,
+        Some(at) => {
+            let (address, queue) = (&name[..at], &name[at + 2..]);
+            is_allowed(address, allowed) && is_allowed(queue, allowed) && are_allowed(queue, allowed)
+        }
+    }
 }
 
 /// Queues and topics. To find out whether a name is one of them takes as long among a thousand as among a few, unless

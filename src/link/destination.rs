@@ -22,13 +22,12 @@ pub(super) fn activemq(destination: &[u8]) -> Option<&'static str> {
 /// What ActiveMQ refuses as a reply-to, or what no requester could read: a temporary queue of our own connection. ActiveMQ writes
 /// a STOMP requester's as `/remote-temp-queue/`; this one is a property that a JMS client has set. Each name would make a queue.
 pub(super) fn activemq_reply(reply_to: &[u8]) -> Option<&'static str> {
-    let ours = |part: &[u8]| {
-        let part = part.trim_ascii();
-        part.starts_with(b"/temp-queue/") || part.starts_with(b"/temp-topic/")
+    let is_ours = |part: &[u8]| part.trim_ascii_start().starts_with(b"/temp-");
+    let is_ours = match memchr::memchr(b',', reply_to) {
+        None => is_ours(reply_to),
+        Some(_) => reply_to.split(|&byte| byte == b',').any(is_ours),
     };
-    let is_ours = reply_to.split(|&byte| byte == b',').any(ours);
-    activemq(reply_to)
-        .or_else(|| is_ours.then_some("it is a temporary queue of this server's own connection"))
+    if is_ours { Some("it is a temporary queue of this server's own connection") } else { activemq(reply_to) }
 }
 
 /// Artemis takes whatever there is as a name: of an address, or of an address and its queue, `a::b`.
