@@ -140,7 +140,7 @@ def test_load_and_servers_meet_the_broker_as_it_was_said(kind: str, broker, how,
         "import stomp_wsgi.bench\nopen('arguments', 'ab').write(open('/proc/self/cmdline', 'rb').read())\n"
         "app = stomp_wsgi.bench.hello\n"
     )
-    said = {"broker": None, "login": "guest", "vhost": "/", "dialect": "rabbitmq" if kind == "rabbitmq" else "activemq"}
+    said = {"broker": None, "login": "guest", "vhost": "/", "dialect": "activemq" if kind == "dev" else kind}
     said["passcode-file"] = tmp_path / "secret"
     between = Listener(broker.port)
     try:
@@ -157,7 +157,7 @@ def test_load_and_servers_meet_the_broker_as_it_was_said(kind: str, broker, how,
     for head in heads:
         assert {b"login:guest", b"passcode:guest", b"host:/"} <= set(head), heads
     (subscribe,) = (said for said in between.said.values() if b"\ndestination:/queue/bench." in said.partition(b"SEND")[0])
-    prefetch = b"prefetch-count:" if kind == "rabbitmq" else b"activemq.prefetchSize:"
+    prefetch = {"rabbitmq": b"prefetch-count:", "artemis": b"consumer-window-size:"}.get(kind, b"activemq.prefetchSize:")
     assert prefetch in subscribe
     arguments = (tmp_path / "arguments").read_bytes()
     assert b"serve" in arguments and b"guest" not in arguments
