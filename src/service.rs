@@ -71,6 +71,8 @@ pub(crate) struct Origin {
     pub(crate) broker: Arc<str>,
     pub(crate) version: Version,
     pub(crate) dialect: Dialect,
+    /// Whether the broker is known to be of this dialect. One that we do not know is taken for ActiveMQ.
+    pub(crate) known: bool,
     pub(crate) jms: Jms,
     /// What a frame may hold that goes there.
     pub(crate) limits: &'static FrameLimits,
@@ -284,7 +286,7 @@ impl Service {
 
     /// Whether somebody waits for an answer to this message, and may be sent one, be it a request or not.
     pub(crate) fn can_answer(&self, message: &Frame, dialect: Dialect) -> bool {
-        let refused = |reply_to| dialect.refuses_reply(reply_to).is_some();
+        let refused = |reply_to| (dialect.row().refuses)(reply_to).is_some();
         self.mapping.can_answer(message) && !message.headers.get("reply-to").is_some_and(refused)
     }
 
@@ -407,7 +409,7 @@ impl Service {
         let repaired = jms::repaired_message(message, origin.jms);
         let message = repaired.as_ref().unwrap_or(message);
         let mut request = self.mapping.request(message, &origin.broker, delivered.attempt);
-        http::check_reply(&mut request, origin.dialect);
+        http::check_reply(&mut request, origin.dialect, origin.known);
         let delivery = match &mut request {
             Ok(request) => &mut request.delivery,
             Err(rejected) => &mut rejected.delivery,

@@ -55,7 +55,8 @@ const LONGEST_CORRELATION: usize = 255;
 const TOO_LONG: &str = "RabbitMQ's correlation-ids have no more than 255 octets";
 
 /// Rejects what this broker would take no reply to: each reply would cost the connection.
-pub(crate) fn check_reply(request: &mut Result<Request, Rejected>, dialect: Dialect) {
+/// `known`: it is known to be of this dialect.
+pub(crate) fn check_reply(request: &mut Result<Request, Rejected>, dialect: Dialect, known: bool) {
     let (delivery, answerable) = match request {
         Ok(request) => (&request.delivery, !request.delivery.one_way),
         Err(rejected) => (&*rejected.delivery, rejected.answerable),
@@ -64,7 +65,10 @@ pub(crate) fn check_reply(request: &mut Result<Request, Rejected>, dialect: Dial
         let correlation = delivery.correlation().unwrap_or_default();
         (dialect == Dialect::RabbitMq && correlation.len() > LONGEST_CORRELATION).then_some(TOO_LONG)
     };
-    let refused = |reply_to| dialect.refuses_reply(reply_to).or_else(too_long);
+    let refused = |reply_to| {
+        let refused = if known { dialect.refuses_reply(reply_to) } else { (dialect.row().refuses)(reply_to) };
+        refused.or_else(too_long)
+    };
     let Some(why) = delivery.reply_to().filter(|_| answerable).and_then(refused) else { return };
     match request {
         Ok(Request { delivery, .. }) => {

@@ -413,6 +413,11 @@ impl Connection {
         self.dialect.unwrap_or_default()
     }
 
+    /// Whether the broker said which it is, or the deployer did.
+    pub(crate) fn knows_broker(&self) -> bool {
+        self.dialect.is_some()
+    }
+
     /// What the broker does to the bodies of JMS messages.
     pub(crate) fn jms(&self) -> Jms {
         self.jms

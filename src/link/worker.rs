@@ -460,6 +460,7 @@ fn origin(connection: &Connection, stopping: &Arc<AtomicBool>) -> Arc<Origin> {
         broker: Arc::clone(connection.peer()),
         version: connection.version(),
         dialect: connection.dialect(),
+        known: connection.knows_broker(),
         jms: connection.jms(),
         limits: connection.limits(),
         stopping: Arc::clone(stopping),
