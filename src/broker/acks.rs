@@ -188,10 +188,14 @@ impl Connection {
         let command = if nack { "NACK" } else { "ACK" };
         let required = |name| headers.get(name).ok_or_else(|| Refusal::missing(command, name));
         let id = required(if self.version == Version::V1_2 { "id" } else { "message-id" })?;
+        let message = |id: &[u8]| match behaviour.consumer_in_message_id {
+            true => std::str::from_utf8(id).ok()?.split_once(',')?.1.parse().ok(),
+            false => ids.messages.number(id),
+        };
         let found = match self.version {
             Version::V1_2 => self.delivery_of_ack(id),
-            Version::V1_1 => self.delivery_of_message(id, Some(required("subscription")?), ids),
-            Version::V1_0 => self.delivery_of_message(id, headers.get("subscription"), ids),
+            Version::V1_1 => self.delivery_of_message(message(id), Some(required("subscription")?)),
+            Version::V1_0 => self.delivery_of_message(message(id), headers.get("subscription")),
         };
         let accepts_late = behaviour.accepts_late_acks.contains(&self.version);
         let (number, delivery) = match found {
@@ -222,17 +226,14 @@ impl Connection {
         Err(Missing { ended: number < self.next_subscription, ..Missing::UNKNOWN })
     }
 
-    /// The subscription and the delivery of a `message-id`, among the subscriptions of one id, or all of them. `None`: the
+    /// The subscription and the delivery of the message of this number, among the subscriptions of one id, or all of them. `None`: the
     /// subscription does not hold that message, or no longer.
     fn delivery_of_message(
         &self,
-        id: &[u8],
+        message: Option<u64>,
         named: Option<&[u8]>,
-        ids: &Ids,
     ) -> Result<(u64, Option<u64>), Missing> {
-        // On Artemis the message's number is behind the consumer's.
-        let of_artemis = || std::str::from_utf8(id).ok()?.split_once(',')?.1.parse().ok();
-        let message = ids.messages.number(id).or_else(of_artemis).ok_or(Missing::UNKNOWN)?;
+        let message = message.ok_or(Missing::UNKNOWN)?;
         let holds = |(number, s): (&u64, &Subscription)| Some((*number, s.delivery_of(message)?));
         let is_named = |s: &Subscription| named.is_none() || s.id.as_deref() == named;
         let mut candidates = self.subscriptions.iter().filter(|(_, s)| is_named(s));

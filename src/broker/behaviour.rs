@@ -37,6 +37,8 @@ pub(super) struct Behaviour {
     pub(super) nacks_one: bool,
     /// UNSUBSCRIBE by `destination` (1.0) ends a subscription that has an `id`, too.
     pub(super) unsubscribes_any: bool,
+    /// `message-id` has the consumer's number before the message's.
+    pub(super) consumer_in_message_id: bool,
     /// A subscription without an `id` has one that is made of its destination.
     pub(super) implied_ids: bool,
     /// CONNECTED says `heart-beat` where CONNECT did not, and in 1.0 anything but the session.
@@ -74,6 +76,7 @@ const OURS: Behaviour = Behaviour {
     unsubscribe_clears_redelivered: false,
     nacks_one: false,
     unsubscribes_any: false,
+    consumer_in_message_id: false,
     implied_ids: false,
     full_connected: true,
     closes_silently: false,
@@ -104,6 +107,7 @@ const ARTEMIS: Behaviour = Behaviour {
     accepts_late_acks: &[],
     accepts_repeated_acks: false,
     unsubscribe_clears_redelivered: true,
+    consumer_in_message_id: true,
     implied_ids: true,
     full_connected: false,
     heart_beat_floor: Duration::from_millis(500),

@@ -78,7 +78,7 @@ pub enum CallError {
     },
     /// The broker takes no message with such headers, and a structured request takes no stream.
     #[error(
-        "the request has more or longer headers than this broker takes, so it cannot be sent with `stream`"
+        "the request has more or longer headers than this broker takes, so its reply cannot be a stream: do not ask for one"
     )]
     Headers,
     /// A reply has more headers than are taken, or where it ends cannot be told.

@@ -57,8 +57,12 @@ fn check_each(reply_to: &[u8], allowed: &[String], consumed: &Destinations) -> R
             return Err(ReplyToError::Malformed);
         }
         permitted(name, allowed, || consumed.overlapping(name))?;
-        // To brokers but ActiveMQ a question mark is a part of the name.
-        if !are_allowed(part, allowed) || name.len() < part.len() && !is_allowed(part, allowed) {
+        // Artemis makes what is not there, and a queue of that name would be another address' from then on. To brokers but
+        // ActiveMQ a question mark is a part of the name.
+        for part in parts(part) {
+            permitted(part, allowed, || consumed.overlapping(part))?;
+        }
+        if name.len() < part.len() && !is_allowed(part, allowed) {
             return Err(ReplyToError::NotAllowed);
         }
     }
@@ -141,16 +145,16 @@ fn is_allowed(name: &[u8], allowed: &[String]) -> bool {
     allowed.iter().any(|prefix| allows(prefix.as_bytes(), name))
 }
 
-/// Whether each part of `address::queue` is allowed. Artemis makes what is not there, and a queue of that name would be another
-/// address' from then on.
-fn are_allowed(name: &[u8], allowed: &[String]) -> bool {
-    match memchr::memmem::find(name, b"::") {
-        None => true,
-        Some(at) => {
-            let (address, queue) = (&name[..at], &name[at + 2..]);
-            is_allowed(address, allowed) && is_allowed(queue, allowed) && are_allowed(queue, allowed)
-        }
-    }
+/// The parts of `address::queue`; none of a name that is not of that form.
+fn parts(name: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let is_qualified = memchr::memmem::find(name, b"::").is_some();
+    let mut rest = is_qualified.then_some(name);
+    std::iter::from_fn(move || {
+        let name = rest.take()?;
+        let Some(at) = memchr::memmem::find(name, b"::") else { return Some(name) };
+        rest = Some(&name[at + 2..]);
+        Some(&name[..at])
+    })
 }
 
 /// Queues and topics. To find out whether a name is one of them takes as long among a thousand as among a few, unless
@@ -404,9 +408,14 @@ mod tests {
         }
         let mut consumed = Destinations::default();
         consumed.extend(strings(&["/queue/svc"]));
-        for reply_to in
-            ["queue:///queue/svc", "/queue/x::svc", "/queue/svc?::x", "queue://svc", "/reply-queue/svc"]
-        {
+        for reply_to in [
+            "queue:///queue/svc",
+            "/queue/x::svc",
+            "/queue/x?::svc",
+            "/queue/svc?::x",
+            "queue://svc",
+            "/reply-queue/svc",
+        ] {
             let result = check(reply_to.as_bytes(), &Mapping::default().allow_reply_to, &consumed);
             assert_eq!(result, Err(Consumed), "{reply_to}");
         }

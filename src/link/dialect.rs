@@ -197,9 +197,14 @@ const ANY: usize = usize::MAX;
 impl FrameLimits {
     /// Whether a frame of so many octets is not too long, also as a part of a transaction.
     pub(crate) fn fits(&self, octets: usize) -> bool {
+        octets <= self.longest()
+    }
+
+    /// Octets of the longest frame that is sent.
+    pub(crate) fn longest(&self) -> usize {
         /// `transaction:job-N` and a line feed, and an end of line before the frame.
         const ROOM: usize = 64;
-        octets <= self.frame - ROOM
+        self.frame - ROOM
     }
 
     /// Whether the broker takes so many octets of headers with a body of so many, where it is to keep the message.

@@ -91,6 +91,8 @@ def test_the_terminal_sends_nothing_that_the_broker_would_not_take(broker, shop,
     call = [binary(), "call", "--broker", f"stomp://guest:guest@127.0.0.1:{broker.port}", "--to", shop.destination]
     large = directory / "large"
     limit = {"rabbitmq-4": 4 << 20, "rabbitmq-3": 128 << 20}.get(broker.name, 100 << 20)
+    if broker.name not in ("rabbitmq-3", "artemis"):
+        limit -= 64  # The whole frame counts. An end of line before it does, too.
     large.write_bytes(b" " * (limit + 1))
     done = subprocess.run([*call, "-d", f"@{large}", "POST", "/sum"], capture_output=True, text=True, timeout=60, env=environment())
     assert done.returncode == 1 and f"no more than {limit}" in done.stderr, done.stderr
