@@ -143,6 +143,15 @@ fn undone(status: &str, signals: &[i32]) -> Vec<i32> {
     }
 }
 
+/// Whether the process may use its terminal, as `/proc/self/stat` (proc(5)) has it. False where there is no such file.
+fn in_foreground(stat: &str) -> bool {
+    // The name of the program, in parentheses, may be anything.
+    let Some((_, fields)) = stat.rsplit_once(") ") else { return false };
+    let fields: Vec<&str> = fields.split(' ').collect();
+    // The process group, and the one that the terminal belongs to.
+    matches!((fields.get(2), fields.get(5)), (Some(group), Some(foreground)) if group == foreground)
+}
+
 /// Ends the process at once, whatever still runs. The children that Python would terminate at its end are told to end.
 pub(super) fn end_at_once(status: i32) -> ! {
     #[cfg(feature = "python")]
@@ -203,13 +212,10 @@ impl State {
             for info in heard {
                 suspended |= self.react(info.si_signo, info.si_code > 0) == Effect::Suspend;
             }
-            if suspended {
-                // The thread that wants the terminal asks again and again until this takes effect, and it goes on when a
-                // shell has the process go on. What it asked for until now is over then.
+            // The thread that wants the terminal asks again and again until the process is suspended, and it goes on when a
+            // shell has the process go on. A signal from before that may arrive only now, in the foreground.
+            if suspended && !in_foreground(&std::fs::read_to_string("/proc/self/stat").unwrap_or_default()) {
                 let _ = low_level::raise(signal_hook::consts::SIGSTOP);
-                for info in signals.pending() {
-                    self.react(info.si_signo, info.si_code > 0);
-                }
             }
         }
         // The numbers of its descriptors are none of ours any more.
@@ -324,6 +330,15 @@ mod tests {
         let status = "Name:\tx\nSigIgn:\t0000000000000001\nSigCgt:\t0000000000000200\n";
         assert_eq!(undone(status, &[SIGHUP, SIGQUIT, SIGUSR1, SIGTTOU]), [SIGQUIT, SIGTTOU]);
         assert!(undone("no such thing", &[SIGHUP]).is_empty());
+    }
+
+    #[test]
+    fn a_process_is_in_the_foreground_where_the_terminal_is_its_group_s() {
+        assert!(in_foreground("42 (a b) c) S 1 42 7 34816 42 4194560 0"));
+        assert!(!in_foreground("42 (x) S 1 42 7 34816 43 4194560 0"));
+        // It has no terminal.
+        assert!(!in_foreground("42 (x) S 1 42 7 0 -1 4194560 0"));
+        assert!(!in_foreground(""));
     }
 
     #[test]
