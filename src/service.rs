@@ -235,12 +235,20 @@ impl Receipt {
         };
         Some((Self(http::decimal(job)?), part))
     }
+
+    /// What the broker is to say when it has the last of the job's frames.
+    pub(crate) fn id(self) -> String {
+        const LONGEST: usize = "job-18446744073709551615".len();
+        let mut id = String::with_capacity(LONGEST);
+        id.push_str("job-");
+        id.push_str(itoa::Buffer::new().format(self.0));
+        id
+    }
 }
 
 impl fmt::Display for Receipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("job-")?;
-        f.write_str(itoa::Buffer::new().format(self.0))
+        f.write_str(&self.id())
     }
 }
 
@@ -319,7 +327,7 @@ impl Service {
         }
         let Delivered { origin, progress, .. } = delivered;
         let version = origin.version;
-        let receipt = delivered.receipt.to_string();
+        let receipt = delivered.receipt.id();
         let request = self.request(delivered, begun);
         let request = match &request {
             Ok(request) => request,
@@ -438,7 +446,7 @@ impl Service {
         if request.delivery.one_way {
             return None;
         }
-        let (version, receipt) = (delivered.origin.version, delivered.receipt.to_string());
+        let (version, receipt) = (delivered.origin.version, delivered.receipt.id());
         let code = if begun { 504 } else { 503 };
         tracing::warn!(method = %request.method, path = %Shown(&request.path), job = delivered.receipt.0, status = code,
             blocks, "not answered in time");
@@ -454,7 +462,7 @@ impl Service {
     /// nobody waits for it.
     pub(crate) fn broken_off(&self, delivered: &Delivered, blocks: u64) -> Option<Vec<u8>> {
         let request = self.request(delivered, Instant::now()).ok()?;
-        let (version, receipt) = (delivered.origin.version, delivered.receipt.to_string());
+        let (version, receipt) = (delivered.origin.version, delivered.receipt.id());
         Some(http::break_off(version, &self.mapping, &request.delivery, blocks, &receipt))
     }
 

@@ -533,7 +533,8 @@ impl Parser {
                 text => text,
             };
             let fits = end - line <= header_line && end < head && self.entries.len() < headers;
-            let colon = if text.is_empty() || !fits { None } else { memchr::memchr(b':', text) };
+            // Names are short: to call memchr would take longer.
+            let colon = if !fits { None } else { text.iter().position(|&octet| octet == b':') };
             let Some(colon @ 1..) = colon else {
                 // What is there is not looked at twice.
                 return (line, end);

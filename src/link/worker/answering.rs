@@ -87,7 +87,7 @@ impl Worker {
         let state = match bytes.strip_prefix(b"SEND\n").filter(|_| within) {
             Some(send) => {
                 let version = self.connection.version();
-                let transaction = Receipt(job).to_string();
+                let transaction = Receipt(job).id();
                 let out = self.connection.out();
                 Encoder::new(out, version, Command::Begin).header("transaction", &transaction).finish();
                 out.extend_from_slice(b"SEND\ntransaction:");
@@ -120,7 +120,7 @@ impl Worker {
     pub(super) fn commit(&mut self, job: u64) {
         let Some(entry) = self.ledger.get(job) else { return };
         let version = self.connection.version();
-        let transaction = Receipt(job).to_string();
+        let transaction = Receipt(job).id();
         let out = self.connection.out();
         entry.ack(version, Some(("transaction", &*transaction)), out);
         Encoder::new(out, version, Command::Commit)

@@ -142,7 +142,7 @@ impl Worker {
         let (acknowledged, kept) = (entry.acknowledged, entry.keeps_reply());
         if entry.state == State::Sent {
             let version = self.connection.version();
-            let transaction = Receipt(job).to_string();
+            let transaction = Receipt(job).id();
             Encoder::new(self.connection.out(), version, Command::Abort)
                 .header("transaction", transaction)
                 .finish();
