@@ -52,6 +52,8 @@ pub(crate) struct Entry {
     confirmed: u64,
     /// Why the broker refused one of them.
     pub(crate) lost: Option<Refusal>,
+    /// What was last sent for it is its dead letter, and not its reply.
+    dead_lettered: bool,
     /// The reply that was sent, until it is confirmed, where it may have to be sent again; or that is to be sent.
     reply: Option<Vec<u8>>,
     /// What the broker refused of it.
@@ -152,6 +154,7 @@ impl Ledger {
             unconfirmed: 0,
             confirmed: 0,
             lost: None,
+            dead_lettered: false,
             reply: None,
             refused: None,
             next: Next::Run,
@@ -284,10 +287,8 @@ impl Ledger {
 
     /// Dead letters that are not confirmed.
     pub(crate) fn unconfirmed_letters(&self) -> impl Iterator<Item = &Frame> {
-        let letters = self
-            .entries
-            .values()
-            .filter(|entry| entry.state == State::Replied && entry.delivered.progress.buried().is_some());
+        let letters =
+            self.entries.values().filter(|entry| entry.state == State::Replied && entry.dead_lettered);
         letters.map(|entry| &entry.delivered.message)
     }
 
@@ -298,10 +299,19 @@ impl Ledger {
             entry.heard = now;
             entry.delivered = Arc::new(entry.delivered.again(now, attempt, entry.acknowledged));
             debug_assert!(!entry.busy, "one job at a time");
+            // Of an earlier attempt at a stream.
+            (entry.blocks, entry.unconfirmed, entry.confirmed, entry.lost) = (0, 0, 0, None);
             entry.busy = true;
             self.busy += 1;
         }
         self.set(job, State::Running);
+    }
+
+    /// Its reply is sent, or its dead letter.
+    pub(crate) fn sends(&mut self, job: u64, dead_letter: bool) {
+        if let Some(entry) = self.entries.get_mut(&job) {
+            entry.dead_lettered = dead_letter;
+        }
     }
 
     /// Whether what this message's answer does to the connection is to be held against no other.
@@ -396,7 +406,7 @@ impl Ledger {
     pub(crate) fn lone_suspect(&self) -> Option<&Frame> {
         let mut waiting = self.entries.values().filter(|entry| entry.waits_for_receipt());
         let only = waiting.next().filter(|_| waiting.next().is_none())?;
-        let is_answer = only.is_unconfirmed() && only.delivered.progress.buried().is_none();
+        let is_answer = only.is_unconfirmed() && !only.dead_lettered;
         (only.suspect && is_answer).then_some(&only.delivered.message)
     }
 

@@ -74,12 +74,12 @@ impl Suspects {
     /// The connection ends, and the broker does not say over what: it may be any answer that is not confirmed.
     /// Whether there is any.
     pub(super) fn accuse<'a>(&mut self, error: bool, unconfirmed: impl Iterator<Item = &'a Frame>) -> bool {
-        if self.against.len() > MOST {
-            self.against.clear();
-            self.untold.clear();
-        }
         // Once, however many there are that look the same.
         let identities: HashSet<u64> = unconfirmed.map(|message| self.identity.of(message)).collect();
+        if self.against.len() > MOST {
+            self.against.retain(|identity, _| identities.contains(identity));
+            self.untold.retain(|identity| identities.contains(identity));
+        }
         let weight = match identities.len() {
             _ if error => BY_ERROR,
             ..=FEW => BY_END_AMONG_FEW,
@@ -218,13 +218,19 @@ impl Suspects {
         self.waiting.retain(|(job, _)| keep(job));
     }
 
-    pub(super) fn verdict(&self, now: Instant, message: &Frame) -> Verdict {
+    /// `is_answered`: whether an answer to it would be sent.
+    pub(super) fn verdict(
+        &self,
+        now: Instant,
+        message: &Frame,
+        is_answered: impl FnOnce() -> bool,
+    ) -> Verdict {
         if self.against.is_empty() && self.closed.is_empty() {
             return Verdict::Innocent;
         }
         let is_closed = || message.headers.text("reply-to").is_some_and(|to| self.closed.is_closed(to, now));
         match self.against.get(&self.identity.of(message)).copied().unwrap_or(0) {
-            ..CONDEMNED if is_closed() => Verdict::Unanswerable,
+            ..CONDEMNED if is_closed() && is_answered() => Verdict::Unanswerable,
             ..SUSPECT => Verdict::Innocent,
             SUSPECT..CONDEMNED => Verdict::Suspect,
             CONDEMNED..HOPELESS => Verdict::Condemned,

@@ -337,8 +337,7 @@ impl Worker {
         } else if id == GOODBYE.as_bytes() && self.is_withdrawing() {
             self.connection.fail("left, as no worker is free".to_owned());
         } else if id == GOODBYE.as_bytes() {
-            self.connection.end();
-            self.phase = Phase::Over;
+            self.leave_at_once();
         } else if let Some((Receipt(job), part)) = Receipt::parse(id) {
             let Some(entry) = self.ledger.get(job) else { return };
             match (entry.state, part) {
@@ -379,6 +378,11 @@ impl Worker {
         self.ledger.run(now, job);
         self.ready.push_back(job);
         self.keep_an_eye(now);
+    }
+
+    #[cfg(test)]
+    pub(super) fn unconfirmed_letters(&self) -> usize {
+        self.ledger.unconfirmed_letters().count()
     }
 
     #[cfg(test)]

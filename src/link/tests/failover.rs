@@ -190,3 +190,35 @@ fn a_link_that_promises_no_beats_is_not_silent_on_artemis() {
         }
     }
 }
+
+#[test]
+fn nothing_is_sent_behind_disconnect_and_a_stop_ends_what_runs() {
+    for stops in [false, true] {
+        let (mut bench, mut probe) = on_backup();
+        bench.pass(5 * SECOND);
+        probe.handle(bench.now + 10 * SECOND, Input::Timer);
+        assert_eq!(acts(&mut probe, bench.now), ["connect a"]);
+        finds_it(&mut probe, bench.now);
+        bench.message_with("endless", &[("reply-to", "/remote-temp-queue/r"), ("http_acceptStream", "true")]);
+        let delivered = Arc::clone(&bench.link.ledger_entry(bench.jobs[0].id()).delivered);
+        let mut blocks = 0;
+        let mut left = false;
+        while !left {
+            assert!(blocks < 12, "it has 30 s");
+            assert!(!delivered.progress.is_cancelled());
+            bench.block();
+            blocks += 1;
+            bench.bytes(b"\n");
+            bench.pass(4 * SECOND);
+            left = bench.commands().contains(&Command::Disconnect);
+        }
+        assert!(delivered.progress.is_cancelled());
+        bench.block();
+        assert_eq!(bench.commands(), [], "the broker closes the connection");
+        if stops {
+            bench.give(Input::Stop);
+            bench.receipt("goodbye");
+            assert!(bench.finished);
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::failing::{REFUSAL, again, dead_letter};
 use super::*;
+use crate::link::suspects::{Suspects, Verdict};
 
 /// Up, with a suspect in hand that runs, and one beside it that does not have to wait.
 fn beside_a_suspect(change: impl FnOnce(&mut WorkerConfig)) -> Bench {
@@ -597,4 +598,46 @@ fn a_suspect_waits_for_room_although_another_server_has_had_it() {
     assert_eq!(deliver(&mut bench), 0, "its reply queue may have room soon");
     bench.pass(10 * SECOND);
     assert_eq!(bench.jobs.len(), 1);
+}
+
+#[test]
+fn a_suspect_stays_one_where_its_reply_to_is_closed() {
+    let mut suspects = Suspects::default();
+    let (now, mut bench) = (Instant::now(), Bench::up("stomp://h"));
+    let mut message = |id: &str| {
+        bench.message_with(id, &[("reply-to", "/queue/forbidden")]);
+        bench.link.ledger_entry(bench.jobs.pop().unwrap().id()).delivered.message.clone()
+    };
+    for id in ["first", "second"] {
+        let poisoned = message(id);
+        for _ in 0..3 {
+            suspects.convict(now, true, &poisoned, 10);
+        }
+    }
+    let suspect = message("suspect");
+    suspects.accuse(true, std::iter::once(&suspect));
+    assert_eq!(suspects.verdict(now, &suspect, || true), Verdict::Unanswerable);
+    // One-way: its dead letter may end the connection.
+    assert_eq!(suspects.verdict(now, &suspect, || false), Verdict::Suspect);
+}
+
+#[test]
+fn a_broker_that_confirms_nothing_makes_no_suspects() {
+    let mut bench = Bench::up("stomp://h");
+    for _ in 0..3 {
+        for n in 0..=10_000 {
+            bench.message(&format!("m{n}"));
+            if bench.jobs.is_empty() {
+                break;
+            }
+            bench.reply();
+            bench.sent();
+        }
+        assert!(!bench.socket);
+        bench.jobs.clear();
+        bench.pass(60 * SECOND);
+        bench.come_up();
+    }
+    bench.message("m1");
+    assert!(!bench.link.ledger_entry(bench.jobs[0].id()).suspect);
 }

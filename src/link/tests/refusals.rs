@@ -537,3 +537,47 @@ fn a_subscription_that_cannot_succeed_ends_it() {
         assert!(!bench.finished);
     }
 }
+
+/// The reply is no dead letter, although one was made of its message and refused for lack of room.
+#[test]
+fn a_reply_that_is_sent_in_the_place_of_its_dead_letter_is_a_reply() {
+    let mut bench = Bench::up("stomp://h");
+    bench.message("m1");
+    let job = bench.reply();
+    bench.sent();
+    for _ in 0..4 {
+        refuse(&mut bench, &format!("job-{job}"), FORBIDDEN);
+        bench.pass(7 * SECOND);
+        bench.sent();
+    }
+    refuse(&mut bench, &format!("job-{job}"), FORBIDDEN);
+    let (letter, destination) = one(&mut bench);
+    assert_eq!(destination, "/queue/DLQ.a");
+    assert_eq!(bench.link.unconfirmed_letters(), 1);
+    refuse(&mut bench, &letter, NO_ROOM);
+    bench.idle(11);
+    let (receipt, destination) = one(&mut bench);
+    assert_eq!((&*receipt, &*destination), (&*format!("job-{job}"), "/remote-temp-queue/r"));
+    assert_eq!(bench.link.unconfirmed_letters(), 0);
+}
+
+/// A stream that is made again is a new one: a block of the first attempt says nothing of it.
+#[test]
+fn a_stream_that_is_made_again_is_not_broken_off_by_its_first_attempt() {
+    let mut bench = Bench::up("stomp://h");
+    bench.message_with("m1", &[("reply-to", "/remote-temp-queue/r"), ("http_acceptStream", "true")]);
+    bench.block();
+    bench.sent();
+    refuse(&mut bench, "job-1/0", NO_ROOM);
+    // The attempt fails.
+    bench.end(End::Failed);
+    bench.idle(2);
+    assert_eq!(bench.jobs.len(), 1, "a second attempt");
+    bench.sent();
+    bench.block();
+    bench.sent();
+    bench.receipt("job-1/0");
+    bench.reply();
+    let sent = bench.sent();
+    assert_eq!((sent[0].command, sent[0].headers.text("http_isError")), (Command::Send, None));
+}

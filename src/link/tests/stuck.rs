@@ -263,3 +263,28 @@ fn what_comes_back_has_killed_no_server() {
         bench.reply();
     }
 }
+
+#[test]
+fn at_most_once_a_reply_that_was_refused_is_sent_again_before_the_broker_is_left() {
+    let mut bench = Bench::with("stomp://h", |config| {
+        config.withdraws = true;
+        config.delivery = DeliveryMode::AtMostOnce;
+    });
+    bench.come_up();
+    let service = Arc::clone(&bench.service);
+    bench.message("m1");
+    bench.receipt("job-1/ack");
+    bench.reply();
+    bench.sent();
+    bench.bytes(b"ERROR\nreceipt-id:job-1\nmessage:full\n\nfull\0");
+    let _calls = calls(&service, 1);
+    bench.stuck();
+    bench.bytes(b"\n");
+    assert_eq!(
+        bench.commands(),
+        [Command::Send],
+        "no other server has it, and nothing is sent behind DISCONNECT"
+    );
+    bench.receipt("job-1");
+    assert_eq!(bench.commands(), [Command::Disconnect]);
+}

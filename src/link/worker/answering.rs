@@ -37,6 +37,7 @@ impl Worker {
         if let (Kind::Notice, Some(entry)) = (kind, self.ledger.get(job)) {
             self.suspects.tells(&entry.delivered.message);
         }
+        self.ledger.sends(job, kind == Kind::DeadLetter);
         match kind {
             Kind::Block => {
                 self.ledger.sent(job);

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{LEAVE_TIMEOUT, MOST, Phase, TAMPERED, Worker, origin};
+use super::{MOST, Phase, TAMPERED, Worker, origin};
 use crate::{
     config::{DeliveryMode, Source},
     http::sent_to,
@@ -120,9 +120,11 @@ impl Worker {
     pub(super) fn deliver(&mut self, now: Instant, mut message: Frame) {
         if self.ledger.len() >= MOST.max(4 * self.window()) {
             let why = format!(
-                "the broker ignores the prefetch, and has not confirmed {} replies",
+                "{} messages are unsettled: the broker ignores the prefetch, or confirms no replies",
                 self.ledger.len()
             );
+            // No reply is to blame.
+            self.blamed = Some(false);
             return self.connection.fail(why);
         }
         // Draining: unacknowledged, it goes back to the broker when we leave.
@@ -155,10 +157,7 @@ impl Worker {
                 let job = self.ledger.deliver(now, message, &self.origin, State::Replied, past.earlier);
                 return self.give_up(job, "the broker has handed over no body of it");
             }
-            let mut verdict = self.suspects.verdict(now, &message);
-            if verdict == Verdict::Unanswerable && !self.service.can_answer(&message, dialect) {
-                verdict = Verdict::Innocent;
-            }
+            let verdict = self.suspects.verdict(now, &message, || self.service.can_answer(&message, dialect));
             if verdict == Verdict::Suspect && self.suspects.is_paused(now, &message) {
                 // Its answer ended the connection, so that it has not ended the process: it waits with the other suspects.
                 past.apart = false;
@@ -203,6 +202,8 @@ impl Worker {
             return self.connection.fail("a message cannot be read".to_owned());
         }
         self.give_back(now);
+        // Nothing is confirmed behind this message, so its dead letter cannot wait for a suspect's reply to be.
+        self.quarantine.clear();
         // Its body is not to be trusted.
         let message = Frame { body: Bytes::new(), cut: Some(Cut::Unclear), ..message };
         let job = self.ledger.deliver(now, message, &self.origin, State::Replied, Earlier::default());
@@ -210,9 +211,7 @@ impl Worker {
         if let Some(entry) = self.ledger.remove(job) {
             entry.ack(self.connection.version(), None, self.connection.out());
         }
-        self.disconnect();
-        self.connection.leaving();
-        self.phase = Phase::Parting(now + LEAVE_TIMEOUT);
+        self.part(now);
     }
 
     /// Leaves a message to ActiveMQ's dead letters of which it is not known by which subscription it came, or how it is

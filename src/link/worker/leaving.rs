@@ -175,6 +175,10 @@ impl Worker {
         suspects.retain(|job| keep(job, ledger));
         ledger.abandon_retries(now);
         self.retry = self.ledger.next_retry();
+        if self.connection.is_up() {
+            // Before DISCONNECT: what is acknowledged has no other way back.
+            self.retry_due(now);
+        }
     }
 
     /// Moves a drain on.
@@ -202,15 +206,11 @@ impl Worker {
             Phase::Leaving(until) if now >= until => self.leave_at_once(),
             // Not later: who streams for ever would keep us here. The broker keeps what is not answered.
             Phase::Returning(until) if now >= until || self.ledger.unsettled() == 0 => {
-                self.disconnect();
-                self.connection.leaving();
-                self.phase = Phase::Parting(now + LEAVE_TIMEOUT);
+                self.part(now);
             }
             Phase::Parting(until) if now >= until => self.connection.leave(),
             Phase::Withdrawing(until) if now >= until || self.ledger.waiting() == 0 => {
                 self.disconnect();
-                // From here on nothing may be sent. What still runs is the broker's again.
-                self.ledger.lost();
                 self.phase = Phase::Disconnecting(now + LEAVE_TIMEOUT);
             }
             Phase::Disconnecting(until) if now >= until => {
@@ -220,7 +220,17 @@ impl Worker {
         }
     }
 
-    pub(super) fn disconnect(&mut self) {
+    /// Leaves the connection for a new one.
+    pub(super) fn part(&mut self, now: Instant) {
+        self.disconnect();
+        self.connection.leaving();
+        self.phase = Phase::Parting(now + LEAVE_TIMEOUT);
+    }
+
+    /// The last frame on this connection. What still runs is the broker's again: its replies are dropped.
+    fn disconnect(&mut self) {
+        self.quarantine.clear();
+        self.ledger.lost();
         let version = self.connection.version();
         Encoder::new(self.connection.out(), version, Command::Disconnect).header("receipt", GOODBYE).finish();
     }
